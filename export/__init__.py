@@ -1,0 +1,1 @@
+"""Checkpoint to NIR and ONNX, and the checks of what was written."""

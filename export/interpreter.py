@@ -1,0 +1,228 @@
+"""Reference interpreter of NIR graphs: float64, step by step, every linear node a sparse matrix.
+
+Semantics of one time step, the forward Euler step of NIR's equations (Pedersen et al. 2024, doi
+10.1038/s41467-024-52259-9) with ``dt``; a neuron spikes where ``v > v_threshold`` and is then set to ``v_reset``:
+
+* LIF: ``v <- v + dt/tau (v_leak - v + r i)``; IF: ``v <- v + dt r i``; Threshold: ``s = [i > threshold]``;
+* Delay: the input of ``round(delay / dt)`` steps ago, zero before the start;
+* several edges into one node are summed; on a cycle, one edge carries the value of the step before.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from export.synapse_matrix import LINEAR_NODES, bias_vector, input_shape, output_shape, synapse_matrix
+from spikinghash.errors import GraphError
+
+Array = NDArray[np.float64]
+Step = Callable[[Array], Array]
+"""Advances a node by one step: (neurons, samples) in and out."""
+
+DEFAULT_TIME_STEP = 1e-4
+SPIKING_NODES = (nir.LIF, nir.IF, nir.Threshold, nir.Delay)
+
+
+@dataclass
+class _Plan:
+    order: list[str]
+    sources: dict[str, list[str]]
+    late: set[tuple[str, str]] = field(default_factory=set)
+    """Edges that carry the value of the step before, since they close a cycle."""
+
+
+class Interpreter:
+    """Runs one NIR graph on batches of recordings.
+
+    Args:
+        graph: a flat graph with one Input and one Output.
+        dt: time step in seconds.
+
+    Raises:
+        GraphError: a node that cannot be run, an unknown shape, or not exactly one Input and Output.
+    """
+
+    def __init__(self, graph: nir.NIRGraph, dt: float = DEFAULT_TIME_STEP) -> None:
+        self.dt = dt
+        self.nodes: dict[str, nir.NIRNode] = dict(graph.nodes)
+        self.input = _only(graph, nir.Input)
+        self.output = _only(graph, nir.Output)
+        self.input_shape = _shape(self.nodes[self.input].input_type["input"])
+        self.output_shape = _shape(self.nodes[self.output].output_type["output"])
+        self.matrices = {name: _matrix(name, node) for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)}
+        self._plan = _plan(self.nodes, graph.edges)
+        for name, node in self.nodes.items():
+            if not isinstance(node, (nir.Input, nir.Output, *LINEAR_NODES, *SPIKING_NODES)):
+                raise GraphError(f"node {name}: the interpreter has no {type(node).__name__}")
+
+    def run(self, spikes: NDArray[Any], record: Iterable[str] = ()) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+        """Run samples from reset.
+
+        Args:
+            spikes: (samples, steps, *input shape).
+            record: names of nodes whose output is wanted.
+
+        Returns:
+            Outputs (samples, steps, *output shape), float32, and for each recorded node (samples, steps, *shape) uint8.
+
+        Raises:
+            GraphError: the input does not have the graph's shape, or a recorded node does not exist.
+        """
+        samples, steps = spikes.shape[:2]
+        if spikes.shape[2:] != self.input_shape:
+            raise GraphError(f"input frames have shape {spikes.shape[2:]}, the graph takes {self.input_shape}")
+        record = list(record)
+        for name in record:
+            if name not in self.nodes:
+                raise GraphError(f"node {name}: the graph has no such node to record")
+        outputs = np.zeros((steps, int(np.prod(self.output_shape)), samples), np.float32)
+        recorded = {name: np.zeros((steps, self._size(name), samples), np.uint8) for name in record}
+        for step, values in enumerate(self.steps(spikes)):
+            outputs[step] = values[self.output]
+            for name in record:
+                recorded[name][step] = values[name]
+        return _unpack(outputs, self.output_shape), {
+            name: _unpack(value, self.shape(name)) for name, value in recorded.items()
+        }
+
+    def steps(self, spikes: NDArray[Any]) -> Iterable[Mapping[str, Array]]:
+        """Yield the value of every node, (neurons, samples), after each step."""
+        samples = spikes.shape[0]
+        advance = {name: self._advance(node, samples) for name, node in self.nodes.items() if isinstance(node, SPIKING_NODES)}
+        biases = {name: bias_vector(self.nodes[name]) for name in self.matrices}
+        values = {name: np.zeros((self._size(name), samples)) for name in self.nodes}
+        for frame in np.moveaxis(spikes, 1, 0):
+            previous, values = values, {}
+            for name in self._plan.order:
+                if name == self.input:
+                    values[name] = np.ascontiguousarray(frame.reshape(samples, -1).T, float)
+                    continue
+                total = self._arriving(name, values, previous)
+                if name in self.matrices:
+                    total = self.matrices[name] @ total
+                    if biases[name] is not None:
+                        total = total + biases[name][:, None]  # type: ignore[index]
+                elif name in advance:
+                    total = advance[name](total)
+                values[name] = total
+            yield values
+
+    def _arriving(self, name: str, values: Mapping[str, Array], previous: Mapping[str, Array]) -> Array:
+        sources = self._plan.sources[name]
+        parts = [(previous if (source, name) in self._plan.late else values)[source] for source in sources]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of what node ``name`` emits."""
+        node = self.nodes[name]
+        if name in self.matrices:
+            return output_shape(node)
+        return _shape(node.output_type["output"])
+
+    def _size(self, name: str) -> int:
+        return int(np.prod(self.shape(name)))
+
+    def _advance(self, node: nir.NIRNode, samples: int) -> Step:
+        if isinstance(node, nir.Threshold):
+            limit = _column(node.threshold)
+            return lambda current: (current > limit).astype(float)
+        if isinstance(node, nir.Delay):
+            return _delay(np.round(_column(node.delay)[:, 0] / self.dt).astype(int), samples)
+        if isinstance(node, nir.IF):
+            return _integrate(node, 0.0, self.dt * _column(node.r), samples)
+        leak = self.dt / _column(node.tau)
+        return _integrate(node, leak, leak * _column(node.r), samples, _column(node.v_leak))
+
+
+def _integrate(node: nir.LIF | nir.IF, leak: Any, gain: Array, samples: int, rest: Any = 0.0) -> Step:
+    threshold, reset = _column(node.v_threshold), _column(node.v_reset)
+    v = np.zeros((len(threshold), samples))
+
+    def step(current: Array) -> Array:
+        nonlocal v
+        v = v + leak * (rest - v) + gain * current
+        spikes = v > threshold
+        v = np.where(spikes, reset, v)
+        return spikes.astype(float)
+
+    return step
+
+
+def _delay(lags: NDArray[np.int64], samples: int) -> Step:
+    history = np.zeros((int(lags.max(initial=0)) + 1, len(lags), samples))
+    rows = np.arange(len(lags))
+    now = -1
+
+    def step(current: Array) -> Array:
+        nonlocal now
+        now = (now + 1) % len(history)
+        history[now] = current
+        return history[(now - lags) % len(history), rows]
+
+    return step
+
+
+def _plan(nodes: Mapping[str, nir.NIRNode], edges: Sequence[tuple[str, str]]) -> _Plan:
+    """Depth-first topological order; an edge back to a node that is still open closes a cycle and is made late."""
+    sources: dict[str, list[str]] = {name: [] for name in nodes}
+    targets: dict[str, list[str]] = {name: [] for name in nodes}
+    for source, target in edges:
+        sources[target].append(source)
+        targets[source].append(target)
+    for name, node in nodes.items():
+        if not sources[name] and not isinstance(node, nir.Input):
+            raise GraphError(f"node {name}: nothing arrives at it: connect or remove it")
+    plan = _Plan([], sources)
+    state: dict[str, bool] = {}
+    for root in [name for name, node in nodes.items() if isinstance(node, nir.Input)]:
+        stack = [(root, iter(targets[root]))]
+        state[root] = False
+        while stack:
+            name, remaining = stack[-1]
+            target = next(remaining, None)
+            if target is None:
+                stack.pop()
+                state[name] = True
+                plan.order.append(name)
+            elif target not in state:
+                state[target] = False
+                stack.append((target, iter(targets[target])))
+            elif not state[target]:
+                plan.late.add((name, target))
+    plan.order.reverse()
+    return plan
+
+
+def _only(graph: nir.NIRGraph, kind: type[nir.NIRNode]) -> str:
+    names = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
+    if len(names) != 1:
+        raise GraphError(f"graph has {len(names)} {kind.__name__} nodes, the interpreter takes exactly 1")
+    return names[0]
+
+
+def _matrix(name: str, node: nir.NIRNode) -> sparse.csr_matrix:
+    try:
+        input_shape(node)
+        return synapse_matrix(node)
+    except ValueError as error:
+        raise GraphError(f"node {name}: {error}") from None
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(int(size) for size in np.ravel(value))
+
+
+def _column(values: Any) -> Array:
+    return np.asarray(values, float).reshape(-1, 1)
+
+
+def _unpack(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    return np.ascontiguousarray(np.moveaxis(values, 2, 0)).reshape(values.shape[2], values.shape[0], *shape)

@@ -1,0 +1,1 @@
+"""Lowerings, one operation per file: what NIR has no node for becomes populations and linear maps."""

@@ -1,0 +1,27 @@
+"""The whole way down: from the encoder's graph to populations and linear maps that live from step to step."""
+
+from collections.abc import Callable
+
+from export.graph import Graph
+from export.lowering.attention import lower_attention
+from export.passes.align import align
+from export.passes.polyphase import polyphase
+from export.passes.remove_dead import remove_dead
+from export.passes.time_blocks import lower_time_blocks
+from export.passes.valid_line import biases_from_valid_line
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    lower_attention,
+    polyphase,
+    align,
+    lower_time_blocks,
+    biases_from_valid_line,
+    remove_dead,
+)
+
+
+def lower(graph: Graph) -> Graph:
+    """Lower a folded graph (float or integer) to ``Input``, neurons, delays, ``Conv`` and ``Dense``, without biases."""
+    for transform in PASSES:
+        graph = transform(graph)
+    return graph

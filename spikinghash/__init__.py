@@ -1,0 +1,1 @@
+"""What all parts share: the exception tree, the command-line frame and atomic files."""

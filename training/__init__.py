@@ -1,0 +1,1 @@
+"""Events to frames to Spikinghash to checkpoint."""

@@ -1,0 +1,143 @@
+"""Configuration of an experiment: one TOML file, every key checked."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spikinghash.errors import ConfigError
+
+Mixer = Literal["swm", "ssa"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Which recordings, and how they become frames."""
+
+    name: Literal["digits", "nmnist"] = "digits"
+    root: Path | None = None
+    """Folder in tonic's layout; ``None`` for data sets that need none."""
+
+
+class EncoderConfig(_Section):
+    """Sizes of the encoder. Lists hold one entry per stage."""
+
+    time_steps: int = Field(8, ge=1)
+    size: int = Field(32, ge=2)
+    """Height and width of a frame in pixels."""
+    channels: tuple[int, ...] = (24, 48, 64, 96)
+    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    mixers: tuple[Mixer, ...] = ("swm", "swm", "ssa", "ssa")
+    levels: tuple[int, ...] = (2, 1, 0, 0)
+    """Levels of the Haar transform; 0 in stages of spiking self-attention."""
+    channels_per_group: int = Field(4, ge=1)
+    """Channels that the spectral fusion of a Spiking WaveMixer mixes with each other."""
+    heads: tuple[int, ...] = (0, 0, 16, 6)
+    """Attention heads; 0 in stages of Spiking WaveMixers."""
+    mlp_ratio: int = Field(4, ge=1)
+    bits: int = Field(32, ge=8, multiple_of=8)
+    vote: int | None = Field(None, ge=1)
+    """Steps in which a hash neuron must spike for its bit to be 1; ``None`` for a majority of the steps."""
+
+    @property
+    def votes(self) -> int:
+        """The vote in force: more than half of the steps unless the config names a number."""
+        return self.vote if self.vote is not None else self.time_steps // 2 + 1
+
+    @property
+    def stage_sizes(self) -> tuple[int, ...]:
+        """Height (= width) of the feature maps of each stage."""
+        return tuple(self.size >> (stage + 1) for stage in range(len(self.channels)))
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> "EncoderConfig":
+        stages = len(self.channels)
+        for key in ("blocks", "mixers", "levels", "heads"):
+            if len(getattr(self, key)) != stages:
+                raise ValueError(f"{key} has {len(getattr(self, key))} entries, channels has {stages}: give one per stage")
+        if self.size % 2**stages:
+            raise ValueError(f"size is {self.size}, but {stages} stages halve it {stages} times: use a multiple of {2**stages}")
+        if self.votes > self.time_steps:
+            raise ValueError(f"vote is {self.votes}, time_steps is {self.time_steps}: use at most {self.time_steps}")
+        for stage in range(stages):
+            self._check_stage(stage)
+        return self
+
+    def _check_stage(self, stage: int) -> None:
+        channels, size, where = self.channels[stage], self.stage_sizes[stage], f"stage {stage + 1}"
+        if self.mixers[stage] == "ssa":
+            heads = self.heads[stage]
+            if heads < 1 or channels % heads:
+                raise ValueError(f"{where}: heads is {heads}, channels is {channels}: use a divisor of the channels")
+            if self.levels[stage]:
+                raise ValueError(f"{where}: levels is {self.levels[stage]}, but an ssa stage has no wavelet: use 0")
+            return
+        if self.heads[stage]:
+            raise ValueError(f"{where}: heads is {self.heads[stage]}, but an swm stage has no attention: use 0")
+        block = 2 ** self.levels[stage]
+        if self.time_steps % block:
+            raise ValueError(f"{where}: time_steps is {self.time_steps}, levels is {self.levels[stage]}: use a multiple of {block}")
+        if size % block:
+            raise ValueError(f"{where}: its maps are {size}x{size}, levels is {self.levels[stage]}: use fewer levels or a larger size")
+        if channels % self.channels_per_group:
+            raise ValueError(
+                f"{where}: channels_per_group is {self.channels_per_group}, channels is {channels}: use a divisor of the channels"
+            )
+
+
+class TrainConfig(_Section):
+    """Optimisation."""
+
+    seed: int = 0
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(100, ge=2)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    soft_weight: float = Field(0.5, ge=0)
+    """Weight of the dynamic soft similarity term."""
+    balance_weight: float = Field(0.1, ge=0)
+    """Weight of the bit balance term."""
+    max_shift: int = Field(2, ge=0)
+    """Largest random shift of a training recording, in pixels."""
+
+
+class Config(_Section):
+    """A whole experiment."""
+
+    data: DataConfig = DataConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def parse_config(values: object, source: str) -> Config:
+    """Check ``values`` (nested tables) and return them as a ``Config``.
+
+    Raises:
+        ConfigError: a key is unknown or a value cannot be used; ``source`` is named in the message.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{source}: {where}: {what} (value: {str(first['input'])[:80]})") from None
+
+
+def load_config(path: Path) -> Config:
+    """Read the TOML file ``path``.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or holds something unusable.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+    return parse_config(values, str(path))

@@ -1,0 +1,79 @@
+"""Training objective: pairwise similarity with dynamic soft labels from membrane potentials, and bit balance."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.model.encoder import HashOutput
+
+CODE_SHARPNESS = 8.0
+"""Logit of the similarity of two equal codes; two opposite codes have minus this."""
+
+
+class SoftSimilarity(nn.Module):
+    """The learnable similarity matrix ``S_soft[i, j] = sigmoid(alpha cos(u_i, u_j) - beta)``.
+
+    u_i is the mean membrane potential of the hash neurons in the window of sample i. It moves with every training
+    step, and so do alpha and beta: the soft labels are dynamic.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(5.0)))
+        self.beta = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, potentials: Tensor) -> Tensor:
+        """Logits of S_soft, shape (B, B), from potentials of shape (T, B, K)."""
+        mean = functional.normalize(potentials.mean(0), dim=-1)
+        result: Tensor = self.log_alpha.exp() * (mean @ mean.T) - self.beta
+        return result
+
+
+class HashLoss(nn.Module):
+    """``L = L_hard + soft_weight (L_soft + L_label) + balance_weight L_balance``.
+
+    With S the matrix of equal labels, h the relaxed codes in (-1, 1)^K and C = CODE_SHARPNESS <h_i, h_j> / K:
+
+    * L_hard: cross entropy of C against S, similar and dissimilar pairs weighted alike (HashNet, arXiv:1702.00758);
+    * L_soft: cross entropy of C against S_soft. The labels are held fixed: this term moves the codes alone;
+    * L_label: cross entropy of S_soft against S: this term moves the membrane potentials, alpha and beta;
+    * L_balance: squared mean of each bit over the batch.
+
+    Pairs of a sample with itself do not count.
+    """
+
+    def __init__(self, votes: int, soft_weight: float, balance_weight: float) -> None:
+        super().__init__()
+        self.votes = votes
+        self.soft_weight = soft_weight
+        self.balance_weight = balance_weight
+        self.similarity = SoftSimilarity()
+
+    def forward(self, output: HashOutput, labels: Tensor) -> Tensor:
+        """The loss of a batch, a scalar; ``labels`` has shape (B,)."""
+        hard = (labels[:, None] == labels[None, :]).float()
+        codes = self.relaxed_codes(output.spikes)
+        code_logits = CODE_SHARPNESS / codes.shape[1] * (codes @ codes.T)
+        soft_logits = self.similarity(output.potentials)
+        weights = pair_weights(hard)
+        loss = cross_entropy(code_logits, hard, weights) + self.balance_weight * codes.mean(0).square().mean()
+        soft = cross_entropy(code_logits, soft_logits.sigmoid().detach(), weights)
+        return loss + self.soft_weight * (soft + cross_entropy(soft_logits, hard, weights))
+
+    def relaxed_codes(self, spikes: Tensor) -> Tensor:
+        """``tanh(n - vote + 1/2)`` of the spike counts n: (T, B, K) to (B, K). The sign is the bit."""
+        return torch.tanh(spikes.sum(0) - self.votes + 0.5)
+
+
+def pair_weights(hard: Tensor) -> Tensor:
+    """Weights of all pairs, shape (B, B): zero on the diagonal, half for similar and half for dissimilar pairs."""
+    others = 1.0 - torch.eye(len(hard), device=hard.device)
+    similar, dissimilar = hard * others, (1.0 - hard) * others
+    return 0.5 * (similar / similar.sum().clamp(min=1) + dissimilar / dissimilar.sum().clamp(min=1))
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted binary cross entropy, summed."""
+    return (weights * functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")).sum()

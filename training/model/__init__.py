@@ -1,0 +1,1 @@
+"""The Spikinghash encoder: neurons, Spiking WaveMixer, spiking self-attention, hash layer."""

@@ -1,0 +1,143 @@
+"""Spikinghash (arXiv:2501.06786): event frames to a binary hash code."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from training.config import EncoderConfig
+from training.model.attention import SpikingSelfAttention
+from training.model.layers import ConvNorm, StepNorm
+from training.model.lif import Lif, lif_loop
+from training.model.wave_mixer import WaveMixer
+
+INPUT_CHANNELS = 2
+"""ON and OFF events."""
+
+
+class HashOutput(NamedTuple):
+    """What the hash layer did in one window; T steps, B samples, K bits."""
+
+    spikes: Tensor
+    """(T, B, K)."""
+    potentials: Tensor
+    """Membrane potentials before the reset, (T, B, K)."""
+
+
+class Mlp(nn.Module):
+    """LIF, 1x1 convolution, BN, LIF, 1x1 convolution, BN."""
+
+    def __init__(self, channels: int, ratio: int) -> None:
+        super().__init__()
+        self.lif = Lif()
+        self.expand = ConvNorm(channels, ratio * channels, kernel=1)
+        self.hidden_lif = Lif()
+        self.contract = ConvNorm(ratio * channels, channels, kernel=1)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        result: Tensor = self.contract(self.hidden_lif(self.expand(self.lif(stream))))
+        return result
+
+
+class WaveBranch(nn.Module):
+    """LIF, Spiking WaveMixer, BN."""
+
+    def __init__(self, channels: int, levels: int, channels_per_group: int) -> None:
+        super().__init__()
+        self.lif = Lif()
+        self.mixer = WaveMixer(channels, levels, channels_per_group)
+        self.norm = StepNorm(channels)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        result: Tensor = self.norm(self.mixer(self.lif(stream)))
+        return result
+
+
+class AttentionBranch(nn.Module):
+    """LIF, spiking self-attention."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.lif = Lif()
+        self.mixer = SpikingSelfAttention(channels, heads)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        result: Tensor = self.mixer(self.lif(stream))
+        return result
+
+
+class Block(nn.Module):
+    """Membrane shortcut around a mixer and an MLP: ``u <- u + branch(LIF(u))``, so every convolution reads spikes."""
+
+    def __init__(self, mixer: nn.Module, mlp: Mlp) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.mlp = mlp
+
+    def forward(self, stream: Tensor) -> Tensor:
+        stream = stream + self.mixer(stream)
+        result: Tensor = stream + self.mlp(stream)
+        return result
+
+
+class Stage(nn.Module):
+    """``Down`` (LIF, 3x3 convolution of stride 2, BN; the stem has no LIF), then blocks."""
+
+    def __init__(self, config: EncoderConfig, stage: int) -> None:
+        super().__init__()
+        inputs = config.channels[stage - 1] if stage else INPUT_CHANNELS
+        channels = config.channels[stage]
+        self.lif = Lif() if stage else None
+        self.down = ConvNorm(inputs, channels, kernel=3, stride=2)
+        self.blocks = nn.Sequential(*(self._block(config, stage) for _ in range(config.blocks[stage])))
+
+    @staticmethod
+    def _block(config: EncoderConfig, stage: int) -> Block:
+        channels = config.channels[stage]
+        if config.mixers[stage] == "swm":
+            branch: nn.Module = WaveBranch(channels, config.levels[stage], config.channels_per_group)
+        else:
+            branch = AttentionBranch(channels, config.heads[stage])
+        return Block(branch, Mlp(channels, config.mlp_ratio))
+
+    def forward(self, stream: Tensor) -> Tensor:
+        spikes = self.lif(stream) if self.lif is not None else stream
+        result: Tensor = self.blocks(self.down(spikes))
+        return result
+
+
+class HashLayer(nn.Module):
+    """LIF, mean over the map, Linear to K bits, BN, LIF."""
+
+    def __init__(self, channels: int, bits: int) -> None:
+        super().__init__()
+        self.lif = Lif()
+        self.linear = nn.Linear(channels, bits, bias=False)
+        self.norm = nn.BatchNorm1d(bits)
+
+    def forward(self, stream: Tensor) -> HashOutput:
+        pooled = self.lif(stream).mean(dim=(-2, -1))
+        current = self.norm(self.linear(pooled).flatten(0, 1)).unflatten(0, pooled.shape[:2])
+        return HashOutput(*lif_loop(current))
+
+
+class Spikinghash(nn.Module):
+    """The encoder. ``forward`` takes frames (B, T, 2, H, W) and returns the activity of the hash neurons."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.stages = nn.ModuleList(Stage(config, stage) for stage in range(len(config.channels)))
+        self.head = HashLayer(config.channels[-1], config.bits)
+
+    def forward(self, frames: Tensor) -> HashOutput:
+        stream = frames.transpose(0, 1).to(self.head.linear.weight.dtype)
+        for stage in self.stages:
+            stream = stage(stream)
+        result: HashOutput = self.head(stream)
+        return result
+
+    @torch.no_grad()
+    def codes(self, frames: Tensor) -> Tensor:
+        """Bits of frames (B, T, 2, H, W): (B, K) uint8. A bit is 1 when its neuron spikes in at least ``vote`` steps."""
+        return (self.forward(frames).spikes.sum(0) >= self.config.votes).to(torch.uint8)

@@ -1,0 +1,28 @@
+"""Layers that act on every time step alike."""
+
+from torch import Tensor, nn
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then batch normalisation over steps, samples and pixels. (T, B, C, H, W) in and out."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        result: Tensor = self.norm(self.conv(spikes.flatten(0, 1)))
+        return result.unflatten(0, spikes.shape[:2])
+
+
+class StepNorm(nn.Module):
+    """Batch normalisation over steps, samples and pixels of (T, B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, current: Tensor) -> Tensor:
+        result: Tensor = self.norm(current.flatten(0, 1))
+        return result.unflatten(0, current.shape[:2])
