@@ -27,7 +27,7 @@ class LayerCounts:
     name: str
     """Node name in the NIR graph."""
     layer: str
-    """Population of the encoder that this one belongs to; for helpers (delay lines, clocks, AND), the layer they serve."""
+    """Population of the encoder that this belongs to; for helpers (delay lines, clocks, AND), the layer they serve."""
     kind: Kind
     neurons: int
     synapses: int
@@ -119,7 +119,9 @@ def _layer(values: dict[str, Any]) -> LayerCounts:
 
 def _check(counts: NetworkCounts, source: str) -> None:
     if counts.samples < 1 or not counts.layers:
-        raise GraphError(f"{source}: holds {counts.samples} samples of {len(counts.layers)} layers: trace at least one of each")
+        raise GraphError(
+            f"{source}: holds {counts.samples} samples of {len(counts.layers)} layers: trace at least one of each"
+        )
     if not counts.window_us > 0:
         raise GraphError(f"{source}: window_us is {counts.window_us}: give the recordings' duration in microseconds")
     for layer in counts.layers:
@@ -134,13 +136,24 @@ def _check_layer(layer: LayerCounts, counts: NetworkCounts, source: str) -> None
     if layer.kind not in _KINDS:
         raise GraphError(f"{source}: layer {layer.name}: kind is {layer.kind}, use one of {', '.join(_KINDS)}")
     if layer.neurons < 1 or layer.steps < 1:
-        raise GraphError(f"{source}: layer {layer.name}: {layer.neurons} neurons over {layer.steps} steps: both must be positive")
+        raise GraphError(
+            f"{source}: layer {layer.name}: {layer.neurons} neurons over {layer.steps} steps: both must be positive"
+        )
+    if layer.synapses > layer.neurons * layer.fan_in_max:
+        raise GraphError(
+            f"{source}: layer {layer.name}: {layer.synapses} synapses, but {layer.neurons} neurons with at most "
+            f"{layer.fan_in_max} each"
+        )
     for key in _SAMPLED:
         values = getattr(layer, key)
         if values.shape != (counts.samples,):
-            raise GraphError(f"{source}: layer {layer.name}: {key} has shape {values.shape}, samples is {counts.samples}")
+            raise GraphError(
+                f"{source}: layer {layer.name}: {key} has shape {values.shape}, samples is {counts.samples}"
+            )
         if not (np.isfinite(values).all() and (values >= 0).all()):
             raise GraphError(f"{source}: layer {layer.name}: {key} holds a negative or non-finite count")
     for key in ("spikes", "active_updates"):
         if (getattr(layer, key) > layer.neurons * layer.steps).any():
-            raise GraphError(f"{source}: layer {layer.name}: {key} exceeds {layer.neurons} neurons x {layer.steps} steps")
+            raise GraphError(
+                f"{source}: layer {layer.name}: {key} exceeds {layer.neurons} neurons x {layer.steps} steps"
+            )

@@ -22,16 +22,24 @@ class Encoding(NamedTuple):
     """Spikes of each population in the window, int32 (B, P), in the order of ``GraphExecutor.populations``."""
 
 
+@torch.library.custom_op("spikinghash::lif", mutates_args=())
 def lif_steps(current: Tensor, threshold: float) -> Tensor:
-    """Spikes of ``v <- v/2 + a; s = [v > threshold]; v <- (1 - s) v`` for currents of shape (T, ...)."""
+    """Spikes of ``v <- v/2 + a; s = [v > threshold]; v <- (1 - s) v`` for currents of shape (T, ...).
+
+    One operator, so that torch.export meets one node per population instead of four per step.
+    """
     v = torch.zeros_like(current[0])
-    spikes = []
-    for step in current.unbind(0):
-        v = v * 0.5 + step
-        spike = v > threshold
-        v = torch.where(spike, torch.zeros_like(v), v)
-        spikes.append(spike)
-    return torch.stack(spikes).to(current.dtype)
+    spikes = torch.empty_like(current)
+    for step, spike in zip(current.unbind(0), spikes.unbind(0), strict=True):
+        v = v.mul_(0.5).add_(step)
+        torch.gt(v, threshold, out=spike)
+        v.masked_fill_(spike.bool(), 0.0)
+    return spikes
+
+
+@lif_steps.register_fake
+def _(current: Tensor, threshold: float) -> Tensor:
+    return torch.empty_like(current)
 
 
 class GraphExecutor(nn.Module):
@@ -133,9 +141,8 @@ def population_names(graph: Graph) -> list[str]:
 
 def pack_bits(bits: Tensor) -> Tensor:
     """Pack bits (B, K) into bytes (B, K/8), first bit most significant."""
-    weights = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.int32)
-    grouped = bits.to(torch.int32).unflatten(1, (-1, 8))
-    return (grouped * weights.to(bits.device)).sum(-1).to(torch.uint8)
+    place_values = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.int32, device=bits.device)
+    return (bits.to(torch.int32).unflatten(1, (-1, 8)) * place_values).sum(-1, dtype=torch.int32).to(torch.uint8)
 
 
 def _spike_count(spikes: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Shapes are (channels, height, width). Weights are float64; in an integer graph t
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +155,18 @@ Node = Spiking | Linear | Norm | Attention | Output
 NodeT = TypeVar("NodeT", bound=Node)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The populations that hold a layer of the encoder: one, or one per attention head."""
+
+    kind: Literal["map", "qkv", "gates", "head"]
+    """``map``: one node, (C, H, W) in its layout; ``qkv``: (part, channel, token) of a head; ``gates``: its coincidence
+    gates; ``head``: (channel, token)."""
+    nodes: tuple[str, ...]
+    shape: Shape
+    """Of the whole layer."""
+
+
 @dataclass
 class Graph:
     """Nodes by name, in topological order, and edges (source, target)."""
@@ -168,6 +180,8 @@ class Graph:
     """Space-to-depth factor f of a population: shape (f^2 C, H/f, W/f) stands for (C, H, W); absent means 1."""
     serves: dict[str, str] = field(default_factory=dict)
     """For a population that only helps to compute another layer (delay line, clock, gate): the layer it serves."""
+    implements: dict[str, "Parts"] = field(default_factory=dict)
+    """Layers of the encoder that other populations hold; absent means the node of the same name."""
 
     def add(self, name: str, node: Node, *sources: str) -> str:
         """Add ``node`` with an edge from each of ``sources``; return ``name``."""
@@ -215,6 +229,7 @@ class Graph:
             latency=dict(self.latency),
             polyphase=dict(self.polyphase),
             serves=dict(self.serves),
+            implements=dict(self.implements),
         )
 
     def bypass(self, name: str, replacement: str) -> None:
@@ -230,6 +245,23 @@ class Graph:
         self.edges = [edge for edge in self.edges if not gone & set(edge)]
         for name in names:
             del self.nodes[name]
+
+    def rename(self, names: dict[str, str]) -> "Graph":
+        """A copy in which every node has the name that ``names`` gives it."""
+        parts = {
+            layer: replace(part, nodes=tuple(names[node] for node in part.nodes)) for layer, part in self.implements.items()
+        }
+        for layer, node in self.nodes.items():
+            parts.setdefault(layer, Parts("map", (names[layer],), node.shape))
+        return replace(
+            self,
+            nodes={names[name]: node for name, node in self.nodes.items()},
+            edges=[(names[source], names[target]) for source, target in self.edges],
+            latency={names[name]: latency for name, latency in self.latency.items() if name in names},
+            polyphase={names[name]: factor for name, factor in self.polyphase.items() if name in names},
+            serves={names[name]: layer for name, layer in self.serves.items() if name in names},
+            implements=parts,
+        )
 
     def sort(self) -> "Graph":
         """Put the nodes in topological order (stable).

@@ -21,8 +21,8 @@ from export.synapse_matrix import LINEAR_NODES, bias_vector, input_shape, output
 from spikinghash.errors import GraphError
 
 Array = NDArray[np.float64]
-Step = Callable[[Array], Array]
-"""Advances a node by one step: (neurons, samples) in and out."""
+Observer = Callable[[str, Array, Array, Array | None], None]
+"""Sees each spiking node after each step: name, what arrived, what it emitted, its potentials; all (neurons, samples)."""
 
 DEFAULT_TIME_STEP = 1e-4
 SPIKING_NODES = (nir.LIF, nir.IF, nir.Threshold, nir.Delay)
@@ -60,12 +60,15 @@ class Interpreter:
             if not isinstance(node, (nir.Input, nir.Output, *LINEAR_NODES, *SPIKING_NODES)):
                 raise GraphError(f"node {name}: the interpreter has no {type(node).__name__}")
 
-    def run(self, spikes: NDArray[Any], record: Iterable[str] = ()) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    def run(
+        self, spikes: NDArray[Any], record: Iterable[str] = (), observer: Observer | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
         """Run samples from reset.
 
         Args:
             spikes: (samples, steps, *input shape).
             record: names of nodes whose output is wanted.
+            observer: called for every spiking node in every step.
 
         Returns:
             Outputs (samples, steps, *output shape), float32, and for each recorded node (samples, steps, *shape) uint8.
@@ -82,7 +85,7 @@ class Interpreter:
                 raise GraphError(f"node {name}: the graph has no such node to record")
         outputs = np.zeros((steps, int(np.prod(self.output_shape)), samples), np.float32)
         recorded = {name: np.zeros((steps, self._size(name), samples), np.uint8) for name in record}
-        for step, values in enumerate(self.steps(spikes)):
+        for step, values in enumerate(self._steps(spikes, observer)):
             outputs[step] = values[self.output]
             for name in record:
                 recorded[name][step] = values[name]
@@ -90,26 +93,28 @@ class Interpreter:
             name: _unpack(value, self.shape(name)) for name, value in recorded.items()
         }
 
-    def steps(self, spikes: NDArray[Any]) -> Iterable[Mapping[str, Array]]:
+    def _steps(self, spikes: NDArray[Any], observer: Observer | None) -> Iterable[Mapping[str, Array]]:
         """Yield the value of every node, (neurons, samples), after each step."""
         samples = spikes.shape[0]
-        advance = {name: self._advance(node, samples) for name, node in self.nodes.items() if isinstance(node, SPIKING_NODES)}
+        units = {name: self._unit(node, samples) for name, node in self.nodes.items() if isinstance(node, SPIKING_NODES)}
         biases = {name: bias_vector(self.nodes[name]) for name in self.matrices}
         values = {name: np.zeros((self._size(name), samples)) for name in self.nodes}
         for frame in np.moveaxis(spikes, 1, 0):
             previous, values = values, {}
             for name in self._plan.order:
                 if name == self.input:
-                    values[name] = np.ascontiguousarray(frame.reshape(samples, -1).T, float)
-                    continue
-                total = self._arriving(name, values, previous)
+                    arriving = np.ascontiguousarray(frame.reshape(samples, -1).T, float)
+                else:
+                    arriving = self._arriving(name, values, previous)
                 if name in self.matrices:
-                    total = self.matrices[name] @ total
-                    if biases[name] is not None:
-                        total = total + biases[name][:, None]  # type: ignore[index]
-                elif name in advance:
-                    total = advance[name](total)
-                values[name] = total
+                    bias = biases[name]
+                    arriving = self.matrices[name] @ arriving
+                    values[name] = arriving if bias is None else arriving + bias[:, None]
+                    continue
+                unit = units.get(name)
+                values[name] = arriving if unit is None else unit.advance(arriving)
+                if observer is not None:
+                    observer(name, arriving, values[name], getattr(unit, "v", None))
             yield values
 
     def _arriving(self, name: str, values: Mapping[str, Array], previous: Mapping[str, Array]) -> Array:
@@ -119,6 +124,11 @@ class Interpreter:
         for part in parts[1:]:
             total = total + part
         return total
+
+    @property
+    def order(self) -> list[str]:
+        """Names of all nodes in the order in which a step visits them."""
+        return self._plan.order
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of what node ``name`` emits."""
@@ -130,44 +140,54 @@ class Interpreter:
     def _size(self, name: str) -> int:
         return int(np.prod(self.shape(name)))
 
-    def _advance(self, node: nir.NIRNode, samples: int) -> Step:
+    def _unit(self, node: nir.NIRNode, samples: int) -> "_Neurons | _DelayLine | _Gate":
         if isinstance(node, nir.Threshold):
-            limit = _column(node.threshold)
-            return lambda current: (current > limit).astype(float)
+            return _Gate(_column(node.threshold))
         if isinstance(node, nir.Delay):
-            return _delay(np.round(_column(node.delay)[:, 0] / self.dt).astype(int), samples)
+            return _DelayLine(np.round(_column(node.delay)[:, 0] / self.dt).astype(int), samples)
         if isinstance(node, nir.IF):
-            return _integrate(node, 0.0, self.dt * _column(node.r), samples)
+            return _Neurons(node, 0.0, self.dt * _column(node.r), 0.0, samples)
         leak = self.dt / _column(node.tau)
-        return _integrate(node, leak, leak * _column(node.r), samples, _column(node.v_leak))
+        return _Neurons(node, leak, leak * _column(node.r), _column(node.v_leak), samples)
 
 
-def _integrate(node: nir.LIF | nir.IF, leak: Any, gain: Array, samples: int, rest: Any = 0.0) -> Step:
-    threshold, reset = _column(node.v_threshold), _column(node.v_reset)
-    v = np.zeros((len(threshold), samples))
+class _Neurons:
+    """LIF and IF."""
 
-    def step(current: Array) -> Array:
-        nonlocal v
-        v = v + leak * (rest - v) + gain * current
-        spikes = v > threshold
-        v = np.where(spikes, reset, v)
+    def __init__(self, node: nir.LIF | nir.IF, leak: Array | float, gain: Array, rest: Array | float, samples: int) -> None:
+        self.threshold, self.reset = _column(node.v_threshold), _column(node.v_reset)
+        self.leak, self.gain, self.rest = leak, gain, rest
+        self.v = np.zeros((len(self.threshold), samples))
+
+    def advance(self, current: Array) -> Array:
+        v = self.v + self.leak * (self.rest - self.v) + self.gain * current
+        spikes = v > self.threshold
+        self.v = np.where(spikes, self.reset, v)
         return spikes.astype(float)
 
-    return step
+
+class _Gate:
+    """Threshold: no memory."""
+
+    def __init__(self, threshold: Array) -> None:
+        self.threshold = threshold
+
+    def advance(self, current: Array) -> Array:
+        return (current > self.threshold).astype(float)
 
 
-def _delay(lags: NDArray[np.int64], samples: int) -> Step:
-    history = np.zeros((int(lags.max(initial=0)) + 1, len(lags), samples))
-    rows = np.arange(len(lags))
-    now = -1
+class _DelayLine:
+    """Delay: a ring buffer, each neuron reading at its own lag."""
 
-    def step(current: Array) -> Array:
-        nonlocal now
-        now = (now + 1) % len(history)
-        history[now] = current
-        return history[(now - lags) % len(history), rows]
+    def __init__(self, lags: NDArray[np.int64], samples: int) -> None:
+        self.lags, self.rows, self.now = lags, np.arange(len(lags)), -1
+        self.history = np.zeros((int(lags.max(initial=0)) + 1, len(lags), samples))
 
-    return step
+    def advance(self, current: Array) -> Array:
+        self.now = (self.now + 1) % len(self.history)
+        self.history[self.now] = current
+        delayed: Array = self.history[(self.now - self.lags) % len(self.history), self.rows]
+        return delayed
 
 
 def _plan(nodes: Mapping[str, nir.NIRNode], edges: Sequence[tuple[str, str]]) -> _Plan:

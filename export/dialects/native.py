@@ -10,10 +10,10 @@ from spikinghash.errors import GraphError
 Edges = list[tuple[str, str]]
 
 
-def write_native(graph: Graph) -> nir.NIRGraph:
-    """The lowered ``graph`` in NIR; every graph node becomes one NIR node of the same name."""
+def write_native(graph: Graph) -> tuple[nir.NIRGraph, Graph]:
+    """The lowered ``graph`` in NIR, and the graph itself; every node becomes one NIR node of the same name."""
     nodes = {name: _node(name, node, _gain(graph, name)) for name, node in graph.nodes.items()}
-    return nir.NIRGraph(nodes=nodes, edges=list(graph.edges))
+    return nir.NIRGraph(nodes=nodes, edges=list(graph.edges)), graph
 
 
 def _gain(graph: Graph, name: str) -> float:

@@ -10,7 +10,7 @@ Every head becomes a chain of its own: projection to (q, k, v), LIF, gates, sum,
 
 import numpy as np
 
-from export.graph import Array, Attention, Conv, Dense, Graph, Lif, Threshold
+from export.graph import Array, Attention, Conv, Dense, Graph, Lif, Parts, Threshold
 from spikinghash.errors import GraphError
 
 LARGEST_GATES = 400_000
@@ -73,6 +73,15 @@ def _expand(graph: Graph, name: str, attention: Attention) -> None:
         last = graph.add(f"{prefix}_projection", _channels_to_tokens(out.weight[:, rows], bias, tokens), last)
         for reader in readers:
             graph.connect(last, reader)
+    heads = [f"{name}_head{head:02d}" for head in range(attention.heads)]
+    for layer, kind, suffix, shape in (
+        (qkv_lif, "qkv", "qkv_lif", inner.shape),
+        (name, "gates", "gates", attention.shape),
+        (out_lif, "head", "lif", outer.shape),
+    ):
+        parts = tuple(f"{head}_{suffix}" for head in heads)
+        graph.implements[layer] = Parts(kind, parts, shape)
+        graph.serves |= dict.fromkeys(parts, layer)
 
 
 def gate_weights(width: int, tokens: int) -> tuple[Array, Array]:

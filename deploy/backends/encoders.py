@@ -1,0 +1,176 @@
+"""Every runtime behind one protocol: frames in, packed codes out, and a trace of what the layers did."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from deploy.backends.lava import LavaBackend
+from deploy.backends.simulators import SimulatorBackend
+from export.interpreter import Interpreter
+from export.metadata import KEY, Metadata, Numbers, parse_metadata
+from export.network import load_network
+from export.nir_file import read_encoder, read_nir
+from export.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
+from spikinghash.errors import GraphError, SpikinghashError
+
+Codes = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
+SIMULATORS = ("norse", "snntorch", "spikingjelly", "sc-neurocore")
+"""Foreign simulators, which run portable NIR files."""
+BACKENDS: dict[str, tuple[str, ...]] = {
+    ".pt": ("torch",),
+    ".onnx": ("onnxruntime",),
+    ".nir": ("nir", "lava", *SIMULATORS),
+}
+"""Backends by the suffix of the encoder's file; the first is the default."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What an encoder did on a batch of B recordings."""
+
+    codes: Codes
+    """Packed, (B, K/8)."""
+    counts: dict[str, NDArray[np.int64]]
+    """Spikes of each layer in the window, (B,); coincidences for an attention."""
+    spikes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Spikes of each layer, (B, T, C, H, W), where the backend shows them."""
+
+
+class Encoder(Protocol):
+    """A loaded encoder."""
+
+    time_steps: int
+    size: int
+    bits: int
+
+    def encode(self, frames: Frames) -> Codes:
+        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
+
+    def trace(self, frames: Frames) -> Trace:
+        """``encode``, with the activity of the layers."""
+
+
+class GraphRunner(Protocol):
+    """Runs any NIR graph: (samples, steps, ...) in and out, and the spikes of the nodes named in ``record``."""
+
+    def run(
+        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]: ...
+
+
+class NirRunner:
+    """The reference interpreter."""
+
+    def run(
+        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+        return Interpreter(read_nir(graph_path)).run(spikes, record)
+
+
+def graph_runner(backend: str) -> GraphRunner:
+    """The runner behind ``backend``, one of those for .nir files."""
+    if backend == "nir":
+        return NirRunner()
+    return LavaBackend() if backend == "lava" else SimulatorBackend(backend)
+
+
+class TorchEncoder:
+    """A checkpoint on torch: its integer network, or the float one."""
+
+    def __init__(self, path: Path, numbers: Numbers = "integer") -> None:
+        network = load_network(path, numbers)
+        self.time_steps, self.size, self.bits = network.config.time_steps, network.config.size, network.config.bits
+        self._executor = network.executor()
+
+    def encode(self, frames: Frames) -> Codes:
+        with torch.no_grad():
+            return self._executor(torch.from_numpy(frames)).codes.numpy()  # type: ignore[no-any-return]
+
+    def trace(self, frames: Frames) -> Trace:
+        with torch.no_grad():
+            values = self._executor.trace(torch.from_numpy(frames))
+        spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self._executor.populations}
+        return Trace(np.packbits(values["output"].numpy(), axis=1), _totals(spikes), spikes)
+
+
+class OnnxEncoder:
+    """An exported model on ONNX Runtime; CUDA where this onnxruntime has it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            model = onnx.load(str(path), load_external_data=False)
+            text = {entry.key: entry.value for entry in model.metadata_props}.get(KEY)
+            self._session = onnxruntime.InferenceSession(str(path), providers=_providers())
+        except Exception as error:  # noqa: BLE001  (protobuf and ONNX Runtime each raise their own kinds)
+            raise GraphError(f"{path}: not a readable ONNX model ({type(error).__name__}): export it again") from None
+        if text is None:
+            raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
+        self.metadata = parse_metadata(text, str(path))
+        self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
+
+    def encode(self, frames: Frames) -> Codes:
+        return self.trace(frames).codes
+
+    def trace(self, frames: Frames) -> Trace:
+        codes, counts = self._session.run(["codes", "spike_counts"], {"frames": frames})
+        names = [population.name for population in self.metadata.populations]
+        return Trace(codes, {name: counts[:, column].astype(np.int64) for column, name in enumerate(names)})
+
+
+class NirEncoder:
+    """An exported NIR graph on any runner of NIR graphs."""
+
+    def __init__(self, path: Path, runner: GraphRunner) -> None:
+        _, self.metadata = read_encoder(path)
+        self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
+        self._path, self._runner = path, runner
+
+    def encode(self, frames: Frames) -> Codes:
+        outputs, _ = self._runner.run(self._path, self._input(frames))
+        return output_codes(outputs)
+
+    def trace(self, frames: Frames) -> Trace:
+        outputs, recorded = self._runner.run(self._path, self._input(frames), recorded_nodes(self.metadata))
+        spikes = layer_spikes(recorded, self.metadata)
+        return Trace(output_codes(outputs), _totals(spikes), spikes)
+
+    def _input(self, frames: Frames) -> NDArray[np.float32]:
+        spikes = input_spikes(frames, self.metadata)
+        # A graph written out as Affine nodes reads flat arrays.
+        return spikes.reshape(*spikes.shape[:2], -1) if self.metadata.flat else spikes
+
+
+def load_encoder(path: Path, backend: str | None = None, numbers: Numbers = "integer") -> Encoder:
+    """Load the encoder ``path`` for ``backend``, by default the first that its suffix allows.
+
+    Raises:
+        SpikinghashError: the file cannot be used, or the backend does not run such files.
+    """
+    allowed = BACKENDS.get(path.suffix)
+    if allowed is None:
+        raise GraphError(f"{path}: unknown kind of encoder: use {', '.join(BACKENDS)}")
+    backend = backend or allowed[0]
+    if backend not in allowed:
+        raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {' or '.join(allowed)}")
+    if backend == "torch":
+        return TorchEncoder(path, numbers)
+    if numbers != "integer":
+        raise SpikinghashError(f"--numbers {numbers}: {path} holds its own numbers: choose them when exporting")
+    return OnnxEncoder(path) if backend == "onnxruntime" else NirEncoder(path, graph_runner(backend))
+
+
+def _providers() -> list[str]:
+    available = onnxruntime.get_available_providers()
+    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+
+
+def _totals(spikes: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    return {name: value.sum(axis=tuple(range(1, value.ndim)), dtype=np.int64) for name, value in spikes.items()}

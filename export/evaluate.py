@@ -1,0 +1,71 @@
+"""Retrieval figures of a checkpoint on held-out queries: ``python -m export.evaluate CKPT``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from export.executor import GraphExecutor
+from export.network import build_network
+from spikinghash.cli import run
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.codes import Encode, float_encoder, retrieval_figures
+from training.data.frames import Dataset, load_dataset
+from training.data.splits import Split, split
+from training.retrieval import RetrievalFigures
+
+
+def graph_encoder(executor: GraphExecutor) -> Encode:
+    """A graph's executor as a function from frames to bits."""
+
+    def encode(frames: Tensor) -> Tensor:
+        with torch.no_grad():
+            codes = executor(frames).codes.numpy()
+        return torch.from_numpy(np.unpackbits(codes, axis=1))
+
+    return encode
+
+
+def load_data(checkpoint: Checkpoint) -> tuple[Dataset, Split]:
+    """The data set that a checkpoint was trained on, split as in its training."""
+    config = checkpoint.config
+    dataset = load_dataset(
+        config.data.name, time_steps=config.encoder.time_steps, size=config.encoder.size, root=config.data.root
+    )
+    return dataset, split(dataset.labels)
+
+
+def test_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
+    """Figures of the float and of the integer network: test queries against the database."""
+    dataset, sets = load_data(checkpoint)
+    model = checkpoint.model()
+    encoders = {
+        "float": float_encoder(model, torch.device("cpu")),
+        "integer": graph_encoder(build_network(model).executor()),
+    }
+    return {name: retrieval_figures(encode, dataset, sets.test, sets.database) for name, encode in encoders.items()}
+
+
+def figures_table(rows: dict[str, RetrievalFigures]) -> Table:
+    """One row of figures per network."""
+    table = Table("network", "mAP (tie-aware)", "mAP@100", "mAP@1000", "precision r<=2", "empty r<=2")
+    for name, figures in rows.items():
+        at = figures.mean_average_precision_at
+        values = (figures.mean_average_precision, at[100], at[1000], figures.precision_within_2, figures.empty_within_2)
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    return table
+
+
+def main(checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")]) -> None:
+    """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed."""
+    loaded = load_checkpoint(checkpoint)
+    Console().print(figures_table(test_figures(loaded)))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,154 @@
+"""Write a checkpoint as an ONNX model: ``python -m export.to_onnx CKPT [-o OUT.onnx]``.
+
+The model takes frames, uint8 (batch, T, 2, H, W), and returns ``codes``, packed uint8 (batch, K/8), and
+``spike_counts``, int32 (batch, populations), whose names are in the metadata. It needs no operator of ours.
+"""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import typer
+from onnxscript import opset20 as op
+from rich.console import Console
+
+from export.executor import GraphExecutor
+from export.metadata import KEY, Metadata, Numbers, Population
+from export.network import Network, load_network, probe_frames
+from spikinghash.cli import run
+from spikinghash.errors import ComparisonError
+from spikinghash.files import atomic_path
+
+OPSET = 20
+BATCHES_CHECKED = (8, 1, 3)
+"""Batch sizes of the self-check; the first traces the model."""
+
+
+def lif_operators(current: Any, threshold: float) -> Any:
+    """ONNX operators of ``export.executor.lif_steps``, unrolled over the steps."""
+    steps = int(current.shape[0])
+    axis = op.Constant(value_ints=[0])
+    spikes = []
+    v = None
+    for step in range(steps):
+        a = op.Gather(current, op.Constant(value_int=step), axis=0)
+        v = a if v is None else op.Add(op.Mul(v, op.CastLike(op.Constant(value_float=0.5), a)), a)
+        spike = op.Greater(v, op.CastLike(op.Constant(value_float=threshold), a))
+        v = op.Where(spike, op.CastLike(op.Constant(value_float=0.0), a), v)
+        spikes.append(op.Unsqueeze(op.CastLike(spike, a), axis))
+    return op.Concat(*spikes, axis=0)
+
+
+def build_onnx(network: Network) -> onnx.ModelProto:
+    """The network as an ONNX model with dynamic batch, checked by onnx.checker with shape inference."""
+    executor = network.executor()
+    frames = torch.from_numpy(probe_frames(network.config, BATCHES_CHECKED[0]))
+    batch = torch.export.Dim("batch", min=1)
+    with _quiet():
+        exported = torch.export.export(executor, (frames,), dynamic_shapes={"frames": {0: batch}})
+        program = torch.onnx.export(
+            exported,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["frames"],
+            output_names=["codes", "spike_counts"],
+            custom_translation_table={torch.ops.spikinghash.lif.default: lif_operators},
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {KEY: describe_onnx(network, executor).model_dump_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Keep the exporter's chatter (deprecations inside torch, optimiser statistics) from the user."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+
+
+def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
+    """Metadata of the ONNX model; its populations are the columns of ``spike_counts``."""
+    config, nodes = network.config, network.graph.nodes
+    return Metadata(
+        dialect="onnx",
+        numbers=network.numbers,
+        dt=0.0,
+        time_steps=config.time_steps,
+        latency=0,
+        size=config.size,
+        bits=config.bits,
+        vote=config.votes,
+        input_layout="batch x time steps x (ON, OFF) x height x width, uint8, 0 or 1",
+        populations=tuple(
+            Population(name=name, kind="map", nodes=(name,), shape=nodes[name].shape) for name in executor.populations
+        ),
+        grid_steps=network.grid_steps,
+        certificate=network.certificate.as_dict() if network.certificate else None,
+        checkpoint_sha256=network.checkpoint_sha256,
+    )
+
+
+def export_onnx(network: Network, path: Path) -> None:
+    """Write ``network`` to ``path``, run it with ONNX Runtime and compare it with ``network``.
+
+    Raises:
+        ComparisonError: the model computes something else; nothing is left at ``path``.
+    """
+    model = build_onnx(network)
+    with atomic_path(path) as temporary:
+        onnx.save(model, str(temporary))
+        _check(network, temporary)
+
+
+def _check(network: Network, path: Path) -> None:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    executor = network.executor()
+    for seed, batch in enumerate(BATCHES_CHECKED):
+        frames = probe_frames(network.config, batch, seed)
+        codes, counts = session.run(None, {"frames": frames})
+        with torch.no_grad():
+            expected = executor(torch.from_numpy(frames))
+        differing = np.argwhere(counts != expected.spike_counts.numpy())
+        if len(differing):
+            sample, layer = differing[np.argmin(differing[:, 1])]
+            raise ComparisonError(
+                f"the ONNX model differs from the network first in layer {executor.populations[layer]}, recording {sample}: "
+                f"{counts[sample, layer]} spikes instead of {int(expected.spike_counts[sample, layer])}; nothing was written"
+            )
+        if not np.array_equal(codes, expected.codes.numpy()):
+            raise ComparisonError("the ONNX model gives other codes than the network; nothing was written")
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to export.", metavar="CKPT")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")] = None,
+    numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
+) -> None:
+    """Write a checkpoint as an ONNX model, run what was written, and compare."""
+    path = out or checkpoint.with_suffix(".onnx")
+    network = load_network(checkpoint, numbers)
+    export_onnx(network, path)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
+    console.print(f"checked: codes and spike counts of batches of {', '.join(map(str, BATCHES_CHECKED))} equal the network's")
+    console.print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB, opset {OPSET}")
+
+
+if __name__ == "__main__":
+    run(main)

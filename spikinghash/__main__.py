@@ -1,0 +1,35 @@
+"""The console script ``spikinghash``: the project's commands under one name."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "train": ("training.train", "train an encoder"),
+    "publish": ("training.publish", "strip a checkpoint to what deployment needs"),
+    "evaluate": ("export.evaluate", "retrieval figures of a checkpoint"),
+    "to-nir": ("export.to_nir", "write a checkpoint as a NIR graph"),
+    "to-onnx": ("export.to_onnx", "write a checkpoint as an ONNX model"),
+    "verify": ("export.verify", "compare all backends, layer by layer"),
+    "run": ("deploy.run", "hash codes of recordings"),
+    "report": ("deploy.report", "energy and latency per hardware"),
+    "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),
+}
+
+
+def main() -> None:
+    """Run ``spikinghash COMMAND ...``; each command is also ``python -m MODULE``."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command not in COMMANDS:
+        asked = command in ("", "-h", "--help")
+        lines = [f"  {name:10} {what}" for name, (_, what) in COMMANDS.items()]
+        usage = "\n".join(["usage: spikinghash COMMAND ...", "", *lines])
+        print(usage if asked else f"error: no command {command!r}\n{usage}", file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
+    from spikinghash.cli import run
+
+    sys.argv[:2] = [f"spikinghash {command}"]
+    run(importlib.import_module(COMMANDS[command][0]).main)
+
+
+if __name__ == "__main__":
+    main()

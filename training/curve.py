@@ -1,0 +1,24 @@
+"""The course of a training as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from spikinghash.files import atomic_path
+
+
+def write_curve(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Loss and validation mAP over the epochs, as PNG."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    left = figure.subplots()
+    right = left.twinx()
+    epochs = [record["epoch"] for record in history]
+    left.plot(epochs, [record["loss"] for record in history], color="tab:blue")
+    right.plot(epochs, [record["validation_map"] for record in history], color="tab:orange")
+    left.set_xlabel("epoch")
+    left.set_ylabel("loss", color="tab:blue")
+    right.set_ylabel("validation mAP", color="tab:orange")
+    right.set_ylim(0, 1)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,1 @@
+"""Event recordings: reading them, making them, turning them into frames, splitting them into sets."""

@@ -1,0 +1,53 @@
+"""Arrays that are made once and kept in the user's cache folder."""
+
+import hashlib
+import json
+import logging
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from spikinghash.files import atomic_path
+
+Arrays = dict[str, NDArray[Any]]
+
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_log = logging.getLogger(__name__)
+
+
+def cache_path(name: str, key: Mapping[str, Any]) -> Path:
+    """Where the arrays called ``name``, made from the parameters ``key`` (fit for JSON), are kept."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(platformdirs.user_cache_dir("spikinghash")) / f"{name}-{digest}.npz"
+
+
+def cached(name: str, key: Mapping[str, Any], build: Callable[[], Arrays]) -> Arrays:
+    """Return what ``build`` makes, from the cache if an intact file is there; a missing or corrupt one is made anew.
+
+    A cache that cannot be written costs time at the next call, nothing else; a warning is logged.
+    """
+    path = cache_path(name, key)
+    try:
+        return _read(path)
+    except _UNREADABLE:
+        arrays = build()
+    try:
+        with atomic_path(path) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
+    except OSError as error:
+        _log.warning("%s: cannot be written: %s", path, error.strerror)
+    return arrays
+
+
+def _read(path: Path) -> Arrays:
+    with (
+        path.open("rb") as handle,
+        np.load(handle, allow_pickle=False) as file,
+    ):  # the zip format checks the CRC of each array
+        return dict(file)
