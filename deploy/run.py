@@ -30,14 +30,17 @@ def read_frames(paths: list[Path], encoder: Encoder) -> NDArray[np.uint8]:
         RecordingError: a recording cannot be used.
     """
     frames = [
-        events_to_frames(read_recording(path), NMNIST_SENSOR, encoder.time_steps, encoder.size, str(path)) for path in paths
+        events_to_frames(read_recording(path), NMNIST_SENSOR, encoder.time_steps, encoder.size, str(path))
+        for path in paths
     ]
     return np.stack(frames)
 
 
 def encode_recordings(encoder: Encoder, paths: list[Path]) -> NDArray[np.uint8]:
     """Packed codes (B, K/8) of recordings."""
-    parts = [encoder.encode(read_frames(paths[start : start + BATCH], encoder)) for start in range(0, len(paths), BATCH)]
+    parts = [
+        encoder.encode(read_frames(paths[start : start + BATCH], encoder)) for start in range(0, len(paths), BATCH)
+    ]
     return np.concatenate(parts)
 
 
@@ -60,11 +63,17 @@ def run_graph(graph: Path, source: Path, backend: str) -> NDArray[np.float32]:
 
 
 def main(
-    encoder: Annotated[Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")],
+    encoder: Annotated[
+        Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
+    ],
     recordings: Annotated[list[Path] | None, typer.Argument(help="N-MNIST .bin files.", metavar="RECORDING...")] = None,
     backend: Annotated[str | None, typer.Option(help="torch, onnxruntime, nir, lava, or a foreign simulator.")] = None,
-    numbers: Annotated[Numbers, typer.Option(help="Of a checkpoint: the integer network, or the float one.")] = "integer",
-    source: Annotated[Path | None, typer.Option("--input", help=".npz with spikes (samples, T, ...) for any NIR graph.")] = None,
+    numbers: Annotated[
+        Numbers, typer.Option(help="Of a checkpoint: the integer network, or the float one.")
+    ] = "integer",
+    source: Annotated[
+        Path | None, typer.Option("--input", help=".npz with spikes (samples, T, ...) for any NIR graph.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help=".npz for the outputs, with --input.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -80,7 +89,10 @@ def main(
     assert recordings
     loaded = load_encoder(encoder, backend, numbers)
     codes = encode_recordings(loaded, recordings)
-    rows = [{"file": str(path), "code": code.tobytes().hex(), "bits": loaded.bits} for path, code in zip(recordings, codes, strict=True)]
+    rows = [
+        {"file": str(path), "code": code.tobytes().hex(), "bits": loaded.bits}
+        for path, code in zip(recordings, codes, strict=True)
+    ]
     print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row['code']}  {row['file']}" for row in rows))
 
 
@@ -92,7 +104,10 @@ def _print_outputs(outputs: NDArray[np.float32], output: Path | None, as_json: b
     if as_json:
         print(json.dumps(result))
     else:
-        print(f"outputs {outputs.shape}, {int(np.count_nonzero(outputs))} spikes" + (f"; wrote {output}" if output else ""))
+        print(
+            f"outputs {outputs.shape}, {int(np.count_nonzero(outputs))} spikes"
+            + (f"; wrote {output}" if output else "")
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Codes and layer activity of frames, as a file: ``python -m deploy.trace ENCODER FRAMES.npy OUT.npz``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -26,9 +26,11 @@ def main(
         raise RecordingError(f"{frames}: not a .npy file: {error}") from None
     wanted = (loaded.time_steps, 2, loaded.size, loaded.size)
     if values.dtype != np.uint8 or values.shape[1:] != wanted:
-        raise RecordingError(f"{frames}: holds {values.dtype} {values.shape}, the encoder takes uint8 (B, {str(wanted)[1:]}")
+        raise RecordingError(
+            f"{frames}: holds {values.dtype} {values.shape}, the encoder takes uint8 (B, {str(wanted)[1:]}"
+        )
     trace = loaded.trace(values)
-    arrays = {f"counts/{name}": counts for name, counts in trace.counts.items()}
+    arrays: dict[str, Any] = {f"counts/{name}": counts for name, counts in trace.counts.items()}
     arrays |= {f"spikes/{name}": spikes for name, spikes in trace.spikes.items()}
     with atomic_path(out) as temporary:
         np.savez(temporary, codes=trace.codes, **arrays)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from export.graph import Array, Attention, Conv, Counter, Dense, Graph, Lif, Linear, Node, WaveMixer
+from export.graph import Array, Attention, Conv, Dense, Graph, Lif, Linear, Node, WaveMixer
 from spikinghash.errors import GraphError
 
 MANTISSA = {"float32": 24, "float64": 53}
@@ -41,7 +41,8 @@ class Certificate:
     def __str__(self) -> str:
         worst = max(self.bounds, key=lambda bound: bound.bits)
         verdict = f"exact in {self.exact_in}" if self.exact_in in MANTISSA else "not certified"
-        return f"{verdict}: at most {self.bits} bits (widest: {worst.population}, currents {worst.lowest:g} to {worst.highest:g})"
+        widest = f"widest: {worst.population}, currents {worst.lowest:g} to {worst.highest:g}"
+        return f"{verdict}: at most {self.bits} bits ({widest})"
 
 
 def certify(graph: Graph) -> Certificate:
@@ -62,8 +63,8 @@ def certify(graph: Graph) -> Certificate:
 def _bound(graph: Graph, name: str, lif: Lif) -> Bound:
     lowest, highest = np.zeros(1), np.zeros(1)
     for source in graph.sources(name):
-        low, high = current_range(graph.nodes[source], source)
-        lowest, highest = lowest + low, highest + high
+        least, greatest = current_range(graph.nodes[source], source)
+        lowest, highest = lowest + least, highest + greatest
     low, high = float(lowest.min()), float(highest.max())
     if not math.isclose(lif.threshold % 1.0, 2.0 ** -(graph.time_steps + 1), rel_tol=0, abs_tol=0):
         raise GraphError(
@@ -110,8 +111,3 @@ def _require_whole(name: str, *values: Array) -> None:
         if np.any(value != np.round(value)):
             fraction = float(value[value != np.round(value)].flat[0])
             raise GraphError(f"node {name}: weight or bias {fraction!r} is no whole number: quantise the graph first")
-
-
-def counter_is_safe(counter: Counter, steps: int) -> bool:
-    """Whether a counter that runs ``steps`` steps holds whole numbers that float32 represents."""
-    return counter.votes <= steps < 2 ** MANTISSA["float32"]

@@ -109,9 +109,9 @@ class GraphExecutor(nn.Module):
             return (total.sum(0) >= node.votes).flatten(1)
         if isinstance(node, Output):
             return total
-        return self._apply(name, node, total)
+        return self._map(name, node, total)
 
-    def _apply(self, name: str, node: Node, spikes: Tensor) -> Tensor:
+    def _map(self, name: str, node: Node, spikes: Tensor) -> Tensor:
         weight = getattr(self, f"{name}_weight")
         if isinstance(node, WaveMixer):
             blocks = to_blocks(spikes, node.levels, weight.shape[0])

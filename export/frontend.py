@@ -5,7 +5,16 @@ import torch
 from torch import Tensor, nn
 
 from export.graph import Array, Attention, Conv, Counter, Dense, Graph, Input, Lif, Norm, Output, Shape, WaveMixer
-from training.model.encoder import INPUT_CHANNELS, AttentionBranch, Block, HashLayer, Mlp, Spikinghash, Stage, WaveBranch
+from training.model.encoder import (
+    INPUT_CHANNELS,
+    AttentionBranch,
+    Block,
+    HashLayer,
+    Mlp,
+    Spikinghash,
+    Stage,
+    WaveBranch,
+)
 from training.model.layers import ConvNorm
 from training.model.lif import DECAY, THRESHOLD
 
@@ -44,13 +53,14 @@ def _add_lif(graph: Graph, name: str, stream: list[str]) -> str:
 
 def _add_conv_norm(graph: Graph, layer: ConvNorm, name: str, source: str) -> str:
     conv = layer.conv
-    stride, padding = int(conv.stride[0]), int(conv.padding[0])  # type: ignore[arg-type]
+    stride, padding = int(conv.stride[0]), int(conv.padding[0])
     node = Conv(graph.nodes[source].shape, _array(conv.weight), stride=stride, padding=padding)
     return _add_norm(graph, layer.norm, name, graph.add(name, node, source))
 
 
 def _add_norm(graph: Graph, norm: nn.BatchNorm1d | nn.BatchNorm2d, name: str, source: str) -> str:
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
     shift = _array(norm.bias) - scale * _array(norm.running_mean)
     return graph.add(f"{name}_norm", Norm(graph.nodes[source].shape, scale, shift), source)
@@ -67,7 +77,9 @@ def _add_mixer(graph: Graph, branch: nn.Module, name: str, stream: list[str]) ->
     shape: Shape = graph.nodes[source].shape
     qkv = _add_lif(graph, f"{name}_qkv_lif", [_add_conv_norm(graph, attention.qkv, f"{name}_qkv", source)])
     product = graph.add(name, Attention(shape, attention.heads, float(attention.scale.detach())), qkv)
-    return _add_conv_norm(graph, attention.projection, f"{name}_projection", _add_lif(graph, f"{name}_attention_lif", [product]))
+    return _add_conv_norm(
+        graph, attention.projection, f"{name}_projection", _add_lif(graph, f"{name}_attention_lif", [product])
+    )
 
 
 def _add_mlp(graph: Graph, mlp: Mlp, name: str, stream: list[str]) -> str:

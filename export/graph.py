@@ -81,9 +81,11 @@ class Conv:
 
     @property
     def shape(self) -> Shape:
+        """Shape of the currents."""
         out, _, *kernel = self.weight.shape
         height, width = (
-            (size + 2 * self.padding - taps) // self.stride + 1 for size, taps in zip(self.source[1:], kernel, strict=True)
+            (size + 2 * self.padding - taps) // self.stride + 1
+            for size, taps in zip(self.source[1:], kernel, strict=True)
         )
         return out, height, width
 
@@ -99,10 +101,12 @@ class Dense:
 
     @property
     def source(self) -> Shape:
+        """Shape of the spikes."""
         return self.weight.shape[3], self.weight.shape[4], self.weight.shape[5]
 
     @property
     def shape(self) -> Shape:
+        """Shape of the currents."""
         return self.weight.shape[0], self.weight.shape[1], self.weight.shape[2]
 
 
@@ -137,6 +141,7 @@ class BlockLinear:
 
     @property
     def block(self) -> int:
+        """Steps of a block, B."""
         return self.weight.shape[0]
 
 
@@ -249,7 +254,8 @@ class Graph:
     def rename(self, names: dict[str, str]) -> "Graph":
         """A copy in which every node has the name that ``names`` gives it."""
         parts = {
-            layer: replace(part, nodes=tuple(names[node] for node in part.nodes)) for layer, part in self.implements.items()
+            layer: replace(part, nodes=tuple(names[node] for node in part.nodes))
+            for layer, part in self.implements.items()
         }
         for layer, node in self.nodes.items():
             parts.setdefault(layer, Parts("map", (names[layer],), node.shape))

@@ -22,7 +22,7 @@ from spikinghash.errors import GraphError
 
 Array = NDArray[np.float64]
 Observer = Callable[[str, Array, Array, Array | None], None]
-"""Sees each spiking node after each step: name, what arrived, what it emitted, its potentials; all (neurons, samples)."""
+"""Sees each spiking node after each step: name, input, output and potentials, each (neurons, samples)."""
 
 DEFAULT_TIME_STEP = 1e-4
 SPIKING_NODES = (nir.LIF, nir.IF, nir.Threshold, nir.Delay)
@@ -54,7 +54,9 @@ class Interpreter:
         self.output = _only(graph, nir.Output)
         self.input_shape = _shape(self.nodes[self.input].input_type["input"])
         self.output_shape = _shape(self.nodes[self.output].output_type["output"])
-        self.matrices = {name: _matrix(name, node) for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)}
+        self.matrices = {
+            name: _matrix(name, node) for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)
+        }
         self._plan = _plan(self.nodes, graph.edges)
         for name, node in self.nodes.items():
             if not isinstance(node, (nir.Input, nir.Output, *LINEAR_NODES, *SPIKING_NODES)):
@@ -96,7 +98,9 @@ class Interpreter:
     def _steps(self, spikes: NDArray[Any], observer: Observer | None) -> Iterable[Mapping[str, Array]]:
         """Yield the value of every node, (neurons, samples), after each step."""
         samples = spikes.shape[0]
-        units = {name: self._unit(node, samples) for name, node in self.nodes.items() if isinstance(node, SPIKING_NODES)}
+        units = {
+            name: self._unit(node, samples) for name, node in self.nodes.items() if isinstance(node, SPIKING_NODES)
+        }
         biases = {name: bias_vector(self.nodes[name]) for name in self.matrices}
         values = {name: np.zeros((self._size(name), samples)) for name in self.nodes}
         for frame in np.moveaxis(spikes, 1, 0):
@@ -154,7 +158,9 @@ class Interpreter:
 class _Neurons:
     """LIF and IF."""
 
-    def __init__(self, node: nir.LIF | nir.IF, leak: Array | float, gain: Array, rest: Array | float, samples: int) -> None:
+    def __init__(
+        self, node: nir.LIF | nir.IF, leak: Array | float, gain: Array, rest: Array | float, samples: int
+    ) -> None:
         self.threshold, self.reset = _column(node.v_threshold), _column(node.v_reset)
         self.leak, self.gain, self.rest = leak, gain, rest
         self.v = np.zeros((len(self.threshold), samples))
@@ -207,16 +213,17 @@ def _plan(nodes: Mapping[str, nir.NIRNode], edges: Sequence[tuple[str, str]]) ->
         state[root] = False
         while stack:
             name, remaining = stack[-1]
-            target = next(remaining, None)
-            if target is None:
+            for target in remaining:
+                if target not in state:
+                    state[target] = False
+                    stack.append((target, iter(targets[target])))
+                    break
+                if not state[target]:
+                    plan.late.add((name, target))
+            else:
                 stack.pop()
                 state[name] = True
                 plan.order.append(name)
-            elif target not in state:
-                state[target] = False
-                stack.append((target, iter(targets[target])))
-            elif not state[target]:
-                plan.late.add((name, target))
     plan.order.reverse()
     return plan
 

@@ -61,6 +61,8 @@ class Metadata(BaseModel):
     """Currents of the float network per grid unit, by population."""
     certificate: dict[str, Any] | None = None
     checkpoint_sha256: str
+    encoder: dict[str, Any] | None = None
+    """Sizes of the encoder, as in its config."""
 
     @property
     def steps(self) -> int:
@@ -79,6 +81,7 @@ def describe(
     certificate: Certificate | None,
     checkpoint_sha256: str,
     layers: list[str],
+    encoder: dict[str, Any],
     flat: bool = False,
 ) -> Metadata:
     """Metadata of ``lowered``, which implements ``network``; ``layers`` are the populations worth comparing."""
@@ -99,6 +102,7 @@ def describe(
         grid_steps=grid_steps,
         certificate=certificate.as_dict() if certificate else None,
         checkpoint_sha256=checkpoint_sha256,
+        encoder=encoder,
     )
 
 

@@ -24,7 +24,7 @@ def read_nir(path: Path) -> nir.NIRGraph:
         raise GraphError(f"{path}: no such file")
     try:
         graph = nir.read(str(path))
-    except Exception as error:  # noqa: BLE001  (nir and h5py raise whatever a broken file leads them to)
+    except Exception as error:  # nir and h5py raise whatever a broken file leads them to
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise GraphError(f"{path}: not a readable NIR file ({reason}): export it again") from None
     if not isinstance(graph, nir.NIRGraph):
@@ -53,5 +53,7 @@ def read_encoder(path: Path) -> tuple[nir.NIRGraph, Metadata]:
     graph = read_nir(path)
     metadata = read_metadata(graph, str(path))
     if metadata is None:
-        raise GraphError(f"{path}: a NIR graph, but no encoder: it lacks the metadata '{KEY}'; run it with --input instead")
+        raise GraphError(
+            f"{path}: a NIR graph, but no encoder: it lacks the metadata '{KEY}'; run it with --input instead"
+        )
     return graph, metadata

@@ -39,7 +39,9 @@ class GraphSize:
     bytes: int
 
 
-def export_nir(network: Network, path: Path, dialect: Dialect = "native", dense: bool = False) -> tuple[Metadata, GraphSize]:
+def export_nir(
+    network: Network, path: Path, dialect: Dialect = "native", dense: bool = False
+) -> tuple[Metadata, GraphSize]:
     """Write ``network`` to ``path``, read it back, run it and compare it with ``network``.
 
     Args:
@@ -61,6 +63,7 @@ def export_nir(network: Network, path: Path, dialect: Dialect = "native", dense:
         certificate=network.certificate,
         checkpoint_sha256=network.checkpoint_sha256,
         layers=population_names(network.graph),
+        encoder=network.config.model_dump(mode="json"),
         flat=dense,
     )
     with atomic_path(path) as temporary:
@@ -86,18 +89,28 @@ def _check(network: Network, path: Path) -> GraphSize:
 
 def graph_size(graph: nir.NIRGraph, interpreter: Interpreter, path: Path) -> GraphSize:
     """Size of a graph that was read from ``path``."""
-    neurons = (np.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, nir.LIF | nir.IF))
-    units = (np.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, nir.Threshold | nir.Delay))
+    neurons = (
+        np.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, nir.LIF | nir.IF)
+    )
+    units = (
+        np.prod(interpreter.shape(name))
+        for name, node in graph.nodes.items()
+        if isinstance(node, nir.Threshold | nir.Delay)
+    )
     synapses = sum(matrix.nnz for matrix in interpreter.matrices.values())
     return GraphSize(len(graph.nodes), int(sum(neurons) + sum(units)), synapses, path.stat().st_size)
 
 
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to export.", metavar="CKPT")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")
+    ] = None,
     dialect: Annotated[Dialect, typer.Option(help="native, or portable for foreign simulators.")] = "native",
     numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
-    no_conv: Annotated[bool, typer.Option("--no-conv", help="Write convolutions as Affine (small networks, portable).")] = False,
+    no_conv: Annotated[
+        bool, typer.Option("--no-conv", help="Write convolutions as Affine (small networks, portable).")
+    ] = False,
 ) -> None:
     """Write a checkpoint as a NIR graph, run what was written, and compare."""
     path = out or checkpoint.with_suffix(".nir")
@@ -111,7 +124,9 @@ def main(
     )  # fmt: skip
     console.print(table)
     console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
-    console.print(f"checked: every spike of {len(metadata.populations)} layers equals the network's on 8 random recordings")
+    console.print(
+        f"checked: every spike of {len(metadata.populations)} layers equals the network's on 8 random recordings"
+    )
     console.print(f"wrote {path}")
 
 

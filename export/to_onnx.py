@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 import torch
 import typer
-from onnxscript import opset20 as op
+from onnxscript import opset20
 from rich.console import Console
 
 from export.executor import GraphExecutor
@@ -29,6 +29,10 @@ from spikinghash.files import atomic_path
 OPSET = 20
 BATCHES_CHECKED = (8, 1, 3)
 """Batch sizes of the self-check; the first traces the model."""
+
+
+op: Any = opset20
+"""onnxscript's operators; their stubs reject attributes that the exporter accepts."""
 
 
 def lif_operators(current: Any, threshold: float) -> Any:
@@ -101,6 +105,7 @@ def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
         grid_steps=network.grid_steps,
         certificate=network.certificate.as_dict() if network.certificate else None,
         checkpoint_sha256=network.checkpoint_sha256,
+        encoder=config.model_dump(mode="json"),
     )
 
 
@@ -128,8 +133,8 @@ def _check(network: Network, path: Path) -> None:
         if len(differing):
             sample, layer = differing[np.argmin(differing[:, 1])]
             raise ComparisonError(
-                f"the ONNX model differs from the network first in layer {executor.populations[layer]}, recording {sample}: "
-                f"{counts[sample, layer]} spikes instead of {int(expected.spike_counts[sample, layer])}; nothing was written"
+                f"the ONNX model parts from the network in layer {executor.populations[layer]}, recording {sample}: "
+                f"{counts[sample, layer]} spikes, not {int(expected.spike_counts[sample, layer])}; nothing was written"
             )
         if not np.array_equal(codes, expected.codes.numpy()):
             raise ComparisonError("the ONNX model gives other codes than the network; nothing was written")
@@ -137,7 +142,9 @@ def _check(network: Network, path: Path) -> None:
 
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to export.", metavar="CKPT")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")
+    ] = None,
     numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
 ) -> None:
     """Write a checkpoint as an ONNX model, run what was written, and compare."""
@@ -146,7 +153,9 @@ def main(
     export_onnx(network, path)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
-    console.print(f"checked: codes and spike counts of batches of {', '.join(map(str, BATCHES_CHECKED))} equal the network's")
+    console.print(
+        f"checked: codes and spike counts of batches of {', '.join(map(str, BATCHES_CHECKED))} equal the network's"
+    )
     console.print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB, opset {OPSET}")
 
 

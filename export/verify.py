@@ -163,7 +163,9 @@ def results_table(results: list[Result]) -> Table:
     for layer in max((result.counts for result in results), key=len):
         table.add_row(layer, *(f"{result.counts[layer]:,}" if layer in result.counts else "" for result in results))
     table.add_section()
-    table.add_row("codes", *("equal" if result.codes_equal else f"{result.differing_bits} bits differ" for result in results))
+    table.add_row(
+        "codes", *("equal" if result.codes_equal else f"{result.differing_bits} bits differ" for result in results)
+    )
     return table
 
 
@@ -184,8 +186,12 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to verify.", metavar="CKPT")],
     backends: Annotated[str, typer.Option(help="Comma-separated.")] = "torch,onnxruntime,nir,lava",
     samples: Annotated[int, typer.Option(min=1, help="Recordings to compare on.")] = 8,
-    data: Annotated[Path | None, typer.Option(help="Folder of N-MNIST recordings; the digits data set by default.")] = None,
-    encoder: Annotated[list[Path] | None, typer.Option(help="Written file to verify instead of a fresh export.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of N-MNIST recordings; the digits data set by default.")
+    ] = None,
+    encoder: Annotated[
+        list[Path] | None, typer.Option(help="Written file to verify instead of a fresh export.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare codes and layers of all backends; exit code 1 on any difference."""
@@ -197,7 +203,11 @@ def main(
     results = verify(network, checkpoint, choose_frames(dataset, samples), names, files)
     if as_json:
         certificate = network.certificate.as_dict() if network.certificate else None
-        print(json.dumps({"samples": samples, "certificate": certificate, "results": [asdict(r) for r in results]}, indent=1))
+        print(
+            json.dumps(
+                {"samples": samples, "certificate": certificate, "results": [asdict(r) for r in results]}, indent=1
+            )
+        )
     else:
         console = Console(highlight=False, soft_wrap=True)
         console.print(results_table(results))

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def random_shift(frames: Tensor, largest: int, generator: torch.Generator) -> Tensor:
-    """Shift each recording of (B, T, C, H, W) by up to ``largest`` pixels per axis, the same in all steps; zeros move in."""
+    """Shift each recording of (B, T, C, H, W) by up to ``largest`` pixels, alike in all steps; zeros move in."""
     if not largest:
         return frames
     height, width = frames.shape[-2:]

@@ -34,7 +34,9 @@ class Checkpoint:
         try:
             network.load_state_dict(self.weights)
         except RuntimeError as error:
-            raise CheckpointError(f"weights do not fit the checkpoint's own config: {str(error).splitlines()[-1].strip()}") from None
+            raise CheckpointError(
+                f"weights do not fit the checkpoint's own config: {str(error).splitlines()[-1].strip()}"
+            ) from None
         return network.eval()
 
 
@@ -67,7 +69,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError(f"{path}: not a checkpoint of this project: it names no format version")
     if content["format"] != FORMAT:
-        raise CheckpointError(f"{path}: checkpoint format {content['format']}, this version reads {FORMAT}: train it anew")
+        raise CheckpointError(
+            f"{path}: checkpoint format {content['format']}, this version reads {FORMAT}: train it anew"
+        )
     try:
         config = parse_config(content["config"], str(path))
         return Checkpoint(config, content["weights"], content["epoch"], content["metrics"], content["resume"])

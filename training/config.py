@@ -58,9 +58,13 @@ class EncoderConfig(_Section):
         stages = len(self.channels)
         for key in ("blocks", "mixers", "levels", "heads"):
             if len(getattr(self, key)) != stages:
-                raise ValueError(f"{key} has {len(getattr(self, key))} entries, channels has {stages}: give one per stage")
+                raise ValueError(
+                    f"{key} has {len(getattr(self, key))} entries, channels has {stages}: give one per stage"
+                )
         if self.size % 2**stages:
-            raise ValueError(f"size is {self.size}, but {stages} stages halve it {stages} times: use a multiple of {2**stages}")
+            raise ValueError(
+                f"size is {self.size}, but {stages} stages halve it {stages} times: use a multiple of {2**stages}"
+            )
         if self.votes > self.time_steps:
             raise ValueError(f"vote is {self.votes}, time_steps is {self.time_steps}: use at most {self.time_steps}")
         for stage in range(stages):
@@ -80,12 +84,16 @@ class EncoderConfig(_Section):
             raise ValueError(f"{where}: heads is {self.heads[stage]}, but an swm stage has no attention: use 0")
         block = 2 ** self.levels[stage]
         if self.time_steps % block:
-            raise ValueError(f"{where}: time_steps is {self.time_steps}, levels is {self.levels[stage]}: use a multiple of {block}")
+            raise ValueError(
+                f"{where}: time_steps is {self.time_steps}, levels is {self.levels[stage]}: use a multiple of {block}"
+            )
         if size % block:
-            raise ValueError(f"{where}: its maps are {size}x{size}, levels is {self.levels[stage]}: use fewer levels or a larger size")
+            raise ValueError(
+                f"{where}: maps are {size}x{size}, levels is {self.levels[stage]}: use fewer levels or a larger size"
+            )
         if channels % self.channels_per_group:
             raise ValueError(
-                f"{where}: channels_per_group is {self.channels_per_group}, channels is {channels}: use a divisor of the channels"
+                f"{where}: channels_per_group is {self.channels_per_group}, channels is {channels}: use a divisor"
             )
 
 

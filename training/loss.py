@@ -53,7 +53,7 @@ class HashLoss(nn.Module):
 
     def forward(self, output: HashOutput, labels: Tensor) -> Tensor:
         """The loss of a batch, a scalar; ``labels`` has shape (B,)."""
-        hard = (labels[:, None] == labels[None, :]).float()
+        hard = (labels[:, None] == labels[None, :]).to(output.spikes.dtype)
         codes = self.relaxed_codes(output.spikes)
         code_logits = CODE_SHARPNESS / codes.shape[1] * (codes @ codes.T)
         soft_logits = self.similarity(output.potentials)
@@ -69,7 +69,7 @@ class HashLoss(nn.Module):
 
 def pair_weights(hard: Tensor) -> Tensor:
     """Weights of all pairs, shape (B, B): zero on the diagonal, half for similar and half for dissimilar pairs."""
-    others = 1.0 - torch.eye(len(hard), device=hard.device)
+    others = 1.0 - torch.eye(len(hard), dtype=hard.dtype, device=hard.device)
     similar, dissimilar = hard * others, (1.0 - hard) * others
     return 0.5 * (similar / similar.sum().clamp(min=1) + dissimilar / dissimilar.sum().clamp(min=1))
 

@@ -17,7 +17,8 @@ def main(
     """Copy a checkpoint without the state that only a resumed training needs."""
     checkpoint = load_checkpoint(trained)
     save_checkpoint(published, replace(checkpoint, resume=None))
-    print(f"wrote {published}: {published.stat().st_size / 1e6:.1f} MB, validation mAP {checkpoint.metrics['validation_map']:.4f}")
+    score = checkpoint.metrics["validation_map"]
+    print(f"wrote {published}: {published.stat().st_size / 1e6:.1f} MB, validation mAP {score:.4f}")
 
 
 if __name__ == "__main__":

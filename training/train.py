@@ -100,8 +100,8 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
         value.backward()
         experiment.optimiser.step()
         experiment.schedule.step()
-        total += float(value)
-        progress.update(task, advance=1, loss=float(value))
+        total += value.item()
+        progress.update(task, advance=1, loss=value.item())
     return total / experiment.steps_per_epoch
 
 
@@ -120,7 +120,9 @@ def checkpoint_of(experiment: Experiment) -> Checkpoint:
         "schedule": experiment.schedule.state_dict(),
         "history": experiment.history,
     }
-    return Checkpoint(experiment.config, experiment.model.state_dict(), experiment.epoch, experiment.history[-1], resume)
+    return Checkpoint(
+        experiment.config, experiment.model.state_dict(), experiment.epoch, experiment.history[-1], resume
+    )
 
 
 def restore(experiment: Experiment, path: Path) -> None:
@@ -154,7 +156,11 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         steps = experiment.steps_per_epoch
-        shown = {"epoch": f"{experiment.epoch}/{config.train.epochs}", "loss": float("nan"), "map": max(best, 0.0)}
+        shown: dict[str, Any] = {
+            "epoch": f"{experiment.epoch}/{config.train.epochs}",
+            "loss": float("nan"),
+            "map": best,
+        }
         task = progress.add_task("", total=steps * config.train.epochs, completed=steps * experiment.epoch, **shown)
         while experiment.epoch < config.train.epochs:
             loss = train_epoch(experiment, progress, task)
@@ -169,7 +175,9 @@ def _keep(experiment: Experiment, out: Path, score: float, best: float) -> float
     """Save the epoch's results; returns the best validation score so far."""
     checkpoint = checkpoint_of(experiment)
     if score > best:
-        save_checkpoint(out / BEST, Checkpoint(checkpoint.config, checkpoint.weights, checkpoint.epoch, checkpoint.metrics))
+        save_checkpoint(
+            out / BEST, Checkpoint(checkpoint.config, checkpoint.weights, checkpoint.epoch, checkpoint.metrics)
+        )
     save_checkpoint(out / LAST, checkpoint)
     (out / METRICS).write_text("".join(json.dumps(record) + "\n" for record in experiment.history))
     write_curve(out / CURVE, experiment.history)
@@ -178,7 +186,7 @@ def _keep(experiment: Experiment, out: Path, score: float, best: float) -> float
 
 def main(
     config: Annotated[Path, typer.Option(help="TOML file of the experiment.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, metrics.jsonl and curve.png; resumed if it holds a run.")],
+    out: Annotated[Path, typer.Option(help="Folder for what is written; a run that it holds is resumed.")],
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
 ) -> None:
     """Train an encoder, or resume an interrupted training."""
@@ -188,7 +196,8 @@ def main(
         raise ConfigError(f"--device {device}: this torch sees no CUDA device: use --device cpu")
     experiment = train(load_config(config), out, torch.device(device))
     best = max(experiment.history, key=lambda record: record["validation_map"])
-    print(f"best epoch {best['epoch']:.0f}: validation mAP {best['validation_map']:.4f}; wrote {out / BEST} and {out / CURVE}")
+    found = f"best epoch {best['epoch']:.0f}: validation mAP {best['validation_map']:.4f}"
+    print(f"{found}; wrote {out / BEST} and {out / CURVE}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deploy.backends.lava import LavaBackend
 from deploy.backends.simulators import SimulatorBackend
 from export.interpreter import Interpreter
-from export.metadata import KEY, Metadata, Numbers, parse_metadata
+from export.metadata import KEY, Numbers, parse_metadata
 from export.network import load_network
 from export.nir_file import read_encoder, read_nir
 from export.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
@@ -63,7 +63,8 @@ class GraphRunner(Protocol):
 
     def run(
         self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]: ...
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+        """Outputs (samples, steps, ...) and recorded spikes, both aligned to the graph's own steps."""
 
 
 class NirRunner:
@@ -72,6 +73,7 @@ class NirRunner:
     def run(
         self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+        """As ``GraphRunner`` says."""
         return Interpreter(read_nir(graph_path)).run(spikes, record)
 
 
@@ -91,10 +93,12 @@ class TorchEncoder:
         self._executor = network.executor()
 
     def encode(self, frames: Frames) -> Codes:
+        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
         with torch.no_grad():
-            return self._executor(torch.from_numpy(frames)).codes.numpy()  # type: ignore[no-any-return]
+            return self._executor(torch.from_numpy(frames)).codes.numpy()
 
     def trace(self, frames: Frames) -> Trace:
+        """``encode``, with the activity of the layers."""
         with torch.no_grad():
             values = self._executor.trace(torch.from_numpy(frames))
         spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self._executor.populations}
@@ -109,7 +113,7 @@ class OnnxEncoder:
             model = onnx.load(str(path), load_external_data=False)
             text = {entry.key: entry.value for entry in model.metadata_props}.get(KEY)
             self._session = onnxruntime.InferenceSession(str(path), providers=_providers())
-        except Exception as error:  # noqa: BLE001  (protobuf and ONNX Runtime each raise their own kinds)
+        except Exception as error:  # protobuf and ONNX Runtime each raise their own kinds
             raise GraphError(f"{path}: not a readable ONNX model ({type(error).__name__}): export it again") from None
         if text is None:
             raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
@@ -117,9 +121,11 @@ class OnnxEncoder:
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
 
     def encode(self, frames: Frames) -> Codes:
+        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
         return self.trace(frames).codes
 
     def trace(self, frames: Frames) -> Trace:
+        """``encode``, with the activity of the layers."""
         codes, counts = self._session.run(["codes", "spike_counts"], {"frames": frames})
         names = [population.name for population in self.metadata.populations]
         return Trace(codes, {name: counts[:, column].astype(np.int64) for column, name in enumerate(names)})
@@ -134,10 +140,12 @@ class NirEncoder:
         self._path, self._runner = path, runner
 
     def encode(self, frames: Frames) -> Codes:
+        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
         outputs, _ = self._runner.run(self._path, self._input(frames))
         return output_codes(outputs)
 
     def trace(self, frames: Frames) -> Trace:
+        """``encode``, with the activity of the layers."""
         outputs, recorded = self._runner.run(self._path, self._input(frames), recorded_nodes(self.metadata))
         spikes = layer_spikes(recorded, self.metadata)
         return Trace(output_codes(outputs), _totals(spikes), spikes)

@@ -42,7 +42,9 @@ def _node(name: str, node: Node, gain: float) -> nir.NIRNode:
 def _integrator(counter: Counter) -> nir.IF:
     """``v <- v + r dt i``, r = 1/dt: spikes when the count exceeds ``votes`` - 1/2."""
     shape = counter.shape
-    return nir.IF(np.full(shape, 1 / TIME_STEP), v_threshold=np.full(shape, counter.votes - 0.5), v_reset=np.zeros(shape))
+    return nir.IF(
+        np.full(shape, 1 / TIME_STEP), v_threshold=np.full(shape, counter.votes - 0.5), v_reset=np.zeros(shape)
+    )
 
 
 def _per_neuron(steps: tuple[int, ...], shape: Shape) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

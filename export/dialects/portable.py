@@ -33,7 +33,9 @@ def write_portable(graph: Graph, dense: bool = False) -> tuple[nir.NIRGraph, Gra
         GraphError: a written-out convolution is too large, or a window too long for the vote counter.
     """
     if (graph.time_steps * (graph.time_steps + 1)) // 2 * 2 > COUNTER_STEPS:
-        raise GraphError(f"a window of {graph.time_steps} steps is too long for a portable vote counter: limit 31 steps")
+        raise GraphError(
+            f"a window of {graph.time_steps} steps is too long for a portable vote counter: limit 31 steps"
+        )
     graph, cycles = shift_registers(graph)
     graph = remove_dead(graph)
     names = in_build_order(graph, cycles)
@@ -95,7 +97,9 @@ def _flat(name: str, node: nir.NIRNode) -> nir.NIRNode:
         kind = np.float32 if is_exact_in_float32(weight) else np.float64
         return nir.Affine(weight.astype(kind), np.zeros(len(weight), kind))
     if isinstance(node, nir.LIF):
-        values: dict[str, Any] = {key: np.ravel(getattr(node, key)) for key in ("tau", "r", "v_leak", "v_threshold", "v_reset")}
+        values: dict[str, Any] = {
+            key: np.ravel(getattr(node, key)) for key in ("tau", "r", "v_leak", "v_threshold", "v_reset")
+        }
         return nir.LIF(**values)
     if isinstance(node, nir.Input):
         return nir.Input(input_type=np.array([int(np.prod(node.input_type["input"]))]))

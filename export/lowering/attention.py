@@ -2,7 +2,7 @@
 
 No neuromorphic graph format has a product of two signals. But queries, keys and values are binary, so that
 
-    a[b, i] = sum_{j, a} q[a, i] k[a, j] v[b, j] = number of (j, a) at which q[a, i], k[a, j] and v[b, j] spike together:
+    c[b, i] = sum_{j, a} q[a, i] k[a, j] v[b, j] = number of (j, a) at which q[a, i], k[a, j], v[b, j] spike together:
 
 each term is the AND of three spikes, and their sum a linear map. A head of width d_h on N tokens takes N^2 d_h^2 gates.
 Every head becomes a chain of its own: projection to (q, k, v), LIF, gates, sum, LIF, projection onto the stream.
@@ -36,7 +36,7 @@ def lower_attention(graph: Graph) -> Graph:
             channels, height, width = attention.shape
             raise GraphError(
                 f"node {name}: {gates:,} coincidence gates for {height * width} tokens, {channels} channels and "
-                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads, fewer tokens or another stage for attention"
+                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads or fewer tokens"
             )
         _expand(graph, name, attention)
     return graph.sort()
@@ -50,7 +50,10 @@ def _expand(graph: Graph, name: str, attention: Attention) -> None:
     (projection,) = graph.targets(out_lif)
     into, out = graph.nodes[qkv], graph.nodes[projection]
     inner, outer = graph.nodes[qkv_lif], graph.nodes[out_lif]
-    assert isinstance(into, Conv) and isinstance(out, Conv) and isinstance(inner, Lif) and isinstance(outer, Lif)
+    assert isinstance(into, Conv)
+    assert isinstance(out, Conv)
+    assert isinstance(inner, Lif)
+    assert isinstance(outer, Lif)
     readers = graph.targets(projection)
     graph.remove(qkv, qkv_lif, name, out_lif, projection)
     width = attention.shape[0] // attention.heads
@@ -74,14 +77,13 @@ def _expand(graph: Graph, name: str, attention: Attention) -> None:
         for reader in readers:
             graph.connect(last, reader)
     heads = [f"{name}_head{head:02d}" for head in range(attention.heads)]
-    for layer, kind, suffix, shape in (
-        (qkv_lif, "qkv", "qkv_lif", inner.shape),
-        (name, "gates", "gates", attention.shape),
-        (out_lif, "head", "lif", outer.shape),
-    ):
-        parts = tuple(f"{head}_{suffix}" for head in heads)
-        graph.implements[layer] = Parts(kind, parts, shape)
-        graph.serves |= dict.fromkeys(parts, layer)
+    graph.implements |= {
+        qkv_lif: Parts("qkv", tuple(f"{head}_qkv_lif" for head in heads), inner.shape),
+        name: Parts("gates", tuple(f"{head}_gates" for head in heads), attention.shape),
+        out_lif: Parts("head", tuple(f"{head}_lif" for head in heads), outer.shape),
+    }
+    for layer in (qkv_lif, name, out_lif):
+        graph.serves |= dict.fromkeys(graph.implements[layer].nodes, layer)
 
 
 def gate_weights(width: int, tokens: int) -> tuple[Array, Array]:
@@ -115,4 +117,3 @@ def _channels_to_tokens(weight: Array, bias: Array | None, tokens: tuple[int, in
     count = tokens[0] * tokens[1]
     spread = np.einsum("oi,tu->otiu", weight[:, :, 0, 0], np.eye(count)).reshape(out, *tokens, inp * count, 1, 1)
     return Dense(spread, bias)
-

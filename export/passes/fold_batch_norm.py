@@ -15,7 +15,9 @@ def fold_batch_norm(graph: Graph) -> Graph:
         (source,) = graph.sources(name)
         linear = graph.nodes[source]
         if graph.targets(source) != [name] or not isinstance(linear, Conv | Dense | WaveMixer):
-            raise GraphError(f"node {name}: it normalises {source}, which is no linear map of its own: it cannot be folded")
+            raise GraphError(
+                f"node {name}: it normalises {source}, which is no linear map of its own: it cannot be folded"
+            )
         graph.nodes[source] = _fold(linear, norm)
         graph.bypass(name, source)
     return graph

@@ -6,7 +6,7 @@ from export.graph import Array, Conv, Dense, Graph
 
 
 def fuse_linear(graph: Graph) -> Graph:
-    """Merge every linear map whose only reader is a 1x1 convolution with it (a pooling before a classifier, a selection).
+    """Merge every linear map whose only reader is a 1x1 convolution with it, as a pooling before a classifier.
 
     The first map must carry no bias into the second one other than one per channel, which is folded too.
     """
@@ -38,6 +38,8 @@ def _fused_bias(matrix: Array, first: Array | None, second: Array | None) -> Arr
 
 def _adopt_sources(graph: Graph, gone: str, name: str) -> None:
     graph.edges = [
-        (source, name if target == gone else target) for source, target in graph.edges if (source, target) != (gone, name)
+        (source, name if target == gone else target)
+        for source, target in graph.edges
+        if (source, target) != (gone, name)
     ]
     del graph.nodes[gone]

@@ -13,17 +13,13 @@ from export.graph import (
     Array,
     BlockLinear,
     Conv,
-    Delay,
     Dense,
     Graph,
-    Input,
     Lif,
     Node,
-    Output,
     Shape,
     Threshold,
     WaveMixer,
-    is_linear,
 )
 from spikinghash.errors import GraphError
 
@@ -122,9 +118,9 @@ def convolution(conv: Conv, source: int, factor: int) -> Conv:
     weight = np.zeros((out, factor, factor, inp, source, source, taps, taps))
     for (ry, ky, my, sy), (rx, kx, mx, sx) in itertools.product(moves, moves):
         weight[:, ry, rx, :, sy, sx, my + padding, mx + padding] += conv.weight[:, :, ky, kx]
-    weight = weight.reshape(out * factor**2, inp * source**2, taps, taps)
+    flat = weight.reshape(out * factor**2, inp * source**2, taps, taps)
     bias = None if conv.bias is None else np.repeat(conv.bias, factor**2)
-    return Conv(polyphase_shape(conv.source, source), weight, bias, stride, padding)
+    return Conv(polyphase_shape(conv.source, source), flat, bias, stride, padding)
 
 
 def _window(low: int, high: int, size: int, stride: int, target: int) -> tuple[int, int]:
@@ -156,5 +152,3 @@ def block_linear(mixer: WaveMixer, factor: int) -> BlockLinear:
     shape = polyphase_shape(mixer.shape, factor)
     bias = None if mixer.bias is None else np.repeat(mixer.bias, factor**2)
     return BlockLinear(shape, weight.reshape(n, n, shape[0], shape[0]), bias)
-
-

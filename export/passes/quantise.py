@@ -37,7 +37,8 @@ def quantise(graph: Graph, largest_bits: int = MANTISSA["float32"]) -> tuple[Gra
     A grid whose worst case needs more than ``largest_bits`` bits is made coarser, by as little as does it, but not
     below five bits per weight; the certificate then names a wider arithmetic.
     """
-    result, steps = graph.copy(), {}
+    result = graph.copy()
+    steps: dict[str, float] = {}
     for stream in streams(graph):
         step = _finest_step(graph, stream)
         for _ in range(12):
@@ -94,7 +95,9 @@ def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
         exponent = max(0, math.ceil(math.log2(max(_largest(graph, name), 1e-300) / (LARGEST_MANTISSA * step)) - 1e-9))
         node = graph.nodes[name]
         if isinstance(node, Attention):
-            result.nodes[name] = replace(node, weight=float(max(1, round(node.weight / (step * 2**exponent))) * 2**exponent))
+            result.nodes[name] = replace(
+                node, weight=float(max(1, round(node.weight / (step * 2**exponent))) * 2**exponent)
+            )
         else:
             assert isinstance(node, Linear)
             result.nodes[name] = _quantised(node, step, exponent)

@@ -4,6 +4,7 @@ A register holds d + 1 lanes of its source: lane 0 repeats the source, lane k wh
 The lanes are fed back through a relay, in a cycle of four nodes (register, map, relay, map); a cycle takes one step.
 """
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from spikinghash.errors import GraphError
 REPEAT = 0.5
 """Threshold of a unit that repeats a spike."""
 LARGEST_REGISTER = 1536
-"""Channels of one register; longer ones are cut, because the maps of a register grow with the square of its channels."""
+"""Channels of one register; longer ones are cut, because its maps grow with the square of its channels."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class _Register:
 
 def shift_registers(graph: Graph) -> tuple[Graph, list[tuple[str, str]]]:
     """Replace every ``Delay``; return also the edges of the cycles, which some simulators want listed first."""
-    graph, cycles = graph.copy(), []
+    graph = graph.copy()
+    cycles: list[tuple[str, str]] = []
     by_base: dict[str, dict[str, _Tap]] = defaultdict(dict)
     for name, delay in graph.find(Delay):
         tap = _tap(graph, name, delay)
@@ -64,7 +66,7 @@ def _tap(graph: Graph, name: str, delay: Delay) -> _Tap:
 def _build(graph: Graph, base: str, steps: int, cycles: list[tuple[str, str]]) -> list[_Register]:
     channels = graph.nodes[base].shape[0]
     width = max(1, LARGEST_REGISTER // (steps + 1))
-    registers = []
+    registers: list[_Register] = []
     for first in range(0, channels, width):
         count = min(width, channels - first)
         register = _Register(f"{base}_register{len(registers)}", first, count, steps + 1)
@@ -85,7 +87,7 @@ def _add(graph: Graph, base: str, register: _Register, cycles: list[tuple[str, s
     graph.add(f"{name}_shift", _pointwise((kept, *shape[1:]), np.eye(all_lanes, kept, -width)), f"{name}_relay")
     graph.connect(f"{name}_shift", name)
     ring = [name, f"{name}_out", f"{name}_relay", f"{name}_shift", name]
-    cycles += list(zip(ring[:-1], ring[1:], strict=True))
+    cycles += list(itertools.pairwise(ring))
     served = graph.serves.get(base, base)
     graph.serves |= dict.fromkeys((name, f"{name}_relay"), served)
 

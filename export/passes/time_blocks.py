@@ -68,4 +68,3 @@ def block_clock(graph: Graph, block: int, latency: int) -> str:
         graph.add(name, Lif((1, 1, 1), 2.0 ** (block + 1) - 3), beat)
         graph.serves[name] = VALID
     return name
-

@@ -35,6 +35,7 @@ class Mlp(nn.Module):
         self.contract = ConvNorm(ratio * channels, channels, kernel=1)
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
         result: Tensor = self.contract(self.hidden_lif(self.expand(self.lif(stream))))
         return result
 
@@ -49,6 +50,7 @@ class WaveBranch(nn.Module):
         self.norm = StepNorm(channels)
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
         result: Tensor = self.norm(self.mixer(self.lif(stream)))
         return result
 
@@ -62,6 +64,7 @@ class AttentionBranch(nn.Module):
         self.mixer = SpikingSelfAttention(channels, heads)
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
         result: Tensor = self.mixer(self.lif(stream))
         return result
 
@@ -75,6 +78,7 @@ class Block(nn.Module):
         self.mlp = mlp
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
         stream = stream + self.mixer(stream)
         result: Tensor = stream + self.mlp(stream)
         return result
@@ -101,6 +105,7 @@ class Stage(nn.Module):
         return Block(branch, Mlp(channels, config.mlp_ratio))
 
     def forward(self, stream: Tensor) -> Tensor:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
         spikes = self.lif(stream) if self.lif is not None else stream
         result: Tensor = self.blocks(self.down(spikes))
         return result
@@ -116,6 +121,7 @@ class HashLayer(nn.Module):
         self.norm = nn.BatchNorm1d(bits)
 
     def forward(self, stream: Tensor) -> HashOutput:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
         pooled = self.lif(stream).mean(dim=(-2, -1))
         current = self.norm(self.linear(pooled).flatten(0, 1)).unflatten(0, pooled.shape[:2])
         return HashOutput(*lif_loop(current))
@@ -131,6 +137,7 @@ class Spikinghash(nn.Module):
         self.head = HashLayer(config.channels[-1], config.bits)
 
     def forward(self, frames: Tensor) -> HashOutput:
+        """Frames (B, T, 2, H, W) of zeros and ones to spikes and potentials of the hash neurons."""
         stream = frames.transpose(0, 1).to(self.head.linear.weight.dtype)
         for stage in self.stages:
             stream = stage(stream)
@@ -139,5 +146,5 @@ class Spikinghash(nn.Module):
 
     @torch.no_grad()
     def codes(self, frames: Tensor) -> Tensor:
-        """Bits of frames (B, T, 2, H, W): (B, K) uint8. A bit is 1 when its neuron spikes in at least ``vote`` steps."""
+        """Bits of frames (B, T, 2, H, W): (B, K) uint8. A bit is the vote of its neuron's spikes."""
         return (self.forward(frames).spikes.sum(0) >= self.config.votes).to(torch.uint8)

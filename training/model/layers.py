@@ -12,6 +12,7 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, spikes: Tensor) -> Tensor:
+        """Spikes (T, B, C, H, W) in, currents out."""
         result: Tensor = self.norm(self.conv(spikes.flatten(0, 1)))
         return result.unflatten(0, spikes.shape[:2])
 
@@ -24,5 +25,6 @@ class StepNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, current: Tensor) -> Tensor:
+        """Currents in, of any shape (T, ...) or (T, B, C, H, W); the same shape out."""
         result: Tensor = self.norm(current.flatten(0, 1))
         return result.unflatten(0, current.shape[:2])

@@ -89,4 +89,5 @@ class Lif(nn.Module):
     """A population of LIF neurons; state starts at zero in every window. Input and output: (T, ...)."""
 
     def forward(self, current: Tensor) -> Tensor:
+        """Currents in, of any shape (T, ...) or (T, B, C, H, W); the same shape out."""
         return lif(current)

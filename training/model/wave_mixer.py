@@ -4,8 +4,6 @@ import ptwt
 import torch
 from torch import Tensor, nn
 
-_AXES = ("time", "height", "width")
-
 
 def subband_transform(signal: Tensor, levels: int) -> list[Tensor]:
     """Coefficients of the ``levels``-level 3-D Haar transform of ``signal`` (..., T, H, W), coarse to fine.
@@ -59,7 +57,7 @@ class WaveMixer(nn.Module):
 
     def kernel(self) -> Tensor:
         """The block map, shape (groups, out * 8^L, in * 8^L): channel major, then (t, y, x)."""
-        bands, groups, out, inp = self.fusion.shape
+        _, groups, out, inp = self.fusion.shape
         size = 8**self.levels
         matrix = self.fusion.flatten(1).T @ self.projections.flatten(1).to(self.fusion.dtype)
         return matrix.reshape(groups, out, inp, size, size).transpose(2, 3).reshape(groups, out * size, inp * size)
@@ -76,10 +74,9 @@ class WaveMixer(nn.Module):
             return self._fuse(signal, self.fusion[0]).permute(2, 0, 1, 3, 4)
         approximation, *details = ptwt.wavedec3(signal, "haar", level=self.levels, mode="zero")
         fusions = iter(self.fusion)
-        fused = [self._fuse(approximation, next(fusions))]
-        for level in details:
-            fused.append({key: self._fuse(level[key], next(fusions)) for key in sorted(level)})
-        return ptwt.waverec3(fused, "haar").permute(2, 0, 1, 3, 4)
+        coarsest = self._fuse(approximation, next(fusions))
+        fused = [{key: self._fuse(level[key], next(fusions)) for key in sorted(level)} for level in details]
+        return ptwt.waverec3((coarsest, *fused), "haar").permute(2, 0, 1, 3, 4)
 
     def _fuse(self, band: Tensor, fusion: Tensor) -> Tensor:
         batch, channels, *rest = band.shape

@@ -1,0 +1,60 @@
+# `make demo` and `make test` need Python 3.11 to 3.13, git and make; what else they need, they build (see `make help`).
+
+CHECKPOINT = checkpoints/digits.pt
+CONFIG = configs/digits.toml
+RUN = runs/digits
+
+BIN = .venv/bin
+PACKAGES = spikinghash training export deploy hardware_profiles
+SETUP = scripts/setup_environments.py
+
+# The first of these that is a Python 3.11 to 3.13 makes the environments: `make PYTHON=/path/to/python3.12 setup`.
+PYTHON = python3
+PYTHONS = $(PYTHON) python3.13 python3.12 python3.11
+CHECK_VERSION = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+define build_environments
+@for python in $(PYTHONS); do \
+    if "$$python" -c '$(CHECK_VERSION)' 2>/dev/null; then exec "$$python" $(SETUP) $(1); fi; \
+done; \
+echo 'error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12' >&2; exit 2
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench clean
+
+help: ## Show the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## Build what is missing of .venv and .venv-lava.
+	$(call build_environments,main lava)
+
+demo: setup ## Run the whole pipeline on the committed checkpoint and name the files to open.
+	$(BIN)/spikinghash demo
+
+test: setup ## Run the tests.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/interop
+
+lint: setup ## Check style and types.
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+checkpoint: setup ## Train the committed checkpoint anew; an interrupted training goes on.
+	$(BIN)/python -m training.train --config $(CONFIG) --out $(RUN)
+	$(BIN)/python -m training.publish $(RUN)/best.pt $(CHECKPOINT)
+
+eval: setup ## Print the retrieval figures of the committed checkpoint.
+	$(BIN)/python -m export.evaluate $(CHECKPOINT)
+
+interop: setup interop-setup ## Run the tests on foreign simulators.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/interop
+
+interop-setup: ## Build .venv-interop, the environment of the foreign simulators, if it is missing.
+	$(call build_environments,interop)
+
+bench: setup ## Run the benchmarks.
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what was built and measured; the environments stay (they are .venv*).
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo report
+	find $(PACKAGES) tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Running what was exported: backends, hash index, energy and latency report."""

@@ -1,0 +1,1 @@
+"""Backends: one module per runtime that can run an encoder."""

@@ -1,0 +1,51 @@
+"""Numbers as readers see them: two significant figures, SI prefixes, bands."""
+
+import math
+from collections.abc import Sequence
+
+_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
+
+
+def two_figures(value: float) -> str:
+    """``value`` with two significant figures and without an exponent: 0.0042, 4.2, 420, 42,000."""
+    if value == 0:
+        return "0"
+    decimals = 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    decimals = 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, decimals)}f}"
+
+
+def si(value: float, unit: str) -> str:
+    """``value`` with two significant figures, an SI prefix and ``unit``: ``si(5.12e-3, "J") == "5.1 mJ"``."""
+    scaled, prefix = _scale(value)
+    return f"{two_figures(scaled)} {prefix}{unit}"
+
+
+def band(corners: Sequence[float], unit: str) -> str:
+    """Low to high with one unit: ``4.8 to 6.0 mJ``; a single value where the ends read alike."""
+    low, high = corners[0], corners[-1]
+    scaled, prefix = _scale(high)
+    factor = scaled / high if high else 1.0
+    ends = [two_figures(low * factor), two_figures(scaled)]
+    return f"{ends[0]} {prefix}{unit}" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]} {prefix}{unit}"
+
+
+def span(corners: Sequence[float]) -> str:
+    """Low to high without a unit or a prefix: ``0.32 to 0.71``."""
+    low, high = two_figures(corners[0]), two_figures(corners[-1])
+    return low if low == high else f"{low} to {high}"
+
+
+def times(corners: Sequence[float]) -> str:
+    """A ratio with its interval: ``2.1 to 3.4 times``."""
+    return f"{span(corners)} times"
+
+
+def _scale(value: float) -> tuple[float, str]:
+    if value == 0:
+        return 0.0, ""
+    shown = float(f"{value:.1e}")  # rounded first, so that 999.9 m becomes 1.0 and no 1,000 m
+    exponent = 3 * math.floor(math.log10(abs(shown)) / 3)
+    exponent = max(min(_PREFIXES), min(max(_PREFIXES), exponent))
+    return value / 10.0**exponent, _PREFIXES[exponent]

@@ -1,0 +1,1 @@
+"""What is published about each platform: energies, times, powers and limits, every value with its source."""

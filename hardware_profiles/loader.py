@@ -1,0 +1,137 @@
+"""Reading profiles: the built-in ones by id, anybody's own by path. Errors name the file and the line."""
+
+import hashlib
+import re
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from hardware_profiles.schema import Location, Profile
+from spikinghash.errors import ProfileError
+
+_FOLDER = Path(__file__).parent
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
+
+
+@dataclass(frozen=True)
+class LoadedProfile:
+    """A profile with the file it came from."""
+
+    profile: Profile
+    path: Path
+    sha256: str
+
+
+def builtin_ids() -> list[str]:
+    """Ids of the profiles that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load_profiles(names: str) -> list[LoadedProfile]:
+    """Load ``all`` built-in profiles, or a comma-separated list of ids and paths."""
+    chosen = builtin_ids() if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ProfileError(
+            f"no profile chosen: use all, or some of {', '.join(builtin_ids())}, or the path of a TOML file"
+        )
+    profiles = [load_profile(name) for name in chosen]
+    repeated = [key for key, number in Counter(loaded.profile.meta.id for loaded in profiles).items() if number > 1]
+    if repeated:
+        raise ProfileError(f"two profiles have the id {repeated[0]}: give each its own meta.id")
+    return profiles
+
+
+def load_profile(name: str) -> LoadedProfile:
+    """Load a built-in profile by id, or a profile file by path.
+
+    Raises:
+        ProfileError: there is no such profile, or the file breaks the schema; the message names file and line.
+    """
+    path = _FOLDER / f"{name}.toml" if name in builtin_ids() else Path(name)
+    try:
+        data = path.read_bytes()
+        return LoadedProfile(parse_profile(data.decode(), str(path)), path, hashlib.sha256(data).hexdigest())
+    except OSError as error:
+        known = ", ".join(builtin_ids())
+        raise ProfileError(f"{path}: cannot be read ({error.strerror}): use a path or one of {known}") from None
+    except UnicodeDecodeError:
+        raise ProfileError(f"{path}: is not UTF-8 text") from None
+
+
+def parse_profile(text: str, source: str) -> Profile:
+    """Check the TOML document ``text``; ``source`` names it in messages.
+
+    Raises:
+        ProfileError: the document breaks the schema.
+    """
+    try:
+        profile = Profile.model_validate(tomllib.loads(text), strict=False)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        raise ProfileError(f"{source}:{line[1] if line else '1'}: not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _problem(text, source, first["loc"], _explain(first)) from None
+    _check_references(profile, text, source)
+    return profile
+
+
+def _check_references(profile: Profile, text: str, source: str) -> None:
+    for place, key in profile.cited():
+        if key not in profile.sources:
+            known = ", ".join(profile.sources)
+            raise _problem(text, source, place, f"source {key!r} is not in [sources] (there: {known})")
+    for place, estimates in profile.estimate_lists():
+        if sum(estimate.preferred for estimate in estimates) > 1:
+            raise _problem(text, source, place, "more than one estimate is preferred: prefer one")
+    for index, case in enumerate(profile.validation):
+        for term in case.counts:
+            if term not in profile.energy:
+                raise _problem(text, source, ("validation", index, "counts"), f"counts {term}, which has no energy")
+
+
+def _explain(error: ErrorDetails) -> str:
+    """What is wrong in one clause, with the value found."""
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    if error["loc"] and error["loc"][-1] == "[key]":
+        return f"unknown term: {error['msg'].removeprefix('Input ')}"
+    what = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    what = what[0].lower() + what[1:]
+    return what if error["type"] in ("missing", "value_error") else f"{what}, not {str(error['input'])[:60]!r}"
+
+
+def _problem(text: str, source: str, place: Location, what: str) -> ProfileError:
+    keys = tuple(part for part in place if part != "[key]")
+    return ProfileError(f"{source}:{line_of(text, keys)}: {'.'.join(map(str, keys)) or 'profile'}: {what}")
+
+
+def line_of(text: str, place: Location) -> int:
+    """Line (from 1) of the longest part of ``place`` that the document writes out; 1 when there is none."""
+    lines = _key_lines(text)
+    for length in range(len(place), 0, -1):
+        if place[:length] in lines:
+            return lines[place[:length]]
+    return 1
+
+
+def _key_lines(text: str) -> dict[Location, int]:
+    """Line of every table header and every key. Reads the one-key-per-line TOML that profiles are written in."""
+    lines: dict[Location, int] = {}
+    repeats: Counter[str] = Counter()
+    table: Location = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            names: Location = tuple(part.strip().strip("\"'") for part in header[2].split("."))
+            table = names if header[1] == "[" else (*names, repeats[header[2]])
+            repeats[header[2]] += header[1] == "[["
+            lines.setdefault(names, number)
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault((*table, key[1]), number)
+    return lines

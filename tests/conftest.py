@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests."""
+
+import tarfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# On a busy machine the time that an example takes says nothing; each test has its own limit.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
+
+_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "nmnist_train_1000.tar.gz"
+
+
+@pytest.fixture(scope="session")
+def nmnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with 1,000 real N-MNIST recordings, as ``NMNIST/Train/DIGIT/ID.bin``; skips where they are not at hand."""
+    if not _ARCHIVE.exists():
+        pytest.skip("real N-MNIST recordings are not at ../shared/data/nmnist_train_1000.tar.gz")
+    folder = tmp_path_factory.mktemp("nmnist")
+    with tarfile.open(_ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder in place of the user's."""
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    return tmp_path / "cache" / "spikinghash"

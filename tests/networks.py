@@ -1,0 +1,44 @@
+"""Small untrained encoders whose neurons do spike, for tests that need a network but no skill."""
+
+import functools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.config import EncoderConfig
+from training.model.encoder import Spikinghash
+
+SMALL = EncoderConfig(
+    time_steps=4, size=16, channels=(4, 8, 8), blocks=(1, 1, 1), mixers=("swm", "swm", "ssa"), levels=(2, 1, 0),
+    channels_per_group=2, heads=(0, 0, 4), mlp_ratio=2, bits=8,
+)  # fmt: skip
+DEEP = EncoderConfig(
+    time_steps=8, size=16, channels=(4, 8), blocks=(2, 1), mixers=("swm", "ssa"), levels=(1, 0),
+    channels_per_group=4, heads=(0, 4), mlp_ratio=1, bits=16,
+)  # fmt: skip
+"""Two wave mixers in a row, whose shortcuts need delays of delayed maps."""
+
+
+@functools.cache
+def calibrated(config: EncoderConfig, seed: int = 0) -> Spikinghash:
+    """A network whose batch norm knows its inputs and whose gains make every layer spike."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    model = Spikinghash(config)
+    for name, parameter in model.named_parameters():
+        if "norm.weight" in name:
+            torch.nn.init.uniform_(parameter, 1.0, 2.0)
+        if "norm.bias" in name:
+            torch.nn.init.uniform_(parameter, -0.2, 0.6)
+    frames = torch.rand(64, config.time_steps, 2, config.size, config.size, generator=generator) < 0.2
+    with torch.no_grad():
+        for _ in range(30):
+            model(frames)
+    return model.eval()
+
+
+def random_frames(config: EncoderConfig, samples: int, seed: int = 1, density: float = 0.2) -> NDArray[np.uint8]:
+    """Binary frames (B, T, 2, H, W)."""
+    shape = (samples, config.time_steps, 2, config.size, config.size)
+    return (np.random.default_rng(seed).random(shape) < density).astype(np.uint8)

@@ -1,0 +1,568 @@
+"""Counts, placement, bills, latency, break-even and the ANN twin, against hand-made figures and plain loops."""
+
+import dataclasses
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from energy_cases import LATENCY, SAMPLES, STEPS, TIME_STEPS, small_counts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.ann_twin import AnnTwin, Sizes, ann_twin, haar_adds
+from deploy.energy.accelerator import ann_charges, spiking_charges
+from deploy.energy.amounts import exact, mean
+from deploy.energy.bill import Bill, Charge, make_bill
+from deploy.energy.break_even import break_even
+from deploy.energy.latency import barrier_latency, clocked_latency
+from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess, paper_style, spikes_per_synapse
+from deploy.energy.placement import fit
+from deploy.energy.traffic import arriving_packets, crossings, hops
+from deploy.energy.wording import band, si, two_figures
+from export.counts import LayerCounts, NetworkCounts, network_id
+from hardware_profiles.loader import LoadedProfile, load_profile, parse_profile
+from hardware_profiles.schema import Profile
+from spikinghash.errors import GraphError
+
+LOIHI, CMOS = load_profile("loihi1"), load_profile("cmos_45nm")
+PICO = 1e-12
+
+
+def population(
+    name: str = "lif", neurons: int = 8, synops: float = 0.0, active: float = 0.0, spikes: float = 0.0, **more: object
+) -> LayerCounts:
+    """A population with the same counts in each of two recordings."""
+    values = {"layer": name, "kind": "lif", "synapses": neurons, "weights": neurons, "fan_in_max": 1, "steps": 4} | more
+    pair = {"spikes": spikes, "synops": synops, "active_updates": active}
+    return LayerCounts(
+        name=name, neurons=neurons, **values, **{key: np.full(2, float(value)) for key, value in pair.items()}
+    )
+
+
+def network(
+    *layers: LayerCounts, window_us: float = 25_000.0, edges: tuple[tuple[str, str], ...] = ()
+) -> NetworkCounts:
+    return NetworkCounts("n sha256:1", 2, 4, 4, 0, window_us, layers, edges)
+
+
+def bill_of(assessment: Assessment, basis: str) -> Bill:
+    (bill,) = [s.bill for s in assessment.scenarios if s.network == SPIKING and s.basis == basis]
+    return bill
+
+
+# Counts
+
+
+def test_counts_survive_json() -> None:
+    counts = small_counts()
+    again = NetworkCounts.from_json(counts.to_json())
+    assert again.to_json() == counts.to_json()
+    assert [layer.name for layer in again.layers] == ["input", "stem_lif", "stem_delay", "head_lif"]
+    for one, other in zip(counts.layers, again.layers, strict=True):
+        np.testing.assert_array_equal(one.synops, other.synops)
+
+
+def test_counts_of_another_network_are_refused(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.nir", tmp_path / "other.nir"
+    mine.write_bytes(b"one")
+    other.write_bytes(b"two")
+    counts = replace(small_counts(), network=network_id(mine))
+    counts.require_network(mine)
+    copy = tmp_path / "copy.nir"
+    copy.write_bytes(b"one")
+    counts.require_network(copy)
+    with pytest.raises(GraphError, match=r"traced from mine\.nir .* but the network is other\.nir"):
+        counts.require_network(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.pop("steps"), "not a trace"),
+        (lambda v: v.pop("layers"), "'layers' is missing"),
+        (lambda v: v["layers"][1].pop("synops"), "'synops' is missing"),
+        (lambda v: v["layers"][1]["synops"].pop(), "synops has shape"),
+        (lambda v: v["layers"][1]["synops"].__setitem__(0, -1), "negative"),
+        (lambda v: v["layers"][1]["spikes"].__setitem__(0, 1e9), "exceeds 8 neurons x 5 steps"),
+        (lambda v: v["layers"][1].update(kind="magic"), "kind is magic"),
+        (lambda v: v["layers"][1].update(neurons=0), "must be positive"),
+        (lambda v: v["layers"][1].update(fan_in_max=1), "synapses, but"),
+        (lambda v: v.update(window_us=0), "window_us is 0"),
+        (lambda v: v["edges"].append(["stem_lif", "nowhere"]), "nowhere"),
+    ],
+)
+def test_broken_counts_are_refused(change: object, message: str) -> None:
+    values = json.loads(small_counts().to_json())
+    change(values)
+    with pytest.raises(GraphError, match=message) as caught:
+        NetworkCounts.from_json(json.dumps(values), "c.json")
+    assert str(caught.value).startswith("c.json: ")
+
+
+def test_counts_that_are_no_json_name_the_line() -> None:
+    with pytest.raises(GraphError, match=r"^c\.json:2: not JSON"):
+        NetworkCounts.from_json("{\n!", "c.json")
+
+
+# Event-driven cores
+
+
+def test_worked_example_5e6_synops_on_two_chips() -> None:
+    """5e6 SOP, 2e5 neurons, T = 4, two chips, 25 ms: 0.118 to 0.178 mJ, 0.041 to 0.042 mJ idle, 5.2 mJ static."""
+    layer = population(neurons=200_000, synops=5e6)
+    assessment = assess(LOIHI, network(layer), [])
+    assert assessment.fit is not None
+    assert assessment.fit.placement is not None
+    assert assessment.fit.placement.chips == 2
+    bill = bill_of(assessment, REAL_TIME)
+    assert bill.of_term("energy.synop").corners == pytest.approx((0.118e-3, 0.118e-3, 0.1775e-3))
+    assert bill.of_term("energy.neuron_update_inactive").corners == pytest.approx(
+        [8e5 * price * PICO for price in (51.2, 51.2, 52)]
+    )
+    assert bill.of_term("power.static").corners == pytest.approx([2 * 0.1044 * 0.025] * 3)
+    assert bill.of_term("energy.reset").nominal == pytest.approx(2 * 5.94e-6)
+
+
+def test_links_between_chips_have_no_price_so_there_is_no_total() -> None:
+    one = population("a", neurons=1000, synops=5e3, spikes=100)
+    two = population("b", neurons=200_000, synops=5e6, spikes=100)
+    single = bill_of(assess(LOIHI, network(one), []), BUSY)
+    double = bill_of(assess(LOIHI, network(one, two), []), BUSY)
+    assert single.complete
+    assert double.unpriced == ("energy.chip_crossing",)
+    assert not double.complete
+
+
+def test_bill_of_the_small_network_against_a_plain_sum() -> None:
+    counts = small_counts()
+    bill = bill_of(assess(LOIHI, counts, []), BUSY)
+    dynamic = 0.0
+    for layer in counts.layers[1:]:
+        for sample in range(SAMPLES):
+            idle = layer.neurons * STEPS - layer.active_updates[sample]
+            dynamic += 23.6 * layer.synops[sample] + 72.8 * layer.active_updates[sample] + 51.2 * idle
+            dynamic += 69.3 * layer.spikes[sample]
+    # All populations share one core: a packet per spike of the source, as long as it has a synapse there.
+    sources = dict(zip([layer.name for layer in counts.layers[1:]], counts.layers[:-1], strict=True))
+    packets = sum(
+        min(layer.synops[sample], sources[layer.name].spikes[sample])
+        for layer in counts.layers[1:]
+        for sample in range(SAMPLES)
+    )
+    dynamic += 111 * packets
+    priced = bill.energy(lambda line: line.charge.part not in ("standing power", "reset"))
+    assert mean(priced).nominal == pytest.approx(dynamic / SAMPLES * PICO)
+
+
+def test_latency_of_the_small_network_against_a_plain_sum() -> None:
+    counts = small_counts()
+    latency = assess(LOIHI, counts, []).latencies[SPIKING]
+    assert latency.busy is not None
+    assert latency.response is not None
+    for sample in range(SAMPLES):
+        nominal = STEPS * 600.0  # barrier of one tile, fitted
+        for source, layer in zip(counts.layers[:-1], counts.layers[1:], strict=True):
+            idle = layer.neurons * STEPS - layer.active_updates[sample]
+            # The strongest kind is nominal; of several, the median: synop 3.1, 3.8, 4.7.
+            nominal += 3.8 * layer.synops[sample] + 9.7 * layer.active_updates[sample] + 6.0 * idle
+            nominal += 30 * layer.spikes[sample] + 16 * min(layer.synops[sample], source.spikes[sample])
+        assert latency.busy[1, sample] == pytest.approx(nominal * 1e-9)
+        assert latency.response[1, sample] == pytest.approx(nominal * 1e-9 * (LATENCY + 1) / STEPS)
+
+
+def test_the_busiest_core_sets_the_pace() -> None:
+    busy = population("busy", neurons=1024, synops=1e6)
+    calm = population("calm", neurons=1024, synops=10)
+    alone, together = (assess(LOIHI, network(*layers), []).latencies[SPIKING] for layers in ((busy,), (busy, calm)))
+    assert alone.busy is not None
+    assert together.busy is not None
+    np.testing.assert_allclose(alone.busy, together.busy)
+
+
+def test_a_term_without_a_time_makes_the_latency_a_lower_bound() -> None:
+    profile = LOIHI.profile.model_copy(update={"time": {k: v for k, v in LOIHI.profile.time.items() if k != "synop"}})
+    counts = small_counts()
+    placement = fit(counts.layers, profile.limits).placement
+    assert placement is not None
+    latency = barrier_latency(profile, counts, placement, arriving_packets(counts, placement))
+    assert latency.untimed == ("synop",)
+
+
+# Placement
+
+
+def test_a_network_that_does_not_fit_says_which_limit_broke_and_gets_no_energy() -> None:
+    wide = population("wide", neurons=10, fan_in_max=5000, synapses=50_000)
+    assessment = assess(LOIHI, network(wide), [])
+    assert assessment.scenarios == ()
+    assert "input axons per core: needs 5,000, has 4,096" in assessment.refusals[0]
+    huge = population("huge", neurons=98_304 * 1024 + 1)
+    assert "cores of 768 chips: needs 98,305, has 98,304" in assess(LOIHI, network(huge), []).refusals[0]
+
+
+def test_axons_of_whole_cores_stay_unchecked() -> None:
+    fits = fit(small_counts().layers, LOIHI.profile.limits)
+    assert fits.verdict == "unchecked"
+    assert {check.limit for check in fits.checks if check.fits == "unchecked"} == {
+        "input axons per core, all neurons",
+        "output axons per core",
+    }
+
+
+sizes = st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 3000)), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(sizes)
+def test_placement_puts_every_neuron_on_a_core_with_room(populations: list[tuple[int, int]]) -> None:
+    layers = [
+        population(f"p{i}", neurons=n, synapses=n * fan, fan_in_max=fan) for i, (n, fan) in enumerate(populations)
+    ]
+    placement = fit(layers, LOIHI.profile.limits).placement
+    assert placement is not None
+    neurons = placement.shares * np.array([[layer.neurons] for layer in layers])
+    np.testing.assert_allclose(neurons.sum(axis=1), [layer.neurons for layer in layers])
+    np.testing.assert_allclose(neurons, np.round(neurons), atol=1e-6)
+    assert (neurons.sum(axis=0) <= 1024 + 1e-6).all()
+    synapse_bytes = (neurons * np.array([[fan * 9 / 8] for _, fan in populations])).sum(axis=0)
+    assert (synapse_bytes <= 131072 + 1e-6).all()
+    total_bytes = sum(layer.synapses for layer in layers) * 9 / 8
+    least = max(math.ceil(sum(layer.neurons for layer in layers) / 1024), math.ceil(total_bytes / 131072))
+    assert placement.cores >= least
+    assert (neurons.sum(axis=0) > 0).all()
+
+
+def test_the_input_takes_no_core() -> None:
+    placement = fit(small_counts().layers, LOIHI.profile.limits).placement
+    assert placement is not None
+    assert [layer.name for layer in placement.layers] == ["stem_lif", "stem_delay", "head_lif"]
+    assert placement.cores == 1
+    assert placement.mean_hops == placement.max_hops == 0
+
+
+def test_mean_distance_on_the_mesh_against_brute_force() -> None:
+    placement = fit([population(neurons=128 * 1024)], LOIHI.profile.limits).placement
+    assert placement is not None
+    tiles = [(x, y) for x in range(8) for y in range(4)]
+    distances = [abs(a - c) + abs(b - d) for a, b in tiles for c, d in tiles]
+    assert placement.mean_hops == pytest.approx(np.mean(distances))
+    assert placement.max_hops == max(distances)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9000), st.integers(0, 500), st.floats(0, 1), st.booleans())
+def test_traffic_is_bounded_by_one_packet_per_spike_and_core(
+    neurons: int, spikes: int, part: float, known: bool
+) -> None:
+    source = population("a", neurons=500, spikes=spikes)
+    target = population("b", neurons=neurons, synops=round(part * spikes * neurons))
+    counts = network(source, target, edges=(("a", "b"),) if known else ())
+    placement = fit(counts.layers, LOIHI.profile.limits).placement
+    assert placement is not None
+    packets = arriving_packets(counts, placement)
+    assert not packets[0].any()
+    low, nominal, high = packets[1][:, 0]
+    assert 0 <= low <= nominal <= high <= spikes * placement.cores_of(1)
+    assert low * 1024 >= target.synops[0] - 1e-6 or low == high
+    for amount in (hops(packets[1], placement), crossings(packets, placement)):
+        assert (np.diff(amount, axis=0) >= -1e-9).all()
+
+
+# Accelerators
+
+
+def one_synop(profile: Profile, kilobytes: float) -> tuple[float, float, float]:
+    """Energy per synaptic operation when weights and potentials each fill ``kilobytes``."""
+    items = int(kilobytes * 1024)
+    layer = population(neurons=items // 2, weights=items, synops=1000.0)
+    bill = make_bill(profile, spiking_charges(profile, network(layer), "per operation"))
+    low, nominal, high = bill.of_part("synaptic operations").corners
+    return low / 1000, nominal / 1000, high / 1000
+
+
+@pytest.mark.parametrize(("kilobytes", "packed", "whole"), [(8, 6.4, 30), (32, 12.6, 60), (1024, 62.6, 300)])
+def test_memory_dominates_a_synaptic_operation(kilobytes: float, packed: float, whole: float) -> None:
+    low, nominal, high = one_synop(CMOS.profile, kilobytes)
+    assert nominal / PICO == pytest.approx(packed, abs=0.06)
+    assert low == nominal
+    assert high / PICO == pytest.approx(whole + 0.1)
+
+
+@pytest.mark.parametrize(("kilobytes", "expected", "ratio"), [(8, 2.8, 0.44), (32, 5.3, 0.42), (1024, 25.3, 0.40)])
+def test_an_int8_mac_with_its_memory_and_the_break_even(kilobytes: float, expected: float, ratio: float) -> None:
+    twin = ann_twin(TINY, 1)
+    layer = replace(twin.layers[0], macs=1000, adds=0, multiplies=0, outputs=0, inputs=int(kilobytes * 1024))
+    layer = replace(layer, weights=int(kilobytes * 1024))
+    charges = ann_charges(CMOS.profile, AnnTwin(1, 0, (layer,)), "per operation")
+    mac = make_bill(CMOS.profile, charges).total.nominal / 1000
+    assert mac / PICO == pytest.approx(expected, abs=0.06)
+    assert mac / one_synop(CMOS.profile, kilobytes)[1] == pytest.approx(ratio, abs=0.01)
+
+
+def test_buffers_that_outgrow_the_sram_go_to_dram() -> None:
+    layer = population(neurons=10, weights=2 * 1024 * 1024, synops=1.0)
+    terms = {charge.term for charge in spiking_charges(CMOS.profile, network(layer), "per operation")}
+    assert terms == {"energy.ac_int32", "memory.dram", "memory.sram_8kb"}
+
+
+def test_data_moved_once_against_a_plain_sum() -> None:
+    counts = small_counts()
+    bill = make_bill(CMOS.profile, spiking_charges(CMOS.profile, counts, "once"))
+    expected = 20.3 * 12 * TIME_STEPS  # input bits
+    for layer in counts.layers[1:]:
+        updates = layer.neurons * STEPS
+        bits = 8 * layer.weights * STEPS + 2 * updates + 2 * 16 * updates
+        expected += 10 * bits / 64 + 0.1 * (float(layer.synops.mean()) + 2 * updates)
+    assert bill.total.corners == pytest.approx([expected * PICO] * 3)
+
+
+def test_unpublished_static_power_leaves_a_lower_bound_and_no_latency() -> None:
+    assessment = assess(CMOS, small_counts(), [])
+    assert assessment.refusals == ("latency: no source states its clock and its operations per cycle",)
+    assert [scenario.bill.unpriced for scenario in assessment.scenarios] == [("power.static",)] * 2
+
+
+def clocked_profile() -> Profile:
+    text = (
+        Path(CMOS.path)
+        .read_text()
+        .replace("[support]", '[limits]\nlanes = { value = 100, source = "jouppi2021" }\n\n[support]')
+    )
+    estimate = 'kind = "assumed"\nscope = "per_term"\nsource = "jouppi2021"\n'
+    cycle, static = (f"[[{term}]]\nvalue = {value}\n{estimate}" for term, value in CLOCK.items())
+    return parse_profile(f"{text}\n{cycle}{static}", "clocked")
+
+
+CLOCK = {"time.cycle": '1\nunit = "ns"', "power.static": '10\nunit = "mW"'}
+
+
+def test_a_clocked_platform_with_clock_lanes_and_static_power_gets_totals() -> None:
+    profile = clocked_profile()
+    latency = clocked_latency(profile, exact([1000.0, 3000.0]))
+    assert latency.busy is not None
+    assert latency.busy[1].tolist() == pytest.approx([10e-9, 30e-9])
+    assert latency.kind == "assumed"
+    assessment = assess(LoadedProfile(profile, CMOS.path, "0"), small_counts(), [])
+    assert len(assessment.scenarios) == 4
+    for scenario in assessment.scenarios:
+        assert scenario.bill.complete
+        if scenario.basis.endswith(REAL_TIME):
+            assert scenario.bill.of_term("power.static").nominal == pytest.approx(10e-3 * 0.3)
+            assert scenario.bill.grade == "assumed"
+
+
+# Bills
+
+
+def test_the_grade_ignores_terms_below_five_percent() -> None:
+    dear, cheap = exact([1000.0]), exact([1.0])
+    measured = [Charge("reset", "x", "energy.reset", dear), Charge("synaptic operations", "x", "energy.synop", cheap)]
+    assert make_bill(LOIHI.profile, measured).grade == "derived"
+    swapped = [Charge("synaptic operations", "x", "energy.synop", exact([1e9])), *measured[:1]]
+    assert make_bill(LOIHI.profile, swapped).grade == "derived"
+    assert make_bill(LOIHI.profile, [Charge("synaptic operations", "x", "energy.synop", dear)]).grade == "simulated"
+
+
+def test_the_spread_over_recordings_is_apart_from_the_band() -> None:
+    amounts = exact(np.arange(101.0))
+    bill = make_bill(LOIHI.profile, [Charge("synaptic operations", "x", "energy.synop", amounts)])
+    assert bill.spread == pytest.approx((5 * 23.6e-12, 95 * 23.6e-12))
+    assert bill.total.nominal == pytest.approx(50 * 23.6e-12)
+
+
+def test_what_was_not_counted_needs_no_price() -> None:
+    nothing = Charge("spike traffic", "x", "energy.chip_crossing", exact([0.0]))
+    assert make_bill(LOIHI.profile, [nothing]).complete
+    assert not make_bill(LOIHI.profile, [replace(nothing, count=exact([1.0]))]).complete
+    assert not make_bill(LOIHI.profile, [replace(nothing, count=None)]).complete
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 4000), st.sampled_from([LOIHI, CMOS]))
+def test_bands_are_ordered_and_grow_with_the_counts(
+    synops: float, more: float, neurons: int, loaded: LoadedProfile
+) -> None:
+    few = network(population(neurons=neurons, synops=synops, active=neurons, spikes=neurons))
+    many = network(population(neurons=neurons, synops=synops + more, active=neurons, spikes=neurons))
+    for small, large in zip(assess(loaded, few, []).scenarios, assess(loaded, many, []).scenarios, strict=True):
+        low, nominal, high = small.bill.total.corners
+        assert 0 < low <= nominal <= high
+        assert all(
+            a <= b * (1 + 1e-12) for a, b in zip(small.bill.total.corners, large.bill.total.corners, strict=True)
+        )
+
+
+def test_paper_style_counts_operations_only() -> None:
+    counts, twin = small_counts(), ann_twin(TINY, 1)
+    spiking, ann = paper_style(CMOS.profile, counts, [twin])
+    synops = sum(float(layer.synops.mean()) for layer in counts.layers)
+    assert spiking.bill.total.corners == pytest.approx([0.9 * PICO * synops] * 3)
+    assert ann.bill.total.corners == pytest.approx([4.6 * PICO * twin.macs] * 3)
+
+
+# Break-even
+
+
+def test_break_even_is_where_both_bills_agree() -> None:
+    counts = small_counts()
+    twin = ann_twin(TINY, 1)
+    assessment = assess(CMOS, counts, [twin])
+    assert len(assessment.break_evens) == 2
+    item = assessment.break_evens[0]
+    target = item.at[1]
+    assert target is not None
+    factor = target / spikes_per_synapse(counts)
+    scaled = [
+        replace(layer, synops=layer.synops * factor, spikes=layer.spikes * factor) if layer.kind != "input" else layer
+        for layer in counts.layers
+    ]
+    moved = assess(CMOS, replace(counts, layers=tuple(scaled)), [twin])
+    own, other = (s.bill.total.nominal for s in moved.scenarios if s.basis == item.basis)
+    assert own == pytest.approx(other)
+
+
+def test_no_break_even_between_different_scopes_or_above_the_fixed_cost() -> None:
+    spiking = make_bill(CMOS.profile, [Charge("neuron updates", "x", "energy.ac_int32", exact([100.0]))])
+    moving = Charge("synaptic operations", "x", "energy.ac_int32", exact([1.0]), scales=True)
+    own = make_bill(CMOS.profile, [Charge("neuron updates", "x", "energy.ac_int32", exact([100.0])), moving])
+    ann = make_bill(CMOS.profile, [Charge("operations", "x", "energy.mac_int8", exact([10.0]))])
+    open_ended = make_bill(CMOS.profile, [Charge("standing power", "x", "power.static", None)])
+    assert break_even(spiking, open_ended, 1.0, "a", "b") is None
+    result = break_even(own, ann, 1.0, "a", "b")
+    assert result is not None
+    assert result.at == (None, None, None)
+    assert result.ratio.nominal == pytest.approx(10.1 / 3.0)
+
+
+# The ANN twin
+
+TINY = Sizes(
+    size=16,
+    time_steps=4,
+    channels=(4, 8),
+    blocks=(1, 1),
+    mixers=("swm", "ssa"),
+    levels=(1, 0),
+    heads=(0, 2),
+    channels_per_group=2,
+    mlp_ratio=2,
+    bits=8,
+)
+
+
+TORCH = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # norse scripts on import
+
+
+@TORCH
+def test_twin_weights_are_those_of_the_encoder_with_folded_norms() -> None:
+    from training.config import EncoderConfig
+    from training.model.encoder import Spikinghash
+
+    config = EncoderConfig()
+    kept = ("conv.weight", "linear.weight", "fusion", "norm.bias")
+    parameters = sum(p.numel() for name, p in Spikinghash(config).named_parameters() if name.endswith(kept))
+    assert sum(layer.weights for layer in ann_twin(config, config.time_steps).layers) == parameters
+
+
+@TORCH
+def test_convolution_macs_against_the_encoder_run_with_hooks() -> None:
+    import torch
+
+    from training.config import EncoderConfig
+    from training.model.encoder import Spikinghash
+
+    config = EncoderConfig(**dataclasses.asdict(TINY))
+    model = Spikinghash(config).eval()
+    counted = []
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        counted.append(output.numel() * module.weight[0].numel())
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.zeros(1, TINY.time_steps, 2, TINY.size, TINY.size))
+    twin = ann_twin(TINY, TINY.time_steps)
+    mapped = sum(layer.macs for layer in twin.layers if not layer.name.endswith(("block0_mixer", "mixer_attention")))
+    assert counted
+    assert mapped == sum(counted)
+
+
+def test_macs_of_mixer_and_attention_by_hand() -> None:
+    macs = {layer.name: layer.macs for layer in ann_twin(TINY, 4).layers}
+    assert macs["stage1_block0_mixer"] == 4 * 8 * 8 * 4 * 2  # T H W C, each mixing 2 channels
+    tokens, channels = 16, 8
+    loops = sum(1 for _ in range(2) for _ in range(tokens) for _ in range(tokens) for _ in range(channels))
+    assert macs["stage2_block0_mixer_attention"] == 4 * loops  # two products per frame
+
+
+@pytest.mark.parametrize(("axes", "side", "levels"), [(3, 4, 2), (3, 2, 1), (2, 8, 3), (1, 4, 1)])
+def test_haar_additions_against_a_transform_that_counts_them(axes: int, side: int, levels: int) -> None:
+    additions = 0
+
+    def transform(values: np.ndarray) -> np.ndarray:
+        nonlocal additions
+        for axis in range(axes):
+            even, odd = np.split(
+                np.swapaxes(values, 0, axis).reshape(-1, 2, *np.swapaxes(values, 0, axis).shape[1:]), 2, 1
+            )
+            low, high = even + odd, even - odd
+            additions += low.size + high.size
+            values = np.swapaxes(np.concatenate([low[:, 0], high[:, 0]]), 0, axis)
+        return values
+
+    values = np.arange(side**axes, dtype=float).reshape((side,) * axes)
+    for _ in range(levels):
+        values = transform(values)[tuple(slice(0, length // 2) for length in values.shape)]
+    assert haar_adds(side**axes, levels, axes) == 2 * additions
+
+
+def test_one_frame_needs_fewer_subbands_and_a_byte_per_pixel() -> None:
+    one, four = ann_twin(TINY, 1), ann_twin(TINY, 4)
+    assert one.input_bits == 2 * 16 * 16 * 8
+    assert four.input_bits == 2 * 16 * 16 * 4
+    assert four.macs == 4 * one.macs
+    weights = [twin.layers[1].weights for twin in (one, four)]
+    assert weights == [4 * 4 * 2 + 4, 8 * 4 * 2 + 4]
+
+
+def test_sizes_that_the_metadata_lack_are_named() -> None:
+    values = dataclasses.asdict(TINY)
+    assert Sizes.from_values(values | {"vote": 3}, "e.nir") == TINY
+    del values["heads"]
+    with pytest.raises(GraphError, match=r"e\.nir: .*'heads'"):
+        Sizes.from_values(values, "e.nir")
+
+
+# Wording
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5.12e-3, "5.1 mJ"),
+        (0.99951, "1.0 J"),
+        (9.96e-7, "1.0 µJ"),
+        (0, "0 J"),
+        (123e-6, "120 µJ"),
+        (4.2e13, "42,000 GJ"),
+    ],
+)
+def test_two_figures_with_prefix(value: float, text: str) -> None:
+    assert si(value, "J") == text
+
+
+def test_a_band_shares_its_unit() -> None:
+    assert band((480e-6, 740e-6, 0.0011), "J") == "0.48 to 1.1 mJ"
+    assert band((4.98e-6, 5.0e-6, 5.02e-6), "J") == "5.0 µJ"
+
+
+@given(st.floats(1e-20, 1e15))
+def test_two_figures_are_within_five_percent(value: float) -> None:
+    shown = two_figures(value).replace(",", "")
+    assert float(shown) == pytest.approx(value, rel=0.0501)
+    assert "e" not in shown

@@ -1,0 +1,84 @@
+"""Attention, loss and the encoder as a whole."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.networks import SMALL, calibrated, random_frames
+from training.loss import HashLoss, SoftSimilarity, pair_weights
+from training.model.attention import coincidence_counts
+from training.model.encoder import HashOutput
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 5))
+@settings(max_examples=30)
+def test_attention_counts_coincidences(seed: int, width: int, tokens: int) -> None:
+    q, k, v = (np.random.default_rng(seed).random((3, width, tokens)) < 0.5).astype(float)
+    expected = np.zeros((width, tokens))
+    for b, i, j, a in np.ndindex(width, tokens, tokens, width):
+        expected[b, i] += q[a, i] and k[a, j] and v[b, j]
+    counts = coincidence_counts(*(torch.from_numpy(x) for x in (q, k, v)))
+    assert np.array_equal(counts.numpy(), expected)
+
+
+def hash_output(seed: int, samples: int = 6) -> tuple[HashOutput, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    spikes = (torch.rand(4, samples, 8, generator=generator) < 0.5).double().requires_grad_()
+    potentials = torch.randn(4, samples, 8, dtype=torch.float64, generator=generator).requires_grad_()
+    return HashOutput(spikes, potentials), torch.tensor([0, 0, 1, 1, 2, 2])[:samples]
+
+
+def test_soft_labels_move_the_codes_but_not_the_potentials() -> None:
+    output, labels = hash_output(0)
+    for weight in (0.0, 1.0):
+        loss = HashLoss(3, soft_weight=weight, balance_weight=0.0).double()
+        spikes, potentials = torch.autograd.grad(
+            loss(output, labels), tuple(output), allow_unused=True, retain_graph=True
+        )
+        if weight == 0.0:
+            assert potentials is None or not potentials.any()
+            hard_alone = spikes
+        else:
+            assert potentials is not None
+            assert potentials.any()
+            assert not torch.allclose(spikes, hard_alone)
+
+
+def test_soft_similarity_learns_from_the_labels_alone() -> None:
+    """The gradient of the potentials is that of the cross entropy of S_soft against equal labels."""
+    output, labels = hash_output(1)
+    loss = HashLoss(3, soft_weight=1.0, balance_weight=0.0).double()
+    (actual,) = torch.autograd.grad(loss(output, labels), output.potentials)
+    hard = (labels[:, None] == labels).double()
+    probability = loss.similarity(output.potentials).sigmoid()
+    entropy = -(hard * probability.log() + (1 - hard) * (1 - probability).log())
+    (expected,) = torch.autograd.grad((pair_weights(hard) * entropy).sum(), output.potentials)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_loss_gradients_are_those_of_finite_differences() -> None:
+    output, labels = hash_output(2)
+    loss = HashLoss(3, soft_weight=0.0, balance_weight=0.3).double()
+    relaxed = (torch.rand(4, 6, 8, dtype=torch.float64) * 0.9).requires_grad_()
+    assert torch.autograd.gradcheck(lambda spikes: loss(HashOutput(spikes, output.potentials), labels), relaxed)
+    similarity = SoftSimilarity().double()
+    assert torch.autograd.gradcheck(lambda potentials: similarity(potentials), output.potentials)
+
+
+def test_pair_weights_share_evenly_and_skip_the_diagonal() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 2])
+    hard = (labels[:, None] == labels).float()
+    weights = pair_weights(hard)
+    assert not weights.diagonal().any()
+    assert torch.isclose((weights * hard).sum(), torch.tensor(0.5))
+    assert torch.isclose((weights * (1 - hard)).sum(), torch.tensor(0.5))
+
+
+def test_a_bit_is_the_vote_of_its_neuron() -> None:
+    model = calibrated(SMALL)
+    frames = torch.from_numpy(random_frames(SMALL, 5))
+    with torch.no_grad():
+        spikes = model(frames).spikes
+    assert torch.equal(model.codes(frames), (spikes.sum(0) >= 3).to(torch.uint8))
+    assert 0 < model.codes(frames).float().mean() < 1

@@ -1,0 +1,95 @@
+"""The wavelet against a dense Haar matrix built from its definition, and the block form against ptwt's transforms."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from training.model.wave_mixer import WaveMixer, from_blocks, subband_projections, to_blocks
+
+
+def haar_rows(levels: int) -> dict[str, np.ndarray]:
+    """One-dimensional orthonormal Haar basis on 2^L points: rows by name, ``a`` and ``d1`` (finest) to ``dL``."""
+    size = 2**levels
+    rows = {"a": [np.full(size, size**-0.5)]}
+    for level in range(1, levels + 1):
+        width = 2**level
+        rows[f"d{level}"] = []
+        for start in range(0, size, width):
+            row = np.zeros(size)
+            row[start : start + width // 2], row[start + width // 2 : start + width] = width**-0.5, -(width**-0.5)
+            rows[f"d{level}"].append(row)
+    return {name: np.array(row) for name, row in rows.items()}
+
+
+def averages(levels: int, level: int) -> np.ndarray:
+    """Orthonormal averages over 2^level points, the approximation after ``level`` levels."""
+    size, width = 2**levels, 2**level
+    return np.repeat(np.eye(size // width), width, axis=1) * width**-0.5
+
+
+def dense_projections(levels: int) -> list[np.ndarray]:
+    """P_b by Kronecker products of the one-dimensional bases: coarse to fine, details in the order of a < d."""
+    approximation = averages(levels, levels)
+    bands = [np.kron(np.kron(approximation, approximation), approximation)]
+    for level in range(levels, 0, -1):
+        choice = {"a": averages(levels, level), "d": haar_rows(levels)[f"d{level}"]}
+        for axes in itertools.product("ad", repeat=3):
+            if axes != ("a", "a", "a"):
+                bands.append(np.kron(np.kron(choice[axes[0]], choice[axes[1]]), choice[axes[2]]))
+    return [band.T @ band for band in bands]
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_projections_are_the_dense_haar_matrix(levels: int) -> None:
+    projections = subband_projections(levels).numpy()
+    expected = dense_projections(levels)
+    assert len(projections) == len(expected) == 7 * levels + 1
+    # ptwt names the details by axis; the set is what matters, each one once.
+    for band in projections:
+        distances = [np.abs(band - other).max() for other in expected]
+        assert min(distances) < 1e-12
+        expected.pop(int(np.argmin(distances)))
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, 3])
+def test_projections_split_the_identity(levels: int) -> None:
+    projections = subband_projections(levels).numpy()
+    assert np.array_equal(projections.sum(0), np.eye(8**levels))
+    assert np.array_equal(projections * 8**levels, np.round(projections * 8**levels))
+    for one, other in itertools.combinations(projections, 2):
+        assert not (one @ other).any()
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, 3])
+def test_block_form_equals_transform_fuse_inverse(levels: int) -> None:
+    torch.manual_seed(levels)
+    mixer = WaveMixer(8, levels, channels_per_group=4).double()
+    mixer.projections = mixer.projections.double()
+    spikes = (torch.rand(8, 2, 8, 8, 8) < 0.3).double()
+    torch.testing.assert_close(mixer(spikes), mixer.forward_transform(spikes), rtol=0, atol=1e-12)
+
+
+def test_gradients_equal_those_through_ptwt() -> None:
+    torch.manual_seed(0)
+    mixer = WaveMixer(4, 2, channels_per_group=2).double()
+    spikes = torch.rand(4, 1, 4, 8, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 1, 4, 8, 4, dtype=torch.float64)
+    inputs = (spikes, mixer.fusion)
+    fused = torch.autograd.grad((mixer(spikes) * weight).sum(), inputs)
+    plain = torch.autograd.grad((mixer.forward_transform(spikes) * weight).sum(), inputs)
+    for one, other in zip(fused, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_equal_fusions_leave_the_signal_alone() -> None:
+    mixer = WaveMixer(4, 2, channels_per_group=4)
+    mixer.fusion.data = torch.eye(4).expand(15, 1, 4, 4).clone()
+    spikes = (torch.rand(8, 3, 4, 4, 8) < 0.5).float()
+    torch.testing.assert_close(mixer(spikes), spikes, rtol=0, atol=1e-6)
+
+
+def test_blocks_and_back() -> None:
+    signal = torch.randn(4, 2, 6, 8, 4)
+    assert torch.equal(from_blocks(to_blocks(signal, 2, 3), signal.shape, 2), signal)
