@@ -1,0 +1,49 @@
+"""The committed checkpoint in simulators that we did not write: the same codes and spikes, layer by layer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deploy.backends.simulators import find_interpreter
+from export.network import load_network
+from export.verify import choose_frames, verify
+from spikinghash.errors import MissingToolError
+from training.config import load_config
+from training.data.frames import load_dataset
+from training.train import BEST, train
+
+ROOT = Path(__file__).parents[2]
+CHECKPOINT = ROOT / "checkpoints" / "digits.pt"
+SAMPLES = 16
+
+try:
+    find_interpreter()
+except MissingToolError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+
+@pytest.mark.timeout(900)
+def test_committed_checkpoint_in_foreign_simulators(nmnist_folder: Path) -> None:
+    """Half digits, half real recordings."""
+    frames = np.concatenate([
+        choose_frames(load_dataset("digits"), SAMPLES),
+        choose_frames(load_dataset("nmnist", root=nmnist_folder), SAMPLES),
+    ])  # fmt: skip
+    backends = ["onnxruntime", "nir", "lava", "norse", "snntorch", "spikingjelly"]
+    for result in verify(load_network(CHECKPOINT), CHECKPOINT, frames, backends, {}):
+        assert result.equal, result
+        assert len(result.counts) == 23
+
+
+@pytest.mark.timeout(900)
+def test_small_trained_network_in_all_simulators(tmp_path: Path) -> None:
+    """The same blocks, trained for a minute, also on sc-neurocore, whose executor shares nothing with the others."""
+    config = load_config(ROOT / "configs" / "small.toml")
+    experiment = train(config, tmp_path, torch.device("cpu"))
+    assert experiment.history[-1]["loss"] < experiment.history[0]["loss"]
+    frames = choose_frames(experiment.dataset, SAMPLES)
+    backends = ["onnxruntime", "nir", "lava", "norse", "snntorch", "spikingjelly", "sc-neurocore"]
+    for result in verify(load_network(tmp_path / BEST), tmp_path / BEST, frames, backends, {}):
+        assert result.equal, result
