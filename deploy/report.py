@@ -32,7 +32,7 @@ _WIDE, _NARROW = 9.6, 4.1
 """Widths of the plots in inches, for a desktop and for a phone."""
 
 
-def report(
+def main(
     encoder: Annotated[Path | None, typer.Argument(help="Encoder as NIR file, as export.to_nir writes it.")] = None,
     recordings: Annotated[
         list[Path] | None,
@@ -239,4 +239,4 @@ def _remarks(data: dict[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    run(report)
+    run(main)

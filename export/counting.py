@@ -10,6 +10,8 @@ from export.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.interpreter import Array, Interpreter
 from export.nir_file import read_encoder
 from export.trace import input_spikes
+from training.data.progress import track
+from spikinghash.errors import GraphError
 
 BATCH = 8
 """Recordings traced at once; bounds the memory."""
@@ -48,14 +50,20 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         window_us: mean real duration of a recording, in microseconds.
 
     Raises:
-        GraphError: the file is no encoder of this project.
+        GraphError: the file is no encoder of this project, or holds an attention that is only marked.
     """
     graph, metadata = read_encoder(path)
     interpreter = Interpreter(graph, metadata.dt)
+    for name in interpreter.attentions:
+        raise GraphError(
+            f"{path}: node {name}: a marked attention has no synapses to count: "
+            "use sizes whose attention fits into coincidence gates"
+        )
     incoming = _incoming(graph, interpreter)
     spikes = input_spikes(frames, metadata)
     tallies = []
-    for start in range(0, len(spikes), BATCH):
+    starts = range(0, len(spikes), BATCH)
+    for start in track(starts, "tracing", len(starts)):
         batch = spikes[start : start + BATCH]
         tally = _Tally(len(batch))
         interpreter.run(batch, observer=tally.observe)

@@ -5,6 +5,7 @@ Semantics of one time step, the forward Euler step of NIR's equations (Pedersen 
 
 * LIF: ``v <- v + dt/tau (v_leak - v + r i)``; IF: ``v <- v + dt r i``; Threshold: ``s = [i > threshold]``;
 * Delay: the input of ``round(delay / dt)`` steps ago, zero before the start;
+* a nested graph marked as attention: coincidence counts of its spikes (``export.marked_attention``);
 * several edges into one node are summed; on a cycle, one edge carries the value of the step before.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from export.marked_attention import read_marked
 from export.synapse_matrix import LINEAR_NODES, bias_vector, input_shape, output_shape, synapse_matrix
 from spikinghash.errors import GraphError
 
@@ -40,7 +42,7 @@ class Interpreter:
     """Runs one NIR graph on batches of recordings.
 
     Args:
-        graph: a flat graph with one Input and one Output.
+        graph: a graph with one Input and one Output, flat but for marked attentions.
         dt: time step in seconds.
 
     Raises:
@@ -57,9 +59,13 @@ class Interpreter:
         self.matrices = {
             name: _matrix(name, node) for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)
         }
+        self.attentions = {
+            name: marked for name, node in self.nodes.items() if (marked := read_marked(name, node)) is not None
+        }
         self._plan = _plan(self.nodes, graph.edges)
         for name, node in self.nodes.items():
-            if not isinstance(node, (nir.Input, nir.Output, *LINEAR_NODES, *SPIKING_NODES)):
+            known = isinstance(node, (nir.Input, nir.Output, *LINEAR_NODES, *SPIKING_NODES))
+            if not known and name not in self.attentions:
                 raise GraphError(f"node {name}: the interpreter has no {type(node).__name__}")
 
     def run(
@@ -73,7 +79,8 @@ class Interpreter:
             observer: called for every spiking node in every step.
 
         Returns:
-            Outputs (samples, steps, *output shape), float32, and for each recorded node (samples, steps, *shape) uint8.
+            Outputs (samples, steps, *output shape), float32, and for each recorded node (samples, steps, *shape),
+            uint8 for spikes, float32 for the counts of an attention.
 
         Raises:
             GraphError: the input does not have the graph's shape, or a recorded node does not exist.
@@ -86,7 +93,7 @@ class Interpreter:
             if name not in self.nodes:
                 raise GraphError(f"node {name}: the graph has no such node to record")
         outputs = np.zeros((steps, int(np.prod(self.output_shape)), samples), np.float32)
-        recorded = {name: np.zeros((steps, self._size(name), samples), np.uint8) for name in record}
+        recorded = {name: np.zeros((steps, self._size(name), samples), self._kind(name)) for name in record}
         for step, values in enumerate(self._steps(spikes, observer)):
             outputs[step] = values[self.output]
             for name in record:
@@ -114,6 +121,9 @@ class Interpreter:
                     bias = biases[name]
                     arriving = self.matrices[name] @ arriving
                     values[name] = arriving if bias is None else arriving + bias[:, None]
+                    continue
+                if name in self.attentions:
+                    values[name] = self.attentions[name].counts(arriving)
                     continue
                 unit = units.get(name)
                 values[name] = arriving if unit is None else unit.advance(arriving)
@@ -143,6 +153,9 @@ class Interpreter:
 
     def _size(self, name: str) -> int:
         return int(np.prod(self.shape(name)))
+
+    def _kind(self, name: str) -> type[np.uint8] | type[np.float32]:
+        return np.float32 if name in self.attentions else np.uint8
 
     def _unit(self, node: nir.NIRNode, samples: int) -> "_Neurons | _DelayLine | _Gate":
         if isinstance(node, nir.Threshold):

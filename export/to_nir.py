@@ -51,7 +51,7 @@ def export_nir(
         GraphError: the network cannot be lowered.
         ComparisonError: the written graph computes something else; nothing is left at ``path``.
     """
-    lowered = lower(network.graph)
+    lowered = lower(network.graph, keep_large_attention=dialect == "native")
     graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
     metadata = describe(
         network.graph,

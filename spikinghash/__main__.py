@@ -12,6 +12,7 @@ COMMANDS = {
     "verify": ("export.verify", "compare all backends, layer by layer"),
     "run": ("deploy.run", "hash codes of recordings"),
     "report": ("deploy.report", "energy and latency per hardware"),
+    "demo": ("deploy.demo", "the whole line on the committed checkpoint"),
     "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),
 }
 

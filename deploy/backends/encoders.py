@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deploy.backends.lava import LavaBackend
 from deploy.backends.simulators import SimulatorBackend
+from deploy.simulators.runners import RUNNERS
 from export.interpreter import Interpreter
 from export.metadata import KEY, Numbers, parse_metadata
 from export.network import load_network
@@ -22,12 +23,10 @@ from spikinghash.errors import GraphError, SpikinghashError
 
 Codes = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
-SIMULATORS = ("norse", "snntorch", "spikingjelly", "sc-neurocore")
-"""Foreign simulators, which run portable NIR files."""
 BACKENDS: dict[str, tuple[str, ...]] = {
     ".pt": ("torch",),
     ".onnx": ("onnxruntime",),
-    ".nir": ("nir", "lava", *SIMULATORS),
+    ".nir": ("nir", "lava", *RUNNERS),
 }
 """Backends by the suffix of the encoder's file; the first is the default."""
 

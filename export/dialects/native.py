@@ -1,10 +1,11 @@
-"""The native dialect: delays and memoryless thresholds as the NIR nodes made for them."""
+"""The native dialect: delays and memoryless thresholds as the NIR nodes made for them, large attentions marked."""
 
 import nir
 import numpy as np
 
 from export.dialects.nodes import TIME_STEP, convolution, lif
-from export.graph import Conv, Counter, Delay, Dense, Graph, Input, Lif, Node, Output, Shape, Threshold
+from export.graph import Attention, Conv, Counter, Delay, Dense, Graph, Input, Lif, Node, Output, Shape, Threshold
+from export.marked_attention import MarkedAttention
 from spikinghash.errors import GraphError
 
 Edges = list[tuple[str, str]]
@@ -36,6 +37,8 @@ def _node(name: str, node: Node, gain: float) -> nir.NIRNode:
         return nir.Delay(TIME_STEP * _per_neuron(node.steps, node.shape))
     if isinstance(node, Conv | Dense):
         return convolution(node, gain)
+    if isinstance(node, Attention) and node.weight == 1.0:
+        return MarkedAttention(node.shape, node.heads).subgraph()
     raise GraphError(f"node {name}: NIR has no {type(node).__name__}: lower the graph first")
 
 

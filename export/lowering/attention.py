@@ -8,6 +8,8 @@ each term is the AND of three spikes, and their sum a linear map. A head of widt
 Every head becomes a chain of its own: projection to (q, k, v), LIF, gates, sum, LIF, projection onto the stream.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from export.graph import Array, Attention, Conv, Dense, Graph, Lif, Parts, Threshold
@@ -23,23 +25,42 @@ def gate_count(attention: Attention) -> int:
     return (height * width) ** 2 * channels * (channels // attention.heads)
 
 
-def lower_attention(graph: Graph) -> Graph:
+def lower_attention(graph: Graph, keep_large: bool = False) -> Graph:
     """Replace every ``Attention``, its q-k-v projection and its output projection by per-head populations.
 
+    Args:
+        keep_large: leave an attention of more than ``LARGEST_GATES`` gates as it is, for a dialect that can mark it.
+
     Raises:
-        GraphError: an attention needs more than ``LARGEST_GATES`` gates.
+        GraphError: an attention needs more gates than that, and ``keep_large`` is off.
     """
     graph = graph.copy()
     for name, attention in list(graph.find(Attention)):
         gates = gate_count(attention)
+        if gates > LARGEST_GATES and keep_large:
+            _keep(graph, name, attention)
+            continue
         if gates > LARGEST_GATES:
             channels, height, width = attention.shape
             raise GraphError(
                 f"node {name}: {gates:,} coincidence gates for {height * width} tokens, {channels} channels and "
-                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads or fewer tokens"
+                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads or fewer tokens, or the native dialect, "
+                "which keeps it as a marked subgraph"
             )
         _expand(graph, name, attention)
     return graph.sort()
+
+
+def _keep(graph: Graph, name: str, attention: Attention) -> None:
+    """Leave the product, which then emits plain counts, and give its weight a linear map of its own."""
+    channels = attention.shape[0]
+    weight = graph.add(
+        f"{name}_weight", Conv(attention.shape, attention.weight * np.eye(channels)[:, :, None, None])
+    )
+    for reader in graph.targets(name):
+        graph.edges[graph.edges.index((name, reader))] = (weight, reader)
+    graph.connect(name, weight)
+    graph.nodes[name] = replace(attention, weight=1.0)
 
 
 def _expand(graph: Graph, name: str, attention: Attention) -> None:

@@ -11,7 +11,6 @@ from export.passes.time_blocks import lower_time_blocks
 from export.passes.valid_line import biases_from_valid_line
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
-    lower_attention,
     polyphase,
     align,
     lower_time_blocks,
@@ -20,8 +19,16 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def lower(graph: Graph) -> Graph:
-    """Lower a folded graph (float or integer) to ``Input``, neurons, delays, ``Conv`` and ``Dense``, without biases."""
+def lower(graph: Graph, keep_large_attention: bool = False) -> Graph:
+    """Lower a folded graph (float or integer) to ``Input``, neurons, delays, ``Conv`` and ``Dense``, without biases.
+
+    Args:
+        keep_large_attention: leave an ``Attention`` too large for coincidence gates in the graph.
+
+    Raises:
+        GraphError: something cannot be lowered.
+    """
+    graph = lower_attention(graph, keep_large_attention)
     for transform in PASSES:
         graph = transform(graph)
     return graph

@@ -20,10 +20,9 @@ def align(graph: Graph) -> Graph:
         for source in sources:
             late = latency[name] - latency[source]
             if late:
-                graph.edges[graph.edges.index((source, name))] = (_delayed(graph, copies, source, late), name)
-    graph.latency = {name: latency[name] for name in latency if latency[name]}
-    for (source, late), name in copies.items():
-        graph.latency[name] = latency[source] + late
+                copy = _delayed(graph, copies, latency, source, late)
+                graph.edges[graph.edges.index((source, name))] = (copy, name)
+    graph.latency = {name: steps for name, steps in latency.items() if steps}
     return graph.sort()
 
 
@@ -32,13 +31,14 @@ def own_latency(node: Node) -> int:
     return node.block - 1 if isinstance(node, BlockLinear) else 0
 
 
-def _delayed(graph: Graph, copies: dict[tuple[str, int], str], source: str, late: int) -> str:
+def _delayed(graph: Graph, copies: dict[tuple[str, int], str], latency: dict[str, int], source: str, late: int) -> str:
     """A copy of linear map ``source`` that answers ``late`` steps later than it."""
     key = (source, late)
     if key not in copies:
         (spikes,) = graph.sources(source)
-        copies[key] = graph.add(f"{source}_after{late}", graph.nodes[source], delay_line(graph, spikes, late))
-        graph.serves[copies[key]] = graph.serves.get(source, source)
+        line = delay_line(graph, spikes, late)
+        copies[key] = graph.add(f"{source}_after{late}", graph.nodes[source], line)
+        latency |= {line: latency[spikes] + late, copies[key]: latency[source] + late}
     return copies[key]
 
 

@@ -53,14 +53,21 @@ def shift_registers(graph: Graph) -> tuple[Graph, list[tuple[str, str]]]:
 
 
 def _tap(graph: Graph, name: str, delay: Delay) -> _Tap:
-    (source,) = graph.sources(name)
-    node = graph.nodes[source]
-    if is_spiking(node):
-        return _Tap(source, tuple(range(delay.shape[0])), delay.steps)
-    if not isinstance(node, Conv) or not np.array_equal(node.weight.sum(1).ravel(), np.ones(len(node.weight))):
-        raise GraphError(f"node {name}: it delays {source}, which neither spikes nor copies spikes")
-    (base,) = graph.sources(source)
-    return _Tap(base, tuple(node.weight[:, :, 0, 0].argmax(1)), delay.steps)
+    """Follow delay ``name`` back to neurons, through copies of spikes and through other delays."""
+    (base,) = graph.sources(name)
+    channels = tuple(range(delay.shape[0]))
+    node = graph.nodes[base]
+    if isinstance(node, Conv):
+        if not np.array_equal(node.weight.sum(1).ravel(), np.ones(len(node.weight))):
+            raise GraphError(f"node {name}: it delays {base}, which neither spikes nor copies spikes")
+        channels = tuple(node.weight[:, :, 0, 0].argmax(1))
+        (base,) = graph.sources(base)
+    node = graph.nodes[base]
+    if not isinstance(node, Delay):
+        return _Tap(base, channels, delay.steps)
+    inner = _tap(graph, base, node)
+    steps = tuple(inner.steps[channel] + late for channel, late in zip(channels, delay.steps, strict=True))
+    return _Tap(inner.base, tuple(inner.channels[channel] for channel in channels), steps)
 
 
 def _build(graph: Graph, base: str, steps: int, cycles: list[tuple[str, str]]) -> list[_Register]:

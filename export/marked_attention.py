@@ -1,0 +1,80 @@
+"""Attention as a marked subgraph: what NIR has no node for, kept whole for backends that can multiply two signals.
+
+A coincidence gate per (query, key, value) triple is exact everywhere, but N tokens take N^2 gates. An attention too
+large for that is written as a nested NIRGraph whose metadata say what it computes. Its body is a placeholder of the right
+shapes with NaN for weights: a backend replaces it, and one that runs the body all the same gets no plausible number.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from spikinghash.errors import GraphError
+
+MARK = "spikinghash_attention"
+"""Metadata key of the subgraph; its value is a JSON object."""
+EQUATION = "out[b, i] = sum over j, a of q[a, i] k[a, j] v[b, j], per head"
+
+
+@dataclass(frozen=True)
+class MarkedAttention:
+    """Coincidence counts Q (K^T V) of binary queries, keys and values, per time step and head."""
+
+    shape: tuple[int, int, int]
+    """(C, H, W) of the counts; the source is (3 C, H, W), queries, keys and values one after the other."""
+    heads: int
+
+    def subgraph(self) -> nir.NIRGraph:
+        """The nested graph that stands for it."""
+        channels, *size = self.shape
+        body = nir.Conv2d(
+            input_shape=tuple(size),
+            weight=np.full((channels, 3 * channels, 1, 1), np.nan, np.float32),
+            stride=(1, 1),
+            padding=(0, 0),
+            dilation=(1, 1),
+            groups=1,
+            bias=np.zeros(channels, np.float32),
+        )
+        nodes = {
+            "input": nir.Input(np.array([3 * channels, *size])),
+            "placeholder": body,
+            "output": nir.Output(np.array(self.shape)),
+        }
+        mark = json.dumps({"heads": self.heads, "layout": "(q, k, v) x head x channel", "equation": EQUATION})
+        return nir.NIRGraph(nodes, [("input", "placeholder"), ("placeholder", "output")], metadata={MARK: mark})
+
+    def counts(self, spikes: NDArray[Any]) -> NDArray[np.float64]:
+        """Counts (C H W, samples) of spikes (3 C H W, samples)."""
+        channels, height, width = self.shape
+        samples = spikes.shape[1]
+        q, k, v = spikes.reshape(3, self.heads, channels // self.heads, height * width, samples)
+        weights = np.einsum("hajs,hbjs->habs", k, v, optimize=True)
+        return np.einsum("hais,habs->hbis", q, weights, optimize=True).reshape(-1, samples)
+
+
+def read_marked(name: str, node: nir.NIRNode) -> MarkedAttention | None:
+    """The attention that nested graph ``node`` is marked as, or ``None`` where it bears no mark.
+
+    Raises:
+        GraphError: its mark cannot be read, or does not fit its shapes.
+    """
+    mark = node.metadata.get(MARK) if isinstance(node, nir.NIRGraph) else None
+    if mark is None:
+        return None
+    try:
+        heads = int(json.loads(mark)["heads"])
+        channels, height, width = (int(size) for size in node.output_type["output"])
+        arriving = tuple(int(size) for size in node.input_type["input"])
+    except (ValueError, KeyError, TypeError):
+        raise GraphError(f"node {name}: its mark '{MARK}' cannot be read: export the graph again") from None
+    if heads < 1 or channels % heads or arriving != (3 * channels, height, width):
+        raise GraphError(
+            f"node {name}: marked as attention of {heads} heads, but it maps {arriving} to {(channels, height, width)}: "
+            "export the graph again"
+        )
+    return MarkedAttention((channels, height, width), heads)

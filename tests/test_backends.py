@@ -1,0 +1,149 @@
+"""The committed checkpoint on torch, ONNX Runtime, the NIR interpreter and real Lava: the same codes, bit for bit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from deploy.backends.encoders import load_encoder
+from deploy.backends.lava import find_interpreter
+from deploy.run import encode_recordings, run_graph
+from export.network import load_network
+from export.to_nir import export_nir
+from export.to_onnx import export_onnx
+from export.verify import compare, reference_trace, trace_backend
+from spikinghash.errors import GraphError, MissingToolError, SpikinghashError
+from training.data.digits import write_recordings
+
+CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "digits.pt"
+BACKENDS = {"torch": "pt", "onnxruntime": "onnx", "nir": "nir", "lava": "nir"}
+
+pytestmark = pytest.mark.xdist_group("committed checkpoint")  # one export serves all tests of this file
+
+
+def lava_or_skip(backend: str) -> str:
+    if backend == "lava":
+        try:
+            find_interpreter()
+        except MissingToolError as error:
+            pytest.skip(str(error))
+    return backend
+
+
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The committed checkpoint and its exports, by suffix."""
+    folder = tmp_path_factory.mktemp("encoders")
+    network = load_network(CHECKPOINT)
+    files = {"pt": CHECKPOINT, "nir": folder / "encoder.nir", "onnx": folder / "encoder.onnx"}
+    export_nir(network, files["nir"])
+    export_onnx(network, files["onnx"])
+    return files
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Ten recordings, one of each class."""
+    return write_recordings(tmp_path_factory.mktemp("digits"), range(0, 5000, 500))
+
+
+def test_checkpoint_is_small() -> None:
+    assert CHECKPOINT.stat().st_size <= 2_000_000
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
+def test_backends_agree_on_digits(encoders: dict[str, Path], digits: list[Path], backend: str) -> None:
+    expected = encode_recordings(load_encoder(CHECKPOINT), digits)
+    encoder = load_encoder(encoders[BACKENDS[backend]], lava_or_skip(backend))
+    assert np.array_equal(encode_recordings(encoder, digits), expected)
+    assert len(np.unique(expected, axis=0)) >= 8, "ten digits must not fall on few codes"
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
+def test_backends_agree_on_real_recordings(encoders: dict[str, Path], nmnist_folder: Path, backend: str) -> None:
+    recordings = sorted(nmnist_folder.glob("NMNIST/Train/*/*.bin"))[::100]
+    assert len(recordings) == 10
+    expected = encode_recordings(load_encoder(CHECKPOINT), recordings)
+    encoder = load_encoder(encoders[BACKENDS[backend]], lava_or_skip(backend))
+    assert np.array_equal(encode_recordings(encoder, recordings), expected)
+
+
+def test_verify_sees_every_layer_alike(encoders: dict[str, Path], tmp_path: Path) -> None:
+    """The process boundary that ``export.verify`` uses: layer by layer, spike by spike."""
+    network = load_network(CHECKPOINT)
+    frames = (np.random.default_rng(0).random((2, 8, 2, 32, 32)) < 0.05).astype(np.uint8)
+    np.save(tmp_path / "frames.npy", frames)
+    codes, spikes = reference_trace(network, frames)
+    for backend, kind in BACKENDS.items():
+        traced = trace_backend(lava_or_skip(backend), encoders[kind], tmp_path / "frames.npy", tmp_path)
+        result = compare(backend, codes, spikes, traced)
+        assert result.equal, result
+        assert len(result.counts) == len(spikes)
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.run", *map(str, arguments)], capture_output=True, text=True, env=dict(os.environ)
+    )
+
+
+def test_command_prints_one_code_on_every_backend(encoders: dict[str, Path], digits: list[Path]) -> None:
+    lines = set()
+    for backend, kind in BACKENDS.items():
+        done = command(encoders[kind], digits[3], "--backend", lava_or_skip(backend))
+        assert done.returncode == 0, done.stderr
+        lines.add(done.stdout)
+    (line,) = lines
+    code, _, file = line.strip().partition("  ")
+    assert file == str(digits[3])
+    assert len(bytes.fromhex(code)) == 4
+    assert code == code.lower()
+
+
+def test_command_prints_json(encoders: dict[str, Path], digits: list[Path]) -> None:
+    done = command(encoders["onnx"], *digits[:3], "--json")
+    rows = json.loads(done.stdout)
+    assert [row["file"] for row in rows] == [str(path) for path in digits[:3]]
+    assert all(row["bits"] == 32 and len(row["code"]) == 8 for row in rows)
+    expected = encode_recordings(load_encoder(CHECKPOINT), digits[:3])
+    assert [row["code"] for row in rows] == [code.tobytes().hex() for code in expected]
+
+
+def test_bad_recordings_are_named(encoders: dict[str, Path], tmp_path: Path) -> None:
+    broken = {"truncated.bin": b"\1\2\3\4\5\6\7", "empty.bin": b"", "outside.bin": bytes([200, 3, 128, 0, 1]) * 9}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+        done = command(encoders["pt"], tmp_path / name)
+        assert done.returncode == 2
+        assert name in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_any_graph_runs_on_arrays(tmp_path: Path) -> None:
+    shape = (3,)
+    nodes = {
+        "input": nir.Input(np.array(shape)),
+        "lif": nir.LIF(*(np.full(shape, value) for value in (2e-4, 1.0, 0.0, 0.6)), v_reset=np.zeros(shape)),
+        "output": nir.Output(np.array(shape)),
+    }
+    nir.write(str(tmp_path / "graph.nir"), nir.NIRGraph(nodes, [("input", "lif"), ("lif", "output")]))
+    spikes = np.ones((2, 5, 3), np.float32)
+    np.savez(tmp_path / "x.npz", spikes=spikes)
+    outputs = run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")
+    assert outputs[0, :, 0].tolist() == [0, 1, 0, 1, 0]
+    done = command(tmp_path / "graph.nir", "--input", tmp_path / "x.npz", "--output", tmp_path / "y.npz", "--json")
+    assert np.array_equal(json.loads(done.stdout)["outputs"], outputs)
+    assert np.array_equal(np.load(tmp_path / "y.npz")["outputs"], outputs)
+
+
+def test_graphs_need_arrays_of_their_shape(tmp_path: Path) -> None:
+    with pytest.raises(SpikinghashError, match="does not run NIR graphs"):
+        run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "torch")
+    (tmp_path / "x.npz").write_bytes(b"")
+    with pytest.raises(GraphError, match=r"x\.npz"):
+        run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")
