@@ -1,0 +1,1 @@
+"""From NIR nodes to populations of neurons and the synapses between them."""

@@ -1,0 +1,96 @@
+"""Runs placed Lava processes in Lava's multi-process runtime, floating point."""
+
+import resource
+import time
+from collections.abc import Callable
+
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.lif.models import PyLifResetModelFloat
+from lava.proc.lif.process import LIFReset
+
+from deploy.lava.placement import PlacedNetwork
+from deploy.lava.processes.frame_source import FrameSource, PyFrameSource
+from deploy.lava.processes.projection import Projection, PyProjection
+from deploy.lava.processes.recorder import PyRecorder, Recorder
+from deploy.lava.processes.window_neurons import PyWindowIntegrator, PyWindowLIF, WindowIntegrator, WindowLIF
+from deploy.lava.watchdog import Actor, Watchdog, first_failure
+from spikinghash.errors import BackendError, MissingToolError
+
+MODELS = {
+    FrameSource: PyFrameSource,
+    LIFReset: PyLifResetModelFloat,
+    Projection: PyProjection,
+    Recorder: PyRecorder,
+    WindowIntegrator: PyWindowIntegrator,
+    WindowLIF: PyWindowLIF,
+}
+
+CHANNEL_SIZE = 2
+"""Messages that a channel buffers. Lava's default of 64 multiplies the shared memory and gains nothing in lock step."""
+
+DESCRIPTORS_PER_PROCESS = 12
+SLICE_SECONDS = 0.5
+"""Steps run in slices of at least this long, so that progress can be told."""
+
+
+def simulate(
+    placed: PlacedNetwork, parent: int, on_step: Callable[[int], None], on_failure: Callable[[str], None]
+) -> None:
+    """Run all steps of ``placed``; its recordings are complete afterwards.
+
+    Args:
+        placed: the processes to run.
+        parent: id of the process without which the run is pointless.
+        on_step: called with the number of steps done, about once per ``SLICE_SECONDS``.
+        on_failure: called with one line before the whole OS process exits because a process died.
+
+    Raises:
+        MissingToolError: the machine does not allow enough open files.
+        BackendError: a process failed. Lava cannot be stopped then: end its processes and leave without clean-up.
+    """
+    _allow_open_files(100 + DESCRIPTORS_PER_PROCESS * len(placed.processes))
+    first = placed.processes[0]
+    # By instance, not by class: for a class Lava's compiler executes every file beside the process to find its models.
+    models = {process: MODELS[type(process)] for process in placed.processes}
+    configuration = Loihi2SimCfg(select_tag="floating_pt", exception_proc_model_map=models)
+    first.create_runtime(configuration, compile_config={"pypy_channel_size": CHANNEL_SIZE})
+    actors = _actors(first)
+    watchdog = Watchdog(actors, parent, on_failure)
+    try:
+        _run_in_slices(first, placed.steps, on_step)
+    except RuntimeError as error:  # says only how many processes failed
+        raise BackendError(first_failure(actors) or str(error)) from error
+    watchdog.release()
+    first.stop()
+
+
+def _run_in_slices(process: AbstractProcess, steps: int, on_step: Callable[[int], None]) -> None:
+    done, size = 0, 1
+    while done < steps:
+        begin = time.monotonic()
+        process.run(RunSteps(num_steps=min(size, steps - done)))
+        done = min(done + size, steps)
+        on_step(done)
+        if time.monotonic() - begin < SLICE_SECONDS:
+            size *= 2
+
+
+def _actors(process: AbstractProcess) -> list[Actor]:
+    """The OS processes of the runtime: Lava starts the processes in the order of their builders, services last."""
+    runtime = process.runtime
+    processes = list(runtime._messaging_infrastructure.actors)
+    names = [built.name for built in runtime._executable.proc_builders]
+    names += ["runtime service"] * (len(processes) - len(names))
+    return [Actor(name, actor) for name, actor in zip(names, processes, strict=True)]
+
+
+def _allow_open_files(needed: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise MissingToolError(
+            f"Lava needs {needed} open files, the limit is {hard}: raise it with `ulimit -Hn {needed}`"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

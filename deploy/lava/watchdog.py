@@ -1,0 +1,69 @@
+"""Ends a Lava run that can no longer finish: Lava itself waits for ever for a process that died."""
+
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+INTERVAL = 0.2
+"""Seconds between two looks at the processes."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A Lava process: its name, and the OS process (Lava's SystemProcess) that runs it."""
+
+    name: str
+    process: Any
+
+    def failure(self) -> str | None:
+        """Why the process ended, in one line, or None while it runs or when Lava itself has seen it end."""
+        if self.process.exception:  # Lava passes on the exceptions of its processes through a pipe
+            error, trace = self.process.exception
+            traceback.print_exception(RuntimeError(trace))
+            return f"{self.name}: {type(error).__name__}: {error}"
+        try:
+            alive, code = self.process.is_alive(), self.process.exitcode
+        except ValueError:  # joined and closed
+            return None
+        return None if alive else f"{self.name}: the process ended with exit code {code}"
+
+
+def first_failure(actors: Sequence[Actor]) -> str | None:
+    """What went wrong in the first of the processes that failed."""
+    return next(filter(None, (actor.failure() for actor in actors)), None)
+
+
+class Watchdog:
+    """Watches Lava's processes and the parent process; when one has ended, reports it and exits.
+
+    The whole OS process exits, because the main thread is blocked inside Lava and cannot be interrupted.
+    """
+
+    def __init__(self, actors: Sequence[Actor], parent: int, on_failure: Callable[[str], None]) -> None:
+        self._actors, self._parent, self._on_failure = actors, parent, on_failure
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def release(self) -> None:
+        """From now on Lava's processes may end; the parent must still not."""
+        self._actors = ()
+
+    def _watch(self) -> None:
+        while (failure := self._orphaned() or first_failure(self._actors)) is None:
+            time.sleep(INTERVAL)
+        self._on_failure(failure)
+        end_processes()
+        os._exit(1)
+
+    def _orphaned(self) -> str | None:
+        return None if os.getppid() == self._parent else "the supervising process is gone"
+
+
+def end_processes() -> None:
+    """Terminate every process that this one started; Python's resource tracker then removes their shared memory."""
+    for process in multiprocessing.active_children():
+        process.terminate()

@@ -1,0 +1,556 @@
+"""The Lava backend, on the real Lava simulator, held against a short reference loop step by step."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from deploy.backends import lava as backend_module
+from deploy.backends.lava import INTERPRETER_VARIABLE, ROOT, LavaBackend, find_interpreter
+from spikinghash.errors import BackendError, GraphError, MissingToolError
+
+try:
+    LAVA_PYTHON = find_interpreter()
+except MissingToolError:
+    pytest.skip("no Lava environment", allow_module_level=True)
+
+DT = 1e-4
+SEPARATOR = "_to_"
+Array = np.ndarray[Any, np.dtype[Any]]
+PLACEMENTS = pytest.mark.parametrize("placement", ["merged", "layered"])
+
+
+# --- the reference: one node, one step --------------------------------------------------------------------------------
+
+
+def neuron_step(node: Any, v: Array, i: Array) -> tuple[Array, Array]:
+    """One Euler step of NIR's equations: the new membrane potential, and what is emitted."""
+    if isinstance(node, nir.Threshold):
+        return v, i > node.threshold
+    change = node.r * i if isinstance(node, nir.IF) else (node.v_leak - v + node.r * i) / node.tau
+    v = v + DT * change
+    if isinstance(node, nir.LI):
+        return v, v
+    spikes = v > node.v_threshold
+    return np.where(spikes, node.v_reset, v), spikes
+
+
+def linear_step(node: Any, x: Array) -> Array:
+    """The linear nodes, by numpy and torch."""
+    if isinstance(node, nir.Affine | nir.Linear):
+        return (node.weight @ x[..., None])[..., 0] + getattr(node, "bias", 0)
+    if isinstance(node, nir.Scale):
+        return node.scale * x
+    if isinstance(node, nir.Flatten):
+        return x.ravel()
+    tensor = torch.from_numpy(np.ascontiguousarray(x))
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        convolve = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
+        weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
+        return convolve(tensor, weight, bias, node.stride, node.padding, node.dilation, node.groups).numpy()
+    kernel, stride, padding = (tuple(map(int, v)) for v in (node.kernel_size, node.stride, node.padding))
+    mean = functional.avg_pool2d(tensor, kernel, stride, padding).numpy()
+    return mean * np.prod(kernel) if isinstance(node, nir.SumPool2d) else mean
+
+
+def delay_step(node: nir.Delay, history: list[Array]) -> Array:
+    """What arrived ``delay / DT`` steps ago, zero before the start."""
+    lags = np.rint(node.delay / DT)
+    return sum(np.where(lags == lag, x, 0) for lag, x in enumerate(reversed(history)))
+
+
+def reference(graph: nir.NIRGraph, spikes: Array) -> dict[str, Array]:
+    """What every node emits, (samples, steps, *shape). The graph lists its nodes in topological order."""
+    samples = [reference_sample(graph, sample) for sample in spikes.astype(float)]
+    return {name: np.array([sample[name] for sample in samples]) for name in graph.nodes}
+
+
+def reference_sample(graph: nir.NIRGraph, frames: Array) -> dict[str, list[Array]]:
+    trace: dict[str, list[Array]] = {name: [] for name in graph.nodes}
+    arrived: dict[str, list[Array]] = {name: [] for name in graph.nodes}
+    v: dict[str, Array] = {name: np.zeros(()) for name in graph.nodes}
+    for frame in frames:
+        for name, node in graph.nodes.items():
+            x = frame if isinstance(node, nir.Input) else sum(trace[a][-1] for a, b in graph.edges if b == name)
+            arrived[name].append(x)
+            if isinstance(node, nir.LIF | nir.IF | nir.LI | nir.Threshold):
+                v[name], x = neuron_step(node, v[name], x)
+            elif isinstance(node, nir.Delay):
+                x = delay_step(node, arrived[name])
+            elif not isinstance(node, nir.Input | nir.Output):
+                x = linear_step(node, x)
+            trace[name].append(np.asarray(x, float))
+    return trace
+
+
+# --- graphs -----------------------------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(7)
+
+
+def whole(*shape: int, low: int = -3, high: int = 3) -> Array:
+    """Whole numbers, so that every sum is exact in whatever order it is taken."""
+    return RNG.integers(low, high + 1, shape).astype(float)
+
+
+def lif(*shape: int, threshold: float = 1.25, tau: float = 2 * DT, reset: float = 0) -> nir.LIF:
+    full = np.full
+    return nir.LIF(full(shape, tau), np.ones(shape), np.zeros(shape), full(shape, threshold), full(shape, reset))
+
+
+def conv(size: int, c_in: int, c_out: int, kernel: int = 1) -> nir.Conv2d:
+    return nir.Conv2d((size, size), whole(c_out, c_in, kernel, kernel), 1, kernel // 2, 1, 1, np.zeros(c_out))
+
+
+def built(nodes: dict[str, Any], edges: str, source: tuple[int, ...], target: tuple[int, ...]) -> nir.NIRGraph:
+    """A graph between ``x`` and ``y``; edges are written "x>a a>b b>y"."""
+    named = {"x": nir.Input(np.array(source)), **nodes, "y": nir.Output(np.array(target))}
+    pairs = [(a, b) for a, _, b in (edge.partition(">") for edge in edges.split())]
+    return nir.NIRGraph(named, pairs, type_check=False)
+
+
+def random_spikes(graph: nir.NIRGraph, samples: int = 3, steps: int = 9, rate: float = 0.5) -> Array:
+    shape = tuple(graph.nodes["x"].input_type["input"])
+    return (np.random.default_rng(3).random((samples, steps, *shape)) < rate).astype(np.float32)
+
+
+def chained(node: Any, source: tuple[int, ...], target: tuple[int, ...]) -> nir.NIRGraph:
+    return built({"n": node}, "x>n n>y", source, target)
+
+
+def pool(kind: type, kernel: int, stride: int, padding: int) -> Any:
+    return kind(*(np.array([value, value]) for value in (kernel, stride, padding)))
+
+
+PRIMITIVES = {
+    "affine": chained(nir.Affine(whole(4, 6), whole(4)), (6,), (4,)),
+    "linear": chained(nir.Linear(whole(4, 6)), (6,), (4,)),
+    "scale": chained(nir.Scale(whole(2, 3)), (2, 3), (2, 3)),
+    "flatten": chained(nir.Flatten({"input": np.array([2, 3, 2])}, start_dim=0), (2, 3, 2), (12,)),
+    "conv1d": chained(nir.Conv1d(9, whole(4, 2, 3), 2, 1, 2, 2, whole(4)), (4, 9), (4, 4)),
+    "conv2d": chained(nir.Conv2d((6, 5), whole(4, 3, 3, 2), (2, 1), (1, 0), (1, 2), 1, whole(4)), (3, 6, 5), (4, 3, 3)),
+    "conv2d groups": chained(nir.Conv2d((4, 4), whole(4, 2, 3, 3), 1, 1, 1, 2, whole(4)), (4, 4, 4), (4, 4, 4)),
+    "sum pool": chained(pool(nir.SumPool2d, 3, 2, 1), (2, 6, 6), (2, 3, 3)),
+    "average pool": chained(pool(nir.AvgPool2d, 2, 2, 0), (2, 6, 4), (2, 3, 2)),
+    "lif": chained(
+        nir.LIF(np.array([2, 4, 1, 2]) * DT, *np.array([[1.0, 2, 3, 1], [0, 1, 0, 2], [0.6, 1.2, 2, 0.9], [0] * 4])),
+        (4,),
+        (4,),
+    ),
+    "lif with reset potential": chained(lif(4, threshold=0.6, reset=-0.5), (4,), (4,)),
+    "if": chained(nir.IF(np.array([1e4, 2e4, 5e3]), np.array([1.5, 2.5, 1.2]), np.zeros(3)), (3,), (3,)),
+    "li": chained(nir.LI(np.array([2, 4, 1]) * DT, np.array([1.0, 2, 3]), np.array([0.0, 1, -2])), (3,), (3,)),
+    "threshold": chained(nir.Threshold(np.array([0.5, -0.5, 1.0])), (3,), (3,)),
+    "delay": chained(nir.Delay(np.array([0, 1, 2, 5]) * DT * 1.0001), (4,), (4,)),
+}
+
+
+def residual() -> nir.NIRGraph:
+    """Two branches off one population, one of them two synapses longer, joined again, and a fan-out of the sum."""
+    nodes = {
+        "a": lif(3, 4, 4, threshold=0.4),
+        "c1": conv(4, 3, 5, 3),
+        "b": lif(5, 4, 4),
+        "c2": conv(4, 5, 4),
+        "c3": conv(4, 3, 4, 3),
+        "join": lif(4, 4, 4),
+        "left": nir.Linear(whole(4, 4, 3, 4)),
+        "li": nir.LI(np.full((4, 4, 3), 4 * DT), np.ones((4, 4, 3)), np.ones((4, 4, 3))),
+        "flat": nir.Flatten({"input": np.array([4, 4, 3])}, start_dim=0),
+    }
+    edges = "x>a a>c1 c1>b b>c2 a>c3 c2>join c3>join join>left left>li li>flat flat>y"
+    return built(nodes, edges, (3, 4, 4), (48,))
+
+
+def coincidence() -> nir.NIRGraph:
+    """AND of a spike and a spike that comes two steps later, once memoryless and once as a LIF, and with its input."""
+    nodes = {
+        "a": lif(6, threshold=0.4),
+        "late": nir.Delay(np.full(6, 2 * DT)),
+        "and_": nir.Threshold(np.full(6, 1.5)),
+        "like_and": lif(6, threshold=1.5, tau=DT),
+        "both": nir.Threshold(np.full(6, 2.5)),
+    }
+    edges = "x>a x>late a>and_ late>and_ a>like_and late>like_and and_>both like_and>both x>both both>y"
+    return built(nodes, edges, (6,), (6,))
+
+
+def delays() -> nir.NIRGraph:
+    """Delays in a row, before and behind linear nodes, with a bias that must not start before its delay has passed."""
+    nodes = {
+        "d1": nir.Delay(np.arange(6) * DT),
+        "w": nir.Affine(whole(4, 6, low=-1, high=2), np.array([1.0, 0, 2, 0])),
+        "d2": nir.Delay(np.array([0, 3, 1, 20]) * DT),
+        "a": lif(4, threshold=0.8),
+        "d3": nir.Delay(np.full(4, 3 * DT)),
+        "b": nir.IF(np.full(4, 1e4), np.full(4, 1.5), np.zeros(4)),
+    }
+    return built(nodes, "x>d1 d1>w w>d2 d2>a w>a a>d3 d3>b a>b b>y", (6,), (4,))
+
+
+def unequal_depth() -> nir.NIRGraph:
+    """A join of paths with zero, one and three synapse processes, and of a source that skips all of them."""
+    nodes = {
+        "a": lif(5, threshold=0.4),
+        "w1": nir.Linear(whole(5, 5)),
+        "b": lif(5),
+        "w2": nir.Affine(whole(5, 5), whole(5)),
+        "c": nir.IF(np.full(5, 1e4), np.full(5, 2.5), np.full(5, -1.0)),
+        "w3": nir.Linear(whole(5, 5)),
+        "d": lif(5),
+    }
+    return built(nodes, "x>a a>w1 w1>b b>w2 w2>c c>w3 w3>d a>d b>d x>d d>y", (5,), (5,))
+
+
+def silent() -> nir.NIRGraph:
+    """Synapses without any weight: nothing joins these populations, and yet one of them spikes in every step."""
+    nodes = {
+        "none": nir.Linear(np.zeros((3, 3))),
+        "always": nir.Threshold(np.full(3, -0.5)),
+        "one": nir.Linear(np.eye(3) * [1, 0, 1]),
+        "li": nir.LI(np.full(3, 2 * DT), np.ones(3), np.zeros(3)),
+    }
+    return built(nodes, "x>none none>always always>one one>li li>y", (3,), (3,))
+
+
+TOPOLOGIES = {
+    "residual": residual,
+    "coincidence": coincidence,
+    "delays": delays,
+    "unequal depth": unequal_depth,
+    "silent": silent,
+}
+
+
+def saved(graph: nir.NIRGraph, folder: Path) -> Path:
+    nir.write(folder / "graph.nir", graph)
+    return folder / "graph.nir"
+
+
+def spiking(graph: nir.NIRGraph) -> list[str]:
+    """Neurons, and the delays of spikes; ``d2`` delays currents."""
+    kinds = (nir.LIF, nir.IF, nir.Threshold, nir.Delay)
+    return [name for name, node in graph.nodes.items() if isinstance(node, kinds) and name != "d2"]
+
+
+# --- equal to the reference -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_primitive_equals_reference(name: str, tmp_path: Path) -> None:
+    graph = PRIMITIVES[name]
+    spikes = random_spikes(graph)
+    outputs, _ = LavaBackend().run(saved(graph, tmp_path), spikes)
+    expected = reference(graph, spikes)["y"]
+    assert len(np.unique(expected)) > 1
+    assert outputs.dtype == np.float32
+    np.testing.assert_array_equal(outputs, expected)
+
+
+@PLACEMENTS
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_topology_equals_reference(name: str, placement: Any, tmp_path: Path) -> None:
+    graph = TOPOLOGIES[name]()
+    spikes = random_spikes(graph)
+    outputs, recorded = LavaBackend(placement).run(saved(graph, tmp_path), spikes, spiking(graph))
+    expected = reference(graph, spikes)
+    np.testing.assert_array_equal(outputs, expected["y"])
+    assert list(recorded) == spiking(graph)
+    for node, values in recorded.items():
+        assert values.dtype == np.uint8
+        np.testing.assert_array_equal(values, np.array(expected[node]), err_msg=node)
+        if not isinstance(graph.nodes[node], nir.Delay):
+            assert values.any(), f"{node} tells nothing"
+
+
+def random_graph(seed: int) -> nir.NIRGraph:
+    """Populations on a 4x4 map, each fed by up to four earlier nodes through convolutions and delays."""
+    generator = np.random.default_rng(seed)
+    nodes: dict[str, Any] = {}
+    edges, sources = [], ["x"]
+    for index in range(12):
+        name = f"n{index}"
+        for source in generator.choice(sources, min(len(sources), generator.integers(1, 5)), replace=False):
+            synapse, late = f"{source}{SEPARATOR}{name}", f"{source}_late{SEPARATOR}{name}"
+            nodes[synapse] = nir.Conv2d((4, 4), generator.integers(-2, 4, (3, 3, 3, 3)) * 1.0, 1, 1, 1, 1, np.zeros(3))
+            nodes[late] = nir.Delay(generator.integers(0, 4, (3, 4, 4)) * DT)
+            edges += [f"{source}>{synapse}", f"{synapse}>{late}", f"{late}>{name}"]
+        threshold = generator.integers(1, 8) + 2.0**-12
+        kind = generator.integers(3)
+        nodes[name] = (
+            lif(3, 4, 4, threshold=threshold),
+            nir.Threshold(np.full((3, 4, 4), threshold)),
+            nir.IF(np.full((3, 4, 4), 1e4), np.full((3, 4, 4), threshold), np.zeros((3, 4, 4))),
+        )[kind]
+        sources.append(name)
+    return built(nodes, " ".join([*edges, "n11>y"]), (3, 4, 4), (3, 4, 4))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_graph_equals_reference(seed: int, tmp_path: Path) -> None:
+    graph = random_graph(seed)
+    spikes, record = random_spikes(graph, samples=2, steps=7), [name for name in graph.nodes if name.startswith("n1")]
+    record = [name for name in record if SEPARATOR not in name]
+    outputs, recorded = LavaBackend().run(saved(graph, tmp_path), spikes, record)
+    expected = reference(graph, spikes)
+    np.testing.assert_array_equal(outputs, expected["y"])
+    for name in record:
+        np.testing.assert_array_equal(recorded[name], expected[name], err_msg=name)
+
+
+# --- windows and chunks -----------------------------------------------------------------------------------------------
+
+
+@PLACEMENTS
+def test_streamed_windows_equal_one_run_per_sample(placement: Any, tmp_path: Path) -> None:
+    """State, delay lines and biases of one sample must not reach the next."""
+    graph = delays()
+    path, spikes = saved(graph, tmp_path), random_spikes(graph, samples=4, steps=5)
+    spikes[1] = 0  # whatever moves in this window is bias, or was left over
+    backend = LavaBackend(placement)
+    streamed, recorded = backend.run(path, spikes, ["a", "d3", "b"])
+    for index in range(len(spikes)):
+        alone, alone_recorded = backend.run(path, spikes[index : index + 1], ["a", "d3", "b"])
+        np.testing.assert_array_equal(streamed[index], alone[0])
+        for name, values in alone_recorded.items():
+            np.testing.assert_array_equal(recorded[name][index], values[0])
+
+
+def test_chunks_equal_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = residual()
+    path, spikes = saved(graph, tmp_path), random_spikes(graph, samples=5, steps=6)
+    whole_run = LavaBackend().run(path, spikes, ["b"])
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(backend_module, "RECORDED_CHUNK_STEPS", 12)
+    chunked = LavaBackend(on_progress=lambda *steps: told.append(steps)).run(path, spikes, ["b"])
+    np.testing.assert_array_equal(whole_run[0], chunked[0])
+    np.testing.assert_array_equal(whole_run[1]["b"], chunked[1]["b"])
+    assert told == sorted(told)
+    assert told[-1] == (30, 30)
+
+
+# --- what cannot run --------------------------------------------------------------------------------------------------
+
+
+def cyclic() -> nir.NIRGraph:
+    edges = "x>a a>w w>b b>back back>a b>y"
+    nodes = {"a": lif(2), "w": nir.Linear(np.eye(2)), "b": lif(2), "back": nir.Linear(np.eye(2))}
+    return built(nodes, edges, (2,), (2,))
+
+
+def unknown() -> nir.NIRGraph:
+    ones = np.ones(2)
+    return chained(nir.CubaLIF(ones, ones, ones, ones, ones), (2,), (2,))
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (cyclic, r"node \w+: it lies on a cycle \(.*a -> w.*\): Lava runs acyclic graphs only$"),
+        (unknown, "node n: Lava has no CubaLIF$"),
+        (lambda: chained(chained(lif(2), (2,), (2,)), (2,), (2,)), "node n: .*NIRGraph"),
+        (lambda: chained(nir.Delay(np.array([-DT, 0])), (2,), (2,)), "node n: delay -0.0001 s is negative"),
+        (
+            lambda: chained(nir.Linear(np.ones((2, 3))), (2,), (2,)),
+            r"node n: it takes shape \(3,\), but \(2,\) arrives",
+        ),
+        (lambda: built({"n": lif(2)}, "x>y", (2,), (2,)), "node n: nothing arrives at it"),
+        (
+            lambda: built({"z": nir.Input(np.array([2]))}, "x>y z>y", (2,), (2,)),
+            r"exactly one Input node, has 2 \(x, z\)",
+        ),
+        (lambda: chained(lif(3), (3,), (3,)), r"graph takes \(3,\)"),
+    ],
+    ids=["cycle", "no such primitive", "nested", "negative delay", "shape", "unconnected", "two inputs", "input shape"],
+)
+def test_bad_graph_names_node_and_reason(graph: Callable[[], nir.NIRGraph], message: str, tmp_path: Path) -> None:
+    with pytest.raises(GraphError, match=message) as caught:
+        LavaBackend().run(saved(graph(), tmp_path), np.ones((1, 2, 2), np.float32))
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_record_and_files(tmp_path: Path) -> None:
+    path, spikes = saved(PRIMITIVES["li"], tmp_path), np.ones((1, 2, 3), np.float32)
+    with pytest.raises(GraphError, match="node z: the graph has no such node to record"):
+        LavaBackend().run(path, spikes, ["z"])
+    with pytest.raises(GraphError, match="node n: a LI has no spikes to record"):
+        LavaBackend().run(path, spikes, ["n"])
+    with pytest.raises(GraphError, match="no such file"):
+        LavaBackend().run(tmp_path / "absent.nir", spikes)
+    with pytest.raises(GraphError, match=r"input has shape \(0, 2, 3\)"):
+        LavaBackend().run(path, spikes[:0])
+    (tmp_path / "text.nir").write_text("not HDF5")
+    with pytest.raises(GraphError, match="not a NIR file"):
+        LavaBackend().run(tmp_path / "text.nir", spikes)
+    with_currents = delays()
+    with pytest.raises(GraphError, match="node d2: it carries currents, not spikes"):
+        LavaBackend().run(saved(with_currents, tmp_path), random_spikes(with_currents), ["d2"])
+
+
+def test_missing_environment_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "python"))
+    with pytest.raises(MissingToolError, match="make setup"):
+        LavaBackend().run(saved(PRIMITIVES["lif"], tmp_path), np.ones((1, 2, 4), np.float32))
+
+
+# --- failures: nothing may be left ------------------------------------------------------------------------------------
+
+
+class JobFolder:
+    """Watches what runs in the job folders below one folder, and the shared memory that belongs to them."""
+
+    def __init__(self, base: Path) -> None:
+        self.base, self.prefixes = base, set[str]()
+
+    def processes(self) -> list[tuple[int, int]]:
+        """(pid, parent) of the running processes of all jobs; the workers' current directory is their job's folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if str(self.base) in os.readlink(entry / "cwd"):
+                    state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                    found += [] if state == "Z" else [(int(entry.name), int(parent))]
+            except OSError:
+                continue
+        return found
+
+    def segments(self) -> list[Path]:
+        """Shared memory of the jobs seen so far."""
+        for job in self.base.glob("*/job.json"):
+            self.prefixes.add(json.loads(job.read_text())["shared_memory"])
+        return [path for prefix in self.prefixes for path in Path("/dev/shm").glob(f"{prefix}*")]
+
+    def kill_simulation(self) -> None:
+        """Kill one of the Lava processes of the running job."""
+        (leader,) = (pid for pid, parent in self.processes() if parent == os.getpid())
+        assert self.segments()
+        os.kill(max(pid for pid, parent in self.processes() if parent == leader), signal.SIGKILL)
+
+    def assert_nothing_runs(self) -> None:
+        assert self.processes() == []
+        assert list(self.base.iterdir()) == []
+
+    def assert_nothing_left(self, patience: float = 0) -> None:
+        deadline = time.monotonic() + patience
+        while (self.processes() or self.segments()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.prefixes, "the job was never seen"
+        assert (self.processes(), self.segments()) == ([], [])
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobFolder]:
+    with tempfile.TemporaryDirectory(prefix="t") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield JobFolder(Path(name))
+
+
+@pytest.fixture
+def long_job(tmp_path: Path) -> tuple[Path, Array]:
+    """A run of some seconds: many steps of a small network."""
+    graph = residual()
+    return saved(graph, tmp_path), random_spikes(graph, samples=1000, steps=4)
+
+
+def patched_python(folder: Path, patch: str) -> Path:
+    """A Python that runs ``patch`` before the worker."""
+    script = folder / "python"
+    start = "sys.argv = sys.argv[2:]; runpy.run_module('deploy.lava.worker', None, '__main__')"
+    code = f"import sys, time, runpy; {patch}; {start}"
+    script.write_text(f'#!/bin/sh\nexec "{LAVA_PYTHON}" -c "{code}" "$@"\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return script
+
+
+def test_killed_process_fails_the_run(jobs: JobFolder, long_job: tuple[Path, Array]) -> None:
+    backend = LavaBackend(on_progress=lambda *_: jobs.kill_simulation())
+    with pytest.raises(BackendError, match="the process ended with exit code -9"):
+        backend.run(*long_job)
+    jobs.assert_nothing_left()
+    jobs.assert_nothing_runs()
+
+
+def test_killed_worker_is_retried_once(jobs: JobFolder, long_job: tuple[Path, Array]) -> None:
+    path, spikes = long_job[0], long_job[1][:20]
+    expected, _ = LavaBackend().run(path, spikes)
+    killed: list[int] = []
+
+    def kill_first(*_: int) -> None:
+        if not killed:
+            jobs.segments()
+            killed.extend(pid for pid, parent in jobs.processes() if parent == os.getpid())
+            os.kill(killed[0], signal.SIGKILL)
+
+    outputs, _ = LavaBackend(on_progress=kill_first).run(path, spikes)
+    assert killed
+    np.testing.assert_array_equal(outputs, expected)
+    jobs.assert_nothing_left()
+
+
+def test_exception_inside_a_model(jobs: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch = "from deploy.lava.processes.recorder import PyRecorder as R; R.run_spk = lambda self: 1 / 0"
+    monkeypatch.setenv(INTERPRETER_VARIABLE, str(patched_python(tmp_path, patch)))
+    begin = time.monotonic()
+    with pytest.raises(BackendError, match="recorder node_y: ZeroDivisionError: division by zero"):
+        LavaBackend().run(saved(PRIMITIVES["lif"], tmp_path), np.ones((2, 50, 4), np.float32))
+    assert time.monotonic() - begin < 60
+    jobs.assert_nothing_runs()
+
+
+def test_exception_while_a_model_is_built(jobs: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch = "from deploy.lava.processes.recorder import PyRecorder as R; R.__init__ = lambda self, _: 1 / 0"
+    monkeypatch.setenv(INTERPRETER_VARIABLE, str(patched_python(tmp_path, patch)))
+    with pytest.raises(BackendError, match="ZeroDivisionError: division by zero"):
+        LavaBackend().run(saved(PRIMITIVES["lif"], tmp_path), np.ones((2, 50, 4), np.float32))
+    jobs.assert_nothing_runs()
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"silent_seconds": 2.0}, "no progress for 2 s"),
+        ({"start_seconds": 2.0, "step_seconds": 0.0}, "not done after 2 s"),
+    ],
+)
+def test_hanging_simulation_is_ended(
+    limits: dict[str, Any], message: str, jobs: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = "from deploy.lava.processes.recorder import PyRecorder as R; R.run_spk = lambda self: time.sleep(1000)"
+    monkeypatch.setenv(INTERPRETER_VARIABLE, str(patched_python(tmp_path, patch)))
+    with pytest.raises(BackendError, match=message):
+        LavaBackend(**limits).run(saved(PRIMITIVES["lif"], tmp_path), np.ones((1, 5, 4), np.float32))
+    jobs.assert_nothing_runs()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed supervisor"])
+def test_ended_supervisor_leaves_nothing(
+    sent: int, jobs: JobFolder, long_job: tuple[Path, Array], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "spikes.npy", long_job[1])
+    code = (
+        "import numpy, sys; from deploy.backends.lava import LavaBackend; "
+        "LavaBackend(on_progress=lambda *_: print(flush=True)).run(sys.argv[1], numpy.load(sys.argv[2]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(jobs.base)}
+    command = [sys.executable, "-c", code, str(long_job[0]), str(tmp_path / "spikes.npy")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        supervisor.stdout.readline()  # the simulation runs
+        assert jobs.segments()
+        assert jobs.processes()
+        supervisor.send_signal(sent)
+        supervisor.communicate(timeout=30)
+    jobs.assert_nothing_left(patience=15)
