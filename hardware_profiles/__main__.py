@@ -15,7 +15,7 @@ from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
 
 
-def profiles(
+def main(
     files: Annotated[list[Path] | None, typer.Argument(help="Profile files; default: all built-in profiles.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Run the validation cases too.")] = False,
 ) -> None:
@@ -63,4 +63,4 @@ def _validations(loaded: list[LoadedProfile], outcomes: list[tuple[str, Outcome]
 
 
 if __name__ == "__main__":
-    run(profiles)
+    run(main)

@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": ("export.evaluate", "retrieval figures of a checkpoint"),
     "to-nir": ("export.to_nir", "write a checkpoint as a NIR graph"),
     "to-onnx": ("export.to_onnx", "write a checkpoint as an ONNX model"),
+    "inspect": ("export.inspect", "show what a NIR or ONNX file holds, and draw it"),
     "verify": ("export.verify", "compare all backends, layer by layer"),
     "run": ("deploy.run", "hash codes of recordings"),
     "report": ("deploy.report", "energy and latency per hardware"),

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a comparison failed, 2 bad input or usage, 3 done but some inputs were skipped, 130 interrupted.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,21 +12,26 @@ import typer
 
 from spikinghash.errors import SpikinghashError
 
+INTERRUPTED = 130
+
 
 def run(command: Callable[..., Any]) -> None:
     """Run ``command`` (a function with typer-annotated parameters) as a program and exit."""
+
+    @functools.wraps(command)
+    def framed(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except SpikinghashError as error:
+            raise _end(f"error: {error}", error.exit_code) from None
+        except KeyboardInterrupt:
+            raise _end("interrupted", INTERRUPTED) from None
+
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(command)
-    run_app(app)
+    app.command()(framed)
+    app()
 
 
-def run_app(app: typer.Typer) -> None:
-    """Run a typer application and exit with the project's exit codes."""
-    try:
-        app()
-    except SpikinghashError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+def _end(message: str, exit_code: int) -> typer.Exit:
+    print(message, file=sys.stderr)
+    return typer.Exit(exit_code)

@@ -101,8 +101,8 @@ class TrainConfig(_Section):
     """Optimisation."""
 
     seed: int = 0
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(100, ge=2)
+    epochs: int = Field(14, ge=1)
+    batch_size: int = Field(40, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     soft_weight: float = Field(0.5, ge=0)

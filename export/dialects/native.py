@@ -3,7 +3,7 @@
 import nir
 import numpy as np
 
-from export.dialects.nodes import TIME_STEP, convolution, lif
+from export.dialects.nodes import TIME_STEP, common_node, convolution
 from export.graph import Attention, Conv, Counter, Delay, Dense, Graph, Input, Lif, Node, Output, Shape, Threshold
 from export.marked_attention import MarkedAttention
 from spikinghash.errors import GraphError
@@ -23,12 +23,8 @@ def _gain(graph: Graph, name: str) -> float:
 
 
 def _node(name: str, node: Node, gain: float) -> nir.NIRNode:
-    if isinstance(node, Input):
-        return nir.Input(input_type=np.array(node.shape))
-    if isinstance(node, Output):
-        return nir.Output(output_type=np.array(node.shape))
-    if isinstance(node, Lif):
-        return lif(node.shape, node.threshold)
+    if isinstance(node, Input | Output | Lif):
+        return common_node(node)
     if isinstance(node, Threshold):
         return nir.Threshold(np.full(node.shape, node.threshold))
     if isinstance(node, Counter):

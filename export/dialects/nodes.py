@@ -3,10 +3,19 @@
 import nir
 import numpy as np
 
-from export.graph import Array, Conv, Dense, Shape
+from export.graph import Array, Conv, Dense, Input, Lif, Output, Shape
 
 TIME_STEP = 1e-4
 """dt in seconds. NIR has continuous time; snnTorch assumes this step."""
+
+
+def common_node(node: Input | Output | Lif) -> nir.NIRNode:
+    """What both dialects write alike."""
+    if isinstance(node, Input):
+        return nir.Input(input_type=np.array(node.shape))
+    if isinstance(node, Output):
+        return nir.Output(output_type=np.array(node.shape))
+    return lif(node.shape, node.threshold)
 
 
 def lif(shape: Shape, threshold: float, steps: float = 2.0) -> nir.LIF:

@@ -8,7 +8,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.dialects.nodes import convolution, is_exact_in_float32, lif
+from export.dialects.nodes import common_node, convolution, is_exact_in_float32, lif
 from export.graph import Conv, Counter, Dense, Graph, Input, Lif, Node, Output, Threshold
 from export.passes.remove_dead import remove_dead
 from export.passes.shift_registers import shift_registers
@@ -68,12 +68,8 @@ def _gain(graph: Graph, name: str) -> float:
 
 
 def _node(name: str, node: Node, gain: float) -> nir.NIRNode:
-    if isinstance(node, Input):
-        return nir.Input(input_type=np.array(node.shape))
-    if isinstance(node, Output):
-        return nir.Output(output_type=np.array(node.shape))
-    if isinstance(node, Lif):
-        return lif(node.shape, node.threshold)
+    if isinstance(node, Input | Output | Lif):
+        return common_node(node)
     if isinstance(node, Threshold):
         return lif(node.shape, node.threshold, MEMORYLESS)
     if isinstance(node, Counter):

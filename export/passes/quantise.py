@@ -105,7 +105,7 @@ def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
         lif = graph.nodes[name]
         assert isinstance(lif, Lif)
         off_lattice = 2.0 ** -(graph.time_steps + 1)
-        result.nodes[name] = replace(lif, threshold=max(0, round(lif.threshold / step - 0.5)) + off_lattice)
+        result.nodes[name] = replace(lif, threshold=round(lif.threshold / step) + off_lattice)
 
 
 def _quantised(node: Linear, step: float, exponent: int) -> Linear:

@@ -1,0 +1,80 @@
+"""The frame of every command: exit codes, one line of error, and nothing half-written under a final name."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spikinghash.__main__ import COMMANDS
+from spikinghash.files import atomic_path
+
+FRAME = """
+from spikinghash.cli import run
+from spikinghash.errors import *
+def main() -> None:
+    {body}
+run(main)
+"""
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("pass", 0, ""),
+        ("raise GraphError('node x: bad')", 2, "error: node x: bad\n"),
+        ("raise ComparisonError('codes differ')", 1, "error: codes differ\n"),
+        ("raise KeyboardInterrupt", 130, "interrupted\n"),
+    ],
+)
+def test_exit_codes(body: str, code: int, message: str) -> None:
+    done = python("-c", FRAME.format(body=body))
+    assert (done.returncode, done.stderr) == (code, message)
+
+
+def test_a_signal_ends_a_command_cleanly() -> None:
+    script = FRAME.format(body="import time; print('ready', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr == b"interrupted\n"
+
+
+def test_the_console_script_knows_its_commands() -> None:
+    done = python("-m", "spikinghash", "--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in COMMANDS)
+    assert python("-m", "spikinghash", "fly").returncode == 2
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_explains_itself(name: str) -> None:
+    done = python("-m", "spikinghash", name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"spikinghash {name}" in done.stdout
+
+
+def write_half(target: Path) -> None:
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+
+
+def test_files_are_whole_or_absent(tmp_path: Path) -> None:
+    target = tmp_path / "folder" / "file.txt"
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    with pytest.raises(ZeroDivisionError):
+        write_half(target)
+    assert target.read_text() == "whole"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
