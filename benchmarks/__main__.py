@@ -63,7 +63,9 @@ def encoding() -> Table:
                 lambda f=frames: session.run(None, {"frames": f}),  # type: ignore[misc]
             )
             seconds = [median_seconds(work) for work in works]
-        table.add_row(str(batch), *(f"{1e3 * value / batch:.2f}" for value in seconds), f"{seconds[0] / seconds[2]:.1f}")
+        table.add_row(
+            str(batch), *(f"{1e3 * value / batch:.2f}" for value in seconds), f"{seconds[0] / seconds[2]:.1f}"
+        )
     return table
 
 

@@ -55,7 +55,7 @@ def run_graph(graph: Path, source: Path, backend: str) -> NDArray[np.float32]:
     try:
         with np.load(source, allow_pickle=False) as file:
             spikes = np.asarray(file["spikes"], np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError) as error:
         raise GraphError(f"{source}: no .npz file with an array 'spikes' (samples, steps, ...): {error}") from None
     if spikes.ndim < 3:
         raise GraphError(f"{source}: spikes has shape {spikes.shape}, at least (samples, steps, neurons) is needed")

@@ -10,8 +10,8 @@ from export.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.interpreter import Array, Interpreter
 from export.nir_file import read_encoder
 from export.trace import input_spikes
-from training.data.progress import track
 from spikinghash.errors import GraphError
+from training.data.progress import track
 
 BATCH = 8
 """Recordings traced at once; bounds the memory."""

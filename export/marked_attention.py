@@ -1,8 +1,8 @@
 """Attention as a marked subgraph: what NIR has no node for, kept whole for backends that can multiply two signals.
 
 A coincidence gate per (query, key, value) triple is exact everywhere, but N tokens take N^2 gates. An attention too
-large for that is written as a nested NIRGraph whose metadata say what it computes. Its body is a placeholder of the right
-shapes with NaN for weights: a backend replaces it, and one that runs the body all the same gets no plausible number.
+large for that is written as a nested NIRGraph whose metadata say what it computes. Its body is a placeholder of the
+right shapes with NaN for weights: a backend replaces it, and one that runs it all the same gets no plausible number.
 """
 
 import json
@@ -74,7 +74,7 @@ def read_marked(name: str, node: nir.NIRNode) -> MarkedAttention | None:
         raise GraphError(f"node {name}: its mark '{MARK}' cannot be read: export the graph again") from None
     if heads < 1 or channels % heads or arriving != (3 * channels, height, width):
         raise GraphError(
-            f"node {name}: marked as attention of {heads} heads, but it maps {arriving} to {(channels, height, width)}: "
-            "export the graph again"
+            f"node {name}: marked as attention of {heads} heads, but it maps {arriving} to "
+            f"{(channels, height, width)}: export the graph again"
         )
     return MarkedAttention((channels, height, width), heads)

@@ -1,13 +1,13 @@
 """What a NIR graph is made of: its nodes with their sizes, gathered into the blocks of the network.
 
 A group is what a reader takes for one thing: a block's mixer or MLP, a downsampling layer, the head; in a graph of
-another origin, the nodes whose names share what stands before the last dot or number. Within a group, nodes that differ
+another origin, the nodes whose names share what stands before the last dot. Within a group, nodes that differ
 only in their attention head, delay or step of a block make up one part.
 """
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nir
 import numpy as np
@@ -21,9 +21,7 @@ _ORDER = re.compile(r"^n\d{4}_")
 _BLOCK = re.compile(r"^(stage\d+)_(?:(block\d+)_(mixer|mlp)|(down))")
 _CLOCK = re.compile(r"^clock\d+_after\d+")
 _HEAD = re.compile(r"_head\d+")
-_COPIES = re.compile(r"(?:_(?:delay|after|step)\d+)+")
-_REGISTER = re.compile(r"_from_.*|_register\d+.*")
-_NUMBERED = re.compile(r"^(.+?)[._-]?\d+(?:[._-].*)?$")
+_COPIES = re.compile(r"_(?:after|step)\d+|_from_.*|(?<=_register)\d+.*|(?<=_delay)\d+")
 
 
 @dataclass(frozen=True)
@@ -88,30 +86,41 @@ def describe_structure(graph: nir.NIRGraph, metadata: Metadata | None, source: s
     Raises:
         GraphError: a node's shape is unknown, or its attributes contradict each other.
     """
-    order = _flow_order(graph)
-    groups = _encoder_groups(order, graph.edges) if metadata else {name: foreign_group(name) for name in order}
+    depth = _depths(graph)
+    groups = _encoder_groups(depth, graph.edges) if metadata else {name: foreign_group(name) for name in depth}
+    deepest: dict[str, int] = {}
+    for name, group in groups.items():
+        deepest[group] = max(deepest.get(group, 0), depth[name])
+    order = sorted(
+        depth, key=lambda name: (groups[name] not in (INPUT, VALID), deepest[groups[name]], depth[name], name)
+    )
     served = _served_layers(metadata)
     nodes = {name: _describe(name, graph.nodes[name], groups[name], served, source) for name in order}
     return Structure(nodes, tuple((str(start), str(end)) for start, end in graph.edges))
 
 
-def _describe(
-    name: str, node: nir.NIRNode, group: str, served: dict[str, tuple[str, int | None]], source: str
-) -> Node:
+def _describe(name: str, node: nir.NIRNode, group: str, served: dict[str, tuple[str, int | None]], source: str) -> Node:
     layer, latency = served.get(name, ("", None))
-    common = {"group": group, "part": part_of(name), "latency": latency, "layer": layer}
     kind = type(node).__name__
     try:
+        shape = _shape(node)
+        described = Node(name, kind, shape, group, part_of(name), latency=latency, layer=layer)
         if isinstance(node, LINEAR_NODES):
-            input_shape(node)
             weights = int(np.count_nonzero(getattr(node, "weight", getattr(node, "scale", ()))))
             synapses = 0 if isinstance(node, nir.Flatten) else synapse_matrix(node).nnz
-            return Node(name, kind, output_shape(node), synapses=synapses, weights=weights, **common)
-        shape = tuple(int(size) for size in np.ravel(next(iter(node.output_type.values()))))
+            return replace(described, synapses=synapses, weights=weights)
     except (ValueError, TypeError, AttributeError, StopIteration) as error:
         raise GraphError(f"{source}: node {name}: the shape of this {kind} is unknown ({error})") from None
-    counts = isinstance(node, nir.Input | nir.Output | nir.NIRGraph)
-    return Node(name, kind, shape, neurons=0 if counts else int(np.prod(shape)), **common)
+    if isinstance(node, nir.Input | nir.Output | nir.NIRGraph):
+        return described
+    return replace(described, neurons=int(np.prod(shape)))
+
+
+def _shape(node: nir.NIRNode) -> tuple[int, ...]:
+    if isinstance(node, LINEAR_NODES):
+        input_shape(node)  # raises where it is unknown
+        return output_shape(node)
+    return tuple(int(size) for size in np.ravel(next(iter(node.output_type.values()))))
 
 
 def _served_layers(metadata: Metadata | None) -> dict[str, tuple[str, int | None]]:
@@ -159,30 +168,40 @@ def foreign_group(name: str) -> str:
 
 def part_of(name: str) -> str:
     """What ``name`` shares with its copies for other heads, delays and steps."""
-    name = _HEAD.sub("", _ORDER.sub("", name))
-    return _COPIES.sub("", _REGISTER.sub("", name) if "_register" in name else name)
+    return _COPIES.sub("", _HEAD.sub("_head", _ORDER.sub("", name)))
 
 
-def _flow_order(graph: nir.NIRGraph) -> list[str]:
-    """Nodes by their distance from the input, shortcuts and cycles left aside; alphabetical within a distance."""
+def _depths(graph: nir.NIRGraph) -> dict[str, int]:
+    """Length of the longest path to each node; edges that close a cycle are left aside."""
+    order = _topological(graph)
+    rank = {name: index for index, name in enumerate(order)}
+    depth = dict.fromkeys(order, 0)
+    for start, end in sorted(graph.edges, key=lambda edge: rank[edge[0]]):
+        if rank[start] < rank[end]:
+            depth[end] = max(depth[end], depth[start] + 1)
+    return depth
+
+
+def _topological(graph: nir.NIRGraph) -> list[str]:
+    """Reverse postorder of a depth-first search from the inputs; nodes that no input reaches come first."""
     targets: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for start, end in graph.edges:
         targets[start].append(end)
-    state: dict[str, bool] = {}
     finished: list[str] = []
+    seen: set[str] = set()
     roots = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
-    for root in [*sorted(roots), *sorted(graph.nodes)]:
-        if root in state:
+    for root in [*roots, *graph.nodes]:
+        if root in seen:
             continue
-        state[root] = True
-        stack = [(root, iter(sorted(targets[root], reverse=True)))]
+        seen.add(root)
+        stack = [(root, iter(targets[root]))]
         while stack:
             name, remaining = stack[-1]
-            following = next((target for target in remaining if target not in state), None)
+            following = next((target for target in remaining if target not in seen), None)
             if following is None:
                 finished.append(name)
                 stack.pop()
             else:
-                state[following] = True
-                stack.append((following, iter(sorted(targets[following], reverse=True))))
+                seen.add(following)
+                stack.append((following, iter(targets[following])))
     return finished[::-1]

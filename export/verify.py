@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from export.drift import drift, drift_table
 from export.metadata import Dialect
 from export.network import Network, load_network
 from export.nir_file import read_encoder
@@ -192,26 +193,31 @@ def main(
     encoder: Annotated[
         list[Path] | None, typer.Option(help="Written file to verify instead of a fresh export.")
     ] = None,
+    with_drift: Annotated[bool, typer.Option("--drift", help="Also the drift float -> integer -> Loihi.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare codes and layers of all backends; exit code 1 on any difference."""
     names = parse_backends(backends)
-    config = load_checkpoint(checkpoint).config.encoder
+    loaded = load_checkpoint(checkpoint)
+    config = loaded.config.encoder
     dataset = load_dataset("nmnist" if data else "digits", time_steps=config.time_steps, size=config.size, root=data)
     network = load_network(checkpoint)
     files = dict(_kind_of(path) for path in encoder or [])
-    results = verify(network, checkpoint, choose_frames(dataset, samples), names, files)
+    frames = choose_frames(dataset, samples)
+    results = verify(network, checkpoint, frames, names, files)
+    layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:
         certificate = network.certificate.as_dict() if network.certificate else None
-        print(
-            json.dumps(
-                {"samples": samples, "certificate": certificate, "results": [asdict(r) for r in results]}, indent=1
-            )
-        )
+        report = {"samples": samples, "certificate": certificate, "results": [asdict(r) for r in results]}
+        if layers:
+            report["drift"] = [asdict(layer) for layer in layers]
+        print(json.dumps(report, indent=1))
     else:
         console = Console(highlight=False, soft_wrap=True)
         console.print(results_table(results))
         console.print(f"certificate: {network.certificate}")
+        if layers:
+            console.print(drift_table(layers))
     parted = [result for result in results if not result.equal]
     if parted:
         what = parted[0].difference or f"{parted[0].differing_bits} bits of the codes"

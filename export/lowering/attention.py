@@ -44,8 +44,8 @@ def lower_attention(graph: Graph, keep_large: bool = False) -> Graph:
             channels, height, width = attention.shape
             raise GraphError(
                 f"node {name}: {gates:,} coincidence gates for {height * width} tokens, {channels} channels and "
-                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads or fewer tokens, or the native dialect, "
-                "which keeps it as a marked subgraph"
+                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads or fewer tokens, "
+                "or the native dialect, which keeps it as a marked subgraph"
             )
         _expand(graph, name, attention)
     return graph.sort()
@@ -54,9 +54,7 @@ def lower_attention(graph: Graph, keep_large: bool = False) -> Graph:
 def _keep(graph: Graph, name: str, attention: Attention) -> None:
     """Leave the product, which then emits plain counts, and give its weight a linear map of its own."""
     channels = attention.shape[0]
-    weight = graph.add(
-        f"{name}_weight", Conv(attention.shape, attention.weight * np.eye(channels)[:, :, None, None])
-    )
+    weight = graph.add(f"{name}_weight", Conv(attention.shape, attention.weight * np.eye(channels)[:, :, None, None]))
     for reader in graph.targets(name):
         graph.edges[graph.edges.index((name, reader))] = (weight, reader)
     graph.connect(name, weight)
