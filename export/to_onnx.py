@@ -20,6 +20,7 @@ from onnxscript import opset20
 from rich.console import Console
 
 from export.executor import GraphExecutor
+from export.int8_weights import store_weights_as_int8
 from export.metadata import KEY, Metadata, Numbers, Population
 from export.network import Network, load_network, probe_frames
 from spikinghash.cli import run
@@ -109,13 +110,16 @@ def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
     )
 
 
-def export_onnx(network: Network, path: Path) -> None:
+def export_onnx(network: Network, path: Path, int8: bool = False) -> None:
     """Write ``network`` to ``path``, run it with ONNX Runtime and compare it with ``network``.
+
+    Args:
+        int8: store the weights of an integer network as int8.
 
     Raises:
         ComparisonError: the model computes something else; nothing is left at ``path``.
     """
-    model = build_onnx(network)
+    model = store_weights_as_int8(build_onnx(network)) if int8 else build_onnx(network)
     with atomic_path(path) as temporary:
         onnx.save(model, str(temporary))
         _check(network, temporary)
@@ -146,11 +150,12 @@ def main(
         Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")
     ] = None,
     numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
+    int8: Annotated[bool, typer.Option("--int8", help="Store weights as int8: same numbers, smaller file.")] = False,
 ) -> None:
     """Write a checkpoint as an ONNX model, run what was written, and compare."""
     path = out or checkpoint.with_suffix(".onnx")
     network = load_network(checkpoint, numbers)
-    export_onnx(network, path)
+    export_onnx(network, path, int8)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
     console.print(

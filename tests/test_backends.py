@@ -86,6 +86,28 @@ def test_verify_sees_every_layer_alike(encoders: dict[str, Path], tmp_path: Path
         assert len(result.counts) == len(spikes)
 
 
+def verify_command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    base = [sys.executable, "-m", "export.verify", str(CHECKPOINT), "--samples", "2"]
+    return subprocess.run([*base, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_verify_ends_with_0_when_all_are_equal_and_1_when_not(encoders: dict[str, Path], tmp_path: Path) -> None:
+    files = [argument for kind in ("nir", "onnx") for argument in ("--encoder", encoders[kind])]
+    good = verify_command("--backends", "torch,onnxruntime,nir", *files, "--json")
+    assert good.returncode == 0, good.stderr
+    results = json.loads(good.stdout)["results"]
+    assert [result["backend"] for result in results] == ["torch", "onnxruntime", "nir"]
+    assert all(result["codes_equal"] and result["difference"] is None for result in results)
+    graph = nir.read(str(encoders["nir"]))
+    weight = graph.nodes["stage1_down"].weight
+    weight[np.unravel_index(np.argmax(np.abs(weight)), weight.shape)] *= -1
+    nir.write(str(tmp_path / "tampered.nir"), graph)
+    bad = verify_command("--backends", "nir", "--encoder", tmp_path / "tampered.nir")
+    assert bad.returncode == 1
+    assert "nir differs from the network: layer stage1_block0_mixer_lif" in bad.stderr
+    assert verify_command("--backends", "abacus").returncode == 2
+
+
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deploy.run", *map(str, arguments)], capture_output=True, text=True, env=dict(os.environ)

@@ -93,6 +93,28 @@ def test_onnx_model_stands_on_its_own(tmp_path: Path) -> None:
         assert np.array_equal(counts, expected.spike_counts.numpy())
 
 
+def test_int8_model_is_smaller_and_the_same(tmp_path: Path) -> None:
+    network = build_network(calibrated(SMALL))
+    to_onnx.export_onnx(network, tmp_path / "float.onnx")
+    to_onnx.export_onnx(network, tmp_path / "int8.onnx", int8=True)
+    weights = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in onnx.load(tmp_path / "int8.onnx").graph.initializer
+    }
+    stored = sum(value.size for value in weights.values() if value.dtype == np.int8)
+    assert stored > 0.9 * sum(value.size for value in weights.values())
+    frames = random_frames(SMALL, 9, seed=2)
+    results = [
+        onnxruntime.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"]).run(
+            None, {"frames": frames}
+        )
+        for name in ("float.onnx", "int8.onnx")
+    ]
+    for plain, small in zip(*results, strict=True):
+        assert np.array_equal(plain, small)
+    assert (tmp_path / "int8.onnx").stat().st_size < (tmp_path / "float.onnx").stat().st_size
+
+
 class Tampered(Network):
     """A network whose graph on paper and whose graph in execution differ by one weight."""
 

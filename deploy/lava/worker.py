@@ -96,10 +96,9 @@ def _read_spikes(path: Path, network: Network) -> np.ndarray:
 
 def _as_spikes(name: str, values: np.ndarray) -> np.ndarray:
     """Recorded values as uint8. Only a Delay behind a linear node carries anything else than spikes."""
-    spikes = values.astype(np.uint8)
-    if not np.array_equal(spikes, values):
+    if not np.all((values == 0) | (values == 1)):
         raise GraphError(f"node {name}: it carries currents, not spikes, so it cannot be recorded")
-    return spikes
+    return values.astype(np.uint8)
 
 
 def _name_shared_memory(prefix: str | None) -> None:
