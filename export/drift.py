@@ -22,7 +22,7 @@ from export.executor import GraphExecutor
 from export.graph import Lif
 from export.loihi import LoihiEmulator
 from export.network import build_network
-from spikinghash.cli import run
+from spikinghash.cli import run, wide_console
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, retrieval_figures
 from training.model.encoder import Spikinghash
@@ -136,7 +136,7 @@ def drift_table(layers: list[LayerDrift]) -> Table:
     for layer in layers:
         first, second = layer.integer, layer.loihi
         shares = (first.share, first.per_spike, second.share, second.per_spike)
-        table.add_row(layer.layer, f"{first.spikes:,}", *(f"{share:.3%}" for share in shares))
+        table.add_row(layer.layer, f"{first.spikes:,}", *(f"{share:.2%}" for share in shares))
     return table
 
 
@@ -151,7 +151,7 @@ def main(
     loaded = load_checkpoint(checkpoint)
     dataset, sets = load_data(loaded)
     chosen = np.random.default_rng(0).permutation(sets.test)[:samples]
-    console = Console(highlight=False, soft_wrap=True)
+    console = wide_console()
     console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))
     if figures:
         console.print(figures_table(all_figures(loaded)))

@@ -52,8 +52,13 @@ def test_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
 
 
 def figures_table(rows: dict[str, RetrievalFigures]) -> Table:
-    """One row of figures per network."""
-    table = Table("network", "mAP (tie-aware)", "mAP@100", "mAP@1000", "precision r<=2", "empty r<=2")
+    """One row of figures per network.
+
+    mAP@k is that of the deep-hashing repositories, which divide by the hits among the first k.
+    """
+    table = Table(
+        "network", "mAP (tie-aware)", "mAP@100 (by hits)", "mAP@1000 (by hits)", "precision r<=2", "empty r<=2"
+    )
     for name, figures in rows.items():
         at = figures.mean_average_precision_at
         values = (figures.mean_average_precision, at[100], at[1000], figures.precision_within_2, figures.empty_within_2)

@@ -20,11 +20,9 @@ from export.metadata import KEY, Metadata, parse_metadata
 from export.nir_file import read_metadata, read_nir
 from export.picture import draw
 from export.structure import Node, Structure, describe_structure
-from spikinghash.cli import run
+from spikinghash.cli import run, wide_console
 from spikinghash.errors import GraphError, SpikinghashError
 
-PLAIN_WIDTH = 160
-"""Columns of the tables where they go into a file or a pipe."""
 COLUMNS = ("neurons", "synapses", "weights")
 
 
@@ -166,9 +164,7 @@ def main(
     nodes: Annotated[bool, typer.Option("--nodes", help="One row for every node instead of every block.")] = False,
 ) -> None:
     """Show the nodes, sizes and metadata of a NIR or ONNX file, and draw a NIR graph."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = wide_console()
     if file.suffix != ".onnx":
         inspect_nir(file, out or file.with_suffix(".svg"), nodes, console)
         return

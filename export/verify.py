@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from export.drift import drift, drift_table
@@ -26,7 +25,7 @@ from export.nir_file import read_encoder
 from export.to_nir import export_nir
 from export.to_onnx import export_onnx
 from export.trace import Difference, first_difference
-from spikinghash.cli import run
+from spikinghash.cli import run, wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
 from training.checkpoint import load_checkpoint
 from training.data.frames import Dataset, load_dataset
@@ -213,7 +212,7 @@ def main(
             report["drift"] = [asdict(layer) for layer in layers]
         print(json.dumps(report, indent=1))
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = wide_console()
         console.print(results_table(results))
         console.print(f"certificate: {network.certificate}")
         if layers:

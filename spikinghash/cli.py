@@ -9,10 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
+from rich.console import Console
 
 from spikinghash.errors import SpikinghashError
 
 INTERRUPTED = 130
+PLAIN_WIDTH = 160
+"""Columns where no terminal tells a width, so that tables in pipes and logs are whole."""
+
+
+def wide_console() -> Console:
+    """A console for tables: as wide as the terminal, or ``PLAIN_WIDTH`` without one."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
 
 
 def run(command: Callable[..., Any]) -> None:
