@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Column, Table
 from torch import Tensor
 
-from export.evaluate import figures_table, load_data, test_figures
+from export.evaluate import figures_table, test_figures
 from export.executor import GraphExecutor
 from export.graph import Lif
 from export.loihi import LoihiEmulator
@@ -25,6 +25,7 @@ from export.network import build_network
 from spikinghash.cli import run, wide_console
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, retrieval_figures
+from training.data.configured import load_data
 from training.model.encoder import Spikinghash
 from training.retrieval import RetrievalFigures
 
@@ -91,10 +92,9 @@ def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
 
 
 def _traced(executor: GraphExecutor, frames: NDArray[np.uint8]) -> list[tuple[str, NDArray[Any]]]:
-    with torch.no_grad():
-        values = executor.trace(torch.from_numpy(frames))
-    spikes = [(name, np.moveaxis(values[name].numpy(), 0, 1)) for name, _ in executor.graph.find(Lif)]
-    return [*spikes, (CODE, values["output"].numpy())]
+    codes, spikes = executor.layers(frames)
+    neurons = [(name, spikes[name]) for name, _ in executor.graph.find(Lif)]
+    return [*neurons, (CODE, np.unpackbits(codes, axis=1))]
 
 
 def _emulated(emulator: LoihiEmulator, frames: NDArray[np.uint8]) -> list[tuple[str, NDArray[Any]]]:
@@ -123,7 +123,7 @@ def loihi_encoder(model: Spikinghash) -> Encode:
 
 def all_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
     """Figures of the float and the integer network and of Loihi's arithmetic: test queries against the database."""
-    dataset, sets = load_data(checkpoint)
+    dataset, sets = load_data(checkpoint.config)
     encode = loihi_encoder(checkpoint.model())
     return test_figures(checkpoint) | {"loihi": retrieval_figures(encode, dataset, sets.test, sets.database)}
 
@@ -149,7 +149,7 @@ def main(
 ) -> None:
     """Print the share of neuron-steps that differ, layer by layer, between float, integer and Loihi's arithmetic."""
     loaded = load_checkpoint(checkpoint)
-    dataset, sets = load_data(loaded)
+    dataset, sets = load_data(loaded.config)
     chosen = np.random.default_rng(0).permutation(sets.test)[:samples]
     console = wide_console()
     console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))

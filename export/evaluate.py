@@ -15,8 +15,7 @@ from export.network import build_network
 from spikinghash.cli import run
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, float_encoder, retrieval_figures
-from training.data.frames import Dataset, load_dataset
-from training.data.splits import Split, split
+from training.data.configured import load_data
 from training.retrieval import RetrievalFigures
 
 
@@ -31,18 +30,9 @@ def graph_encoder(executor: GraphExecutor) -> Encode:
     return encode
 
 
-def load_data(checkpoint: Checkpoint) -> tuple[Dataset, Split]:
-    """The data set that a checkpoint was trained on, split as in its training."""
-    config = checkpoint.config
-    dataset = load_dataset(
-        config.data.name, time_steps=config.encoder.time_steps, size=config.encoder.size, root=config.data.root
-    )
-    return dataset, split(dataset.labels)
-
-
 def test_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
     """Figures of the float and of the integer network: test queries against the database."""
-    dataset, sets = load_data(checkpoint)
+    dataset, sets = load_data(checkpoint.config)
     model = checkpoint.model()
     encoders = {
         "float": float_encoder(model, torch.device("cpu")),

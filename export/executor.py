@@ -1,9 +1,10 @@
 """The encoder's graph as a torch module: what the torch backend runs and what becomes ONNX."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -79,6 +80,13 @@ class GraphExecutor(nn.Module):
         spikes = self.trace(frames)
         counts = torch.stack([_spike_count(spikes[name]) for name in self.populations], dim=1)
         return Encoding(pack_bits(spikes["output"]), counts.to(torch.int32))
+
+    @torch.no_grad()
+    def layers(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+        """Packed codes (B, K/8) and the spikes of each population, (B, T, C, H, W), of frames (B, T, 2, H, W)."""
+        values = self.trace(torch.from_numpy(frames))
+        spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self.populations}
+        return np.packbits(values["output"].numpy(), axis=1), spikes
 
     def trace(self, frames: Tensor) -> dict[str, Tensor]:
         """Spikes of every population, (T, B, C, H, W), by name; ``output`` holds the bits, (B, K).

@@ -307,8 +307,3 @@ def source_shape(node: Node) -> Shape:
 def is_spiking(node: Node) -> bool:
     """Whether ``node`` emits spikes rather than currents."""
     return isinstance(node, Spiking)
-
-
-def is_linear(node: Node) -> bool:
-    """Whether ``node`` is a linear map of spikes."""
-    return isinstance(node, Linear)

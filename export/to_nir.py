@@ -6,7 +6,6 @@ from typing import Annotated
 
 import nir
 import numpy as np
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -75,14 +74,13 @@ def _check(network: Network, path: Path) -> GraphSize:
     graph, metadata = read_encoder(path)
     interpreter = Interpreter(graph, metadata.dt)
     frames = probe_frames(network.config)
-    trace = network.executor().trace(torch.from_numpy(frames))
-    expected = {name: np.moveaxis(trace[name].numpy(), 0, 1) for name in population_names(network.graph)}
+    codes, expected = network.executor().layers(frames)
     spikes = input_spikes(frames, metadata).reshape(len(frames), metadata.steps, *interpreter.input_shape)
     outputs, recorded = interpreter.run(spikes, recorded_nodes(metadata))
     difference = first_difference(expected, layer_spikes(recorded, metadata))
     if difference is not None:
         raise ComparisonError(f"the written graph differs from the network: {difference}; nothing was written")
-    if not np.array_equal(output_codes(outputs), np.packbits(trace["output"].numpy(), axis=1)):
+    if not np.array_equal(output_codes(outputs), codes):
         raise ComparisonError("the written graph gives other codes than the network; nothing was written")
     return graph_size(graph, interpreter, path)
 

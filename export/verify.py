@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.table import Table
@@ -66,15 +65,6 @@ class Result:
     def equal(self) -> bool:
         """Codes and every compared spike."""
         return self.codes_equal and self.difference is None
-
-
-def reference_trace(network: Network, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-    """Packed codes and the spikes of each layer, (B, T, C, H, W), of the network on torch."""
-    executor = network.executor()
-    with torch.no_grad():
-        values = executor.trace(torch.from_numpy(frames))
-    spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in executor.populations}
-    return np.packbits(values["output"].numpy(), axis=1), spikes
 
 
 def compare(
@@ -137,7 +127,7 @@ def verify(
     Args:
         files: encoders by kind (``native``, ``onnx``, ...) to use instead of freshly exported ones.
     """
-    codes, spikes = reference_trace(network, frames)
+    codes, spikes = network.executor().layers(frames)
     with tempfile.TemporaryDirectory(prefix="spikinghash-") as name:
         folder = Path(name)
         np.save(folder / "frames.npy", frames)

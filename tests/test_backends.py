@@ -16,7 +16,7 @@ from deploy.run import encode_recordings, run_graph
 from export.network import load_network
 from export.to_nir import export_nir
 from export.to_onnx import export_onnx
-from export.verify import compare, reference_trace, trace_backend
+from export.verify import compare, trace_backend
 from spikinghash.errors import GraphError, MissingToolError, SpikinghashError
 from training.data.digits import write_recordings
 
@@ -78,7 +78,7 @@ def test_verify_sees_every_layer_alike(encoders: dict[str, Path], tmp_path: Path
     network = load_network(CHECKPOINT)
     frames = (np.random.default_rng(0).random((2, 8, 2, 32, 32)) < 0.05).astype(np.uint8)
     np.save(tmp_path / "frames.npy", frames)
-    codes, spikes = reference_trace(network, frames)
+    codes, spikes = network.executor().layers(frames)
     for backend, kind in BACKENDS.items():
         traced = trace_backend(lava_or_skip(backend), encoders[kind], tmp_path / "frames.npy", tmp_path)
         result = compare(backend, codes, spikes, traced)

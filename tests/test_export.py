@@ -24,7 +24,7 @@ from export.network import Network, build_network
 from export.nir_file import read_encoder, read_nir
 from export.to_nir import export_nir
 from export.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
-from export.verify import compare, reference_trace
+from export.verify import compare
 from spikinghash.errors import CheckpointError, ComparisonError, GraphError, SpikinghashError
 from tests.networks import DEEP, SMALL, calibrated, random_frames
 from training.config import EncoderConfig
@@ -39,7 +39,7 @@ def test_written_graph_equals_the_network(tmp_path: Path, config: EncoderConfig,
     export_nir(network, path, dialect)  # type: ignore[arg-type]
     graph, metadata = read_encoder(path)
     frames = random_frames(config, 6, seed=5)
-    codes, spikes = reference_trace(network, frames)
+    codes, spikes = network.executor().layers(frames)
     assert all(value.any() for value in spikes.values()), "every layer must spike for the comparison to mean anything"
     outputs, recorded = Interpreter(graph).run(input_spikes(frames, metadata), recorded_nodes(metadata))
     assert first_difference(spikes, layer_spikes(recorded, metadata)) is None
@@ -61,7 +61,7 @@ def test_dense_graph_has_no_convolution_and_the_same_codes(tmp_path: Path) -> No
     assert {type(node) for node in graph.nodes.values()} == {nir.Input, nir.Output, nir.Affine, nir.LIF}
     frames = random_frames(SMALL, 4, seed=6)
     flat = input_spikes(frames, metadata).reshape(4, metadata.steps, -1)
-    assert np.array_equal(output_codes(Interpreter(graph).run(flat)[0]), reference_trace(network, frames)[0])
+    assert np.array_equal(output_codes(Interpreter(graph).run(flat)[0]), network.executor().layers(frames)[0])
 
 
 def test_files_are_deterministic(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_one_weight_changed_by_one_is_found(tmp_path: Path) -> None:
     path = tmp_path / "encoder.nir"
     export_nir(network, path)
     frames = random_frames(SMALL, 8, seed=9)
-    codes, spikes = reference_trace(network, frames)
+    codes, spikes = network.executor().layers(frames)
     graph, metadata = read_encoder(path)
     generator = np.random.default_rng(0)
     altered: set[str] = set()

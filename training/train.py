@@ -19,8 +19,9 @@ from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.codes import batches, float_encoder, retrieval_figures
 from training.config import Config, load_config
 from training.curve import write_curve
-from training.data.frames import Dataset, load_dataset
-from training.data.splits import Split, split
+from training.data.configured import load_data
+from training.data.frames import Dataset
+from training.data.splits import Split
 from training.loss import HashLoss
 from training.model.encoder import Spikinghash
 
@@ -66,8 +67,7 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
     encoder = config.encoder
-    dataset = load_dataset(config.data.name, time_steps=encoder.time_steps, size=encoder.size, root=config.data.root)
-    sets = split(dataset.labels)
+    dataset, sets = load_data(config)
     model = Spikinghash(encoder).to(device)
     loss = HashLoss(encoder.votes, settings.soft_weight, settings.balance_weight).to(device)
     parameters = [*model.parameters(), *loss.parameters()]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -67,13 +66,18 @@ class GraphRunner(Protocol):
 
 
 class NirRunner:
-    """The reference interpreter."""
+    """The reference interpreter; a graph is read and its matrices are built once."""
+
+    def __init__(self) -> None:
+        self._interpreters: dict[Path, Interpreter] = {}
 
     def run(
         self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
         """As ``GraphRunner`` says."""
-        return Interpreter(read_nir(graph_path)).run(spikes, record)
+        if graph_path not in self._interpreters:
+            self._interpreters[graph_path] = Interpreter(read_nir(graph_path))
+        return self._interpreters[graph_path].run(spikes, record)
 
 
 def graph_runner(backend: str) -> GraphRunner:
@@ -98,10 +102,8 @@ class TorchEncoder:
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
-        with torch.no_grad():
-            values = self._executor.trace(torch.from_numpy(frames))
-        spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self._executor.populations}
-        return Trace(np.packbits(values["output"].numpy(), axis=1), _totals(spikes), spikes)
+        codes, spikes = self._executor.layers(frames)
+        return Trace(codes, _totals(spikes), spikes)
 
 
 class OnnxEncoder:
@@ -109,11 +111,10 @@ class OnnxEncoder:
 
     def __init__(self, path: Path) -> None:
         try:
-            model = onnx.load(str(path), load_external_data=False)
-            text = {entry.key: entry.value for entry in model.metadata_props}.get(KEY)
             self._session = onnxruntime.InferenceSession(str(path), providers=_providers())
         except Exception as error:  # protobuf and ONNX Runtime each raise their own kinds
             raise GraphError(f"{path}: not a readable ONNX model ({type(error).__name__}): export it again") from None
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
             raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
         self.metadata = parse_metadata(text, str(path))

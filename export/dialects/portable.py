@@ -32,7 +32,7 @@ def write_portable(graph: Graph, dense: bool = False) -> tuple[nir.NIRGraph, Gra
     Raises:
         GraphError: a written-out convolution is too large, or a window too long for the vote counter.
     """
-    if (graph.time_steps * (graph.time_steps + 1)) // 2 * 2 > COUNTER_STEPS:
+    if graph.time_steps * (graph.time_steps + 1) > COUNTER_STEPS:
         raise GraphError(
             f"a window of {graph.time_steps} steps is too long for a portable vote counter: limit 31 steps"
         )

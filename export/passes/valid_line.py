@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.graph import Array, Conv, Delay, Dense, Graph, Input, Lif, Linear, Shape, Threshold, is_linear
+from export.graph import Array, Conv, Delay, Dense, Graph, Input, Lif, Linear, Shape, Threshold
 from export.passes.align import delay_line
 from spikinghash.errors import GraphError
 
@@ -33,7 +33,7 @@ def biases_from_valid_line(graph: Graph) -> Graph:
 
 def _total_bias(graph: Graph, name: str) -> Array | None:
     sources = [graph.nodes[source] for source in graph.sources(name)]
-    biases = [node.bias for node in sources if is_linear(node) and node.bias is not None]  # type: ignore[union-attr]
+    biases = [node.bias for node in sources if isinstance(node, Linear) and node.bias is not None]
     return np.sum(biases, axis=0) if biases else None
 
 
