@@ -5,10 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from export.graph import Array, Attention, Conv, Counter, Dense, Graph, Input, Lif, Norm, Output, Shape, WaveMixer
+from spikinghash.errors import GraphError
 from training.model.encoder import (
     INPUT_CHANNELS,
     AttentionBranch,
     Block,
+    ConvBranch,
     HashLayer,
     Mlp,
     Spikinghash,
@@ -25,6 +27,8 @@ LIF_THRESHOLD = THRESHOLD / DECAY
 def build_graph(model: Spikinghash) -> Graph:
     """The graph of ``model`` with batch normalisation as nodes of its own."""
     config = model.config
+    if config.head != "hash":
+        raise GraphError(f'encoder.head is {config.head}: only hash codes are exported: train with head = "hash"')
     graph = Graph(config.time_steps)
     stream = [graph.add("input", Input((INPUT_CHANNELS, config.size, config.size)))]
     for index, stage in enumerate(model.stages):
@@ -54,7 +58,7 @@ def _add_lif(graph: Graph, name: str, stream: list[str]) -> str:
 def _add_conv_norm(graph: Graph, layer: ConvNorm, name: str, source: str) -> str:
     conv = layer.conv
     stride, padding = int(conv.stride[0]), int(conv.padding[0])
-    node = Conv(graph.nodes[source].shape, _array(conv.weight), stride=stride, padding=padding)
+    node = Conv(graph.nodes[source].shape, _ungrouped(conv), stride=stride, padding=padding)
     return _add_norm(graph, layer.norm, name, graph.add(name, node, source))
 
 
@@ -72,6 +76,8 @@ def _add_mixer(graph: Graph, branch: nn.Module, name: str, stream: list[str]) ->
         kernel = _array(branch.mixer.kernel())
         mixer = graph.add(name, WaveMixer(graph.nodes[source].shape, branch.mixer.levels, kernel), source)
         return _add_norm(graph, branch.norm.norm, name, mixer)
+    if isinstance(branch, ConvBranch):
+        return _add_conv_norm(graph, branch.mixer, name, source)
     assert isinstance(branch, AttentionBranch)
     attention = branch.mixer
     shape: Shape = graph.nodes[source].shape
@@ -98,6 +104,17 @@ def _add_head(graph: Graph, head: HashLayer, votes: int, stream: list[str]) -> N
     bits = weight.shape[0]
     count = graph.add("vote_count", Conv((bits, 1, 1), np.eye(bits)[:, :, None, None]), code)
     graph.add("output", Output((bits, 1, 1)), graph.add("vote", Counter((bits, 1, 1), votes), count))
+
+
+def _ungrouped(conv: nn.Conv2d) -> Array:
+    """The weight of ``conv``, zero between channels of different groups: (out, in, h, w)."""
+    weight = _array(conv.weight)
+    out, per_group = weight.shape[0] // conv.groups, weight.shape[1]
+    result = np.zeros((weight.shape[0], conv.in_channels, *weight.shape[2:]))
+    for group in range(conv.groups):
+        rows, columns = slice(group * out, (group + 1) * out), slice(group * per_group, (group + 1) * per_group)
+        result[rows, columns] = weight[rows]
+    return result
 
 
 def _array(tensor: Tensor | nn.Parameter) -> Array:

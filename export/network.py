@@ -43,7 +43,7 @@ def build_network(model: Spikinghash, numbers: Numbers = "integer", checkpoint_s
     graph = fuse_linear(fold_batch_norm(build_graph(model.eval())))
     if numbers == "float":
         return Network(graph, numbers, model.config, checkpoint_sha256, {}, None)
-    graph, steps = quantise(graph)
+    graph, steps = quantise(graph, grids=model.grids)
     return Network(graph, numbers, model.config, checkpoint_sha256, steps, certify(graph))
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.config import EncoderConfig
+from training.data.frames import Dataset
 from training.model.encoder import Spikinghash
 
 SMALL = EncoderConfig(
@@ -42,3 +43,16 @@ def random_frames(config: EncoderConfig, samples: int, seed: int = 1, density: f
     """Binary frames (B, T, 2, H, W)."""
     shape = (samples, config.time_steps, 2, config.size, config.size)
     return (np.random.default_rng(seed).random(shape) < density).astype(np.uint8)
+
+
+def bars(count: int = 160) -> Dataset:
+    """Recordings of SMALL's sizes in two classes that are easy to tell apart: bars that lie, and bars that stand."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    frames = (generator.random((count, 4, 2, 16, 16)) < 0.02).astype(np.uint8)
+    for index, label in enumerate(labels.tolist()):
+        for row in generator.choice(8, 3, replace=False) * 2:
+            frames[index, :, :, row] = 1
+        if label:
+            frames[index] = frames[index].swapaxes(-1, -2)
+    return Dataset(frames, labels, [str(index) for index in range(count)])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spikinghash.errors import RecordingError
 from training.data import digits, frames, nmnist
+from training.data.binning import place_events
 from training.data.cache import cache_path, cached
 from training.data.dvs import Sensor, record
 from training.data.frames import events_to_frames, load_dataset
@@ -257,18 +258,21 @@ def test_a_class_folder_that_is_no_digit_is_named(tmp_path: Path) -> None:
 
 
 def frames_by_loop(events: Events, time_steps: int, size: int) -> np.ndarray:
-    border = (34 - size) // 2
-    inside = [e for e in events if border <= e["x"] < border + size and border <= e["y"] < border + size]
-    start, bin_length = inside[0]["t"], (inside[-1]["t"] - inside[0]["t"]) // time_steps
+    """For a sensor of 34x34 pixels: cropped to 32, padded to 40, halved to 17."""
+    border = {32: 1, 34: 0, 40: -3, 17: 0}[size]
+    shrink = 2 if size == 17 else 1
+    placed = [(e["t"], e["p"], (e["y"] - border) // shrink, (e["x"] - border) // shrink) for e in events]
+    inside = [event for event in placed if 0 <= event[2] < size and 0 <= event[3] < size]
+    start, bin_length = inside[0][0], (inside[-1][0] - inside[0][0]) // time_steps
     found = np.zeros((time_steps, 2, size, size), np.uint8)
-    for event in inside:
-        step = (event["t"] - start) // bin_length
+    for time, polarity, row, column in inside:
+        step = (time - start) // bin_length
         if step < time_steps:
-            found[step, 0 if event["p"] else 1, event["y"] - border, event["x"] - border] = 1
+            found[step, 0 if polarity else 1, row, column] = 1
     return found
 
 
-@given(st.integers(0, 10**6), st.integers(80, 300), st.sampled_from([1, 3, 8]), st.sampled_from([16, 32, 34]))
+@given(st.integers(0, 10**6), st.integers(80, 300), st.sampled_from([1, 3, 8]), st.sampled_from([17, 32, 34, 40]))
 def test_frames_mark_the_pixels_with_events(seed: int, count: int, time_steps: int, size: int) -> None:
     events = random_events(seed, count)
     before = events.copy()
@@ -276,6 +280,24 @@ def test_frames_mark_the_pixels_with_events(seed: int, count: int, time_steps: i
     assert found.dtype == np.uint8
     assert np.array_equal(found, frames_by_loop(events, time_steps, size))
     assert np.array_equal(events, before)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 400), st.integers(1, 300), st.integers(1, 130))
+def test_a_frame_is_laid_on_the_centre_of_the_sensor(width: int, height: int, size: int) -> None:
+    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
+    events = np.zeros(width * height, EVENT_DTYPE)
+    events["x"], events["y"] = columns, rows
+    x, y, inside = place_events(events, (width, height, 2), size)
+    side = max(width, height)
+    for axis, found, length in ((columns, x, width), (rows, y, height)):
+        if 8 * (side - size) <= size:  # one to one, centres half a pixel apart at most
+            assert np.all(np.abs((found - (size - 1) / 2) - (axis - (length - 1) / 2)) <= 0.5)
+        else:  # scaled: a pixel of the frame spans side / size pixels, none is lost
+            assert np.all(inside)
+            spread = (axis - (length - 1) / 2) * size / side
+            assert np.all(np.abs((found - (size - 1) / 2) - spread) <= 1.5)
+    assert np.array_equal(inside, (x >= 0) & (x < size) & (y >= 0) & (y < size))
 
 
 def test_on_is_channel_0() -> None:
@@ -302,7 +324,7 @@ def test_n_mnist_loads_as_frames_and_comes_from_the_cache_next_time(
     assert first.labels[321] == label
     assert first.ids[321] == f"Train/{label}/{path.stem}"
     assert np.array_equal(first.frames[321], frames_by_loop(read_recording(path), 8, 32))
-    monkeypatch.setattr(frames, "events_to_frames", None)  # it would fail if a frame were made again
+    monkeypatch.setattr(frames, "_make", None)  # it would fail if a frame were made again
     again = load_dataset("nmnist", root=nmnist_folder)
     assert np.array_equal(again.frames, first.frames)
     assert again.ids == first.ids

@@ -1,14 +1,18 @@
 """Attention, loss and the encoder as a whole."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.networks import SMALL, calibrated, random_frames
+from tests.networks import DEEP, SMALL, calibrated, random_frames
+from training.config import EncoderConfig
 from training.loss import HashLoss, SoftSimilarity, pair_weights
 from training.model.attention import coincidence_counts
-from training.model.encoder import HashOutput
+from training.model.encoder import HashOutput, Spikinghash
+from training.model.plain import PlainEncoder
+from training.model.wave_mixer import WaveMixer
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 5))
@@ -51,7 +55,7 @@ def test_soft_similarity_learns_from_the_labels_alone() -> None:
     loss = HashLoss(3, soft_weight=1.0, balance_weight=0.0).double()
     (actual,) = torch.autograd.grad(loss(output, labels), output.potentials)
     hard = (labels[:, None] == labels).double()
-    probability = loss.similarity(output.potentials).sigmoid()
+    probability = loss.similarity(output.potentials.mean(0)).sigmoid()
     entropy = -(hard * probability.log() + (1 - hard) * (1 - probability).log())
     (expected,) = torch.autograd.grad((pair_weights(hard) * entropy).sum(), output.potentials)
     torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-9)
@@ -63,7 +67,7 @@ def test_loss_gradients_are_those_of_finite_differences() -> None:
     relaxed = (torch.rand(4, 6, 8, dtype=torch.float64) * 0.9).requires_grad_()
     assert torch.autograd.gradcheck(lambda spikes: loss(HashOutput(spikes, output.potentials), labels), relaxed)
     similarity = SoftSimilarity().double()
-    assert torch.autograd.gradcheck(lambda potentials: similarity(potentials), output.potentials)
+    assert torch.autograd.gradcheck(lambda potentials: similarity(potentials.mean(0)), output.potentials)
 
 
 def test_pair_weights_share_evenly_and_skip_the_diagonal() -> None:
@@ -82,3 +86,27 @@ def test_a_bit_is_the_vote_of_its_neuron() -> None:
         spikes = model(frames).spikes
     assert torch.equal(model.codes(frames), (spikes.sum(0) >= 3).to(torch.uint8))
     assert 0 < model.codes(frames).float().mean() < 1
+
+
+@pytest.mark.parametrize("config", [SMALL, DEEP], ids=["small", "deep"])
+def test_the_fast_route_equals_the_plain_one(config: EncoderConfig) -> None:
+    """Spikes, and the gradient of the loss in every parameter, in double precision."""
+    torch.manual_seed(0)
+    fast = Spikinghash(config).double().train()
+    for module in fast.modules():
+        if isinstance(module, WaveMixer):
+            module.projections = module.projections.double()
+    plain = PlainEncoder(fast).train()
+    frames = torch.from_numpy(random_frames(config, 12))
+    labels = torch.arange(12) % 3
+    loss = HashLoss(config.votes, 0.5, 0.1).double()
+    outputs = [network(frames) for network in (fast, plain)]
+    assert torch.equal(outputs[0].spikes, outputs[1].spikes)
+    assert 0 < outputs[0].spikes.mean() < 1
+    gradients = [
+        torch.autograd.grad(loss(output, labels), list(network.parameters()))
+        for output, network in zip(outputs, (fast, plain), strict=True)
+    ]
+    for (name, _), one, other in zip(fast.named_parameters(), *gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10, msg=name)
+        assert one.any(), name

@@ -93,3 +93,39 @@ def test_equal_fusions_leave_the_signal_alone() -> None:
 def test_blocks_and_back() -> None:
     signal = torch.randn(4, 2, 6, 8, 4)
     assert torch.equal(from_blocks(to_blocks(signal, 2, 3), signal.shape, 2), signal)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize(("wavelet", "axes"), [("time", "t"), ("space", "hw")])
+def test_partial_transforms_are_the_dense_haar_matrix_of_their_axes(wavelet: str, axes: str, levels: int) -> None:
+    """Along the other axes the matrix is the identity."""
+    expected = []
+    approximation = averages(levels, levels)
+    for level in range(levels, 0, -1):
+        choice = {"a": averages(levels, level), "d": haar_rows(levels)[f"d{level}"]}
+        for kinds in itertools.product("ad", repeat=len(axes)):
+            if "d" in kinds:
+                of_axis = dict(zip(axes, kinds, strict=True))
+                factors = [choice[of_axis[axis]] if axis in axes else np.eye(2**levels) for axis in "thw"]
+                expected.append(np.kron(np.kron(factors[0], factors[1]), factors[2]))
+    factors = [approximation if axis in axes else np.eye(2**levels) for axis in "thw"]
+    expected.append(np.kron(np.kron(factors[0], factors[1]), factors[2]))
+    actual = subband_projections(levels, wavelet).numpy()
+    assert len(actual) == len(expected)
+    for matrix in expected:
+        distances = np.abs(actual - matrix.T @ matrix).max(axis=(1, 2))
+        assert distances.min() < 1e-12
+        actual = np.delete(actual, distances.argmin(), axis=0)
+
+
+@pytest.mark.parametrize(("wavelet", "mixes_time", "mixes_space"), [("time", True, False), ("space", False, True)])
+def test_partial_transforms_mix_only_along_their_axes(wavelet: str, mixes_time: bool, mixes_space: bool) -> None:
+    torch.manual_seed(0)
+    mixer = WaveMixer(4, 1, channels_per_group=4, wavelet=wavelet)
+    impulse = torch.zeros(4, 1, 4, 4, 4)
+    impulse[0, 0, 1, 0, 0] = 1
+    reached = mixer(impulse).detach()[:, 0].abs() > 1e-6
+    assert bool(reached[1:].any()) is mixes_time
+    assert bool(reached[0, :, 0, 1:].any()) is mixes_space
+    assert not reached[2:].any()
+    assert not reached[..., 2:].any()

@@ -1,12 +1,56 @@
-"""Random changes of training recordings."""
+"""Random changes of training recordings: frames (B, T, C, H, W), of any type, that stay binary."""
+
+import math
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 
+class Augmentation(Protocol):
+    """How far recordings are changed; 0 or ``False`` leaves a change out."""
+
+    @property
+    def max_shift(self) -> int:
+        """Largest shift, in pixels."""
+
+    @property
+    def flip(self) -> bool:
+        """Mirror half of the recordings left to right. Only where a mirrored recording is of the same class."""
+
+    @property
+    def drop(self) -> float:
+        """Share of the marked pixels that are left out."""
+
+    @property
+    def time_jitter(self) -> int:
+        """Largest move in time, in steps."""
+
+    @property
+    def rotate(self) -> float:
+        """Largest rotation, in degrees."""
+
+    @property
+    def zoom(self) -> float:
+        """Largest change of size, as a share of the size."""
+
+
+def augment(frames: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """Change each recording of ``frames`` at random, as far as ``settings`` says.
+
+    All numbers are drawn from ``generator`` (of the CPU), and none for a change that is left out.
+    """
+    frames = random_affine(frames, settings.rotate, settings.zoom, generator)
+    if settings.flip:
+        frames = random_flip(frames, generator)
+    frames = random_shift(frames, settings.max_shift, generator)
+    frames = random_delay(frames, settings.time_jitter, generator)
+    return random_drop(frames, settings.drop, generator)
+
+
 def random_shift(frames: Tensor, largest: int, generator: torch.Generator) -> Tensor:
-    """Shift each recording of (B, T, C, H, W) by up to ``largest`` pixels, alike in all steps; zeros move in."""
+    """Shift each recording by up to ``largest`` pixels, alike in all steps; zeros move in."""
     if not largest:
         return frames
     height, width = frames.shape[-2:]
@@ -14,3 +58,54 @@ def random_shift(frames: Tensor, largest: int, generator: torch.Generator) -> Te
     offsets = torch.randint(2 * largest + 1, (len(frames), 2), generator=generator).tolist()
     moved = [sample[..., y : y + height, x : x + width] for sample, (y, x) in zip(padded, offsets, strict=True)]
     return torch.stack(moved)
+
+
+def random_flip(frames: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each recording left to right with probability 1/2; ON stays ON."""
+    mirrored = torch.rand(len(frames), generator=generator).to(frames.device) < 0.5
+    return torch.where(mirrored[:, None, None, None, None], frames.flip(-1), frames)
+
+
+def random_drop(frames: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Clear each pixel of each frame with probability ``share``: an event camera that misses events."""
+    if not share:
+        return frames
+    missed = torch.rand(frames.shape, generator=generator).to(frames.device) < share
+    return frames.masked_fill(missed, 0)
+
+
+def random_delay(frames: Tensor, largest: int, generator: torch.Generator) -> Tensor:
+    """Move each recording by up to ``largest`` steps earlier or later; empty frames move in."""
+    if not largest:
+        return frames
+    steps = frames.shape[1]
+    padded = functional.pad(frames, [0] * 6 + [largest] * 2)
+    first = torch.randint(2 * largest + 1, (len(frames), 1), generator=generator)
+    source = (first + torch.arange(steps)).to(frames.device)
+    return padded[torch.arange(len(frames), device=frames.device)[:, None], source]
+
+
+def random_affine(frames: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
+    """Turn each recording by up to ``degrees`` and scale it by up to 1 -/+ ``zoom`` about its centre.
+
+    A pixel takes the value of the nearest one at the place that it comes from, so that frames stay binary; zeros come
+    in from outside.
+    """
+    if not degrees and not zoom:
+        return frames
+    angle, scale = (2 * torch.rand(2, len(frames), generator=generator) - 1) * torch.tensor([[degrees], [zoom]])
+    source, inside = _sources(angle * math.pi / 180, 1 + scale, frames.shape[-2], frames.shape[-1])
+    index = source.to(frames.device)[:, None, None].expand(*frames.shape[:3], -1)
+    moved = frames.flatten(-2).gather(-1, index).reshape(frames.shape)
+    return moved.masked_fill(~inside.to(frames.device).reshape(len(frames), 1, 1, *frames.shape[-2:]), 0)
+
+
+def _sources(angle: Tensor, scale: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Index of the pixel that each pixel takes its value from, and whether there is one; shapes (B, H * W)."""
+    y, x = torch.meshgrid(torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij")
+    cosine, sine = (torch.cos(angle) / scale)[:, None, None], (torch.sin(angle) / scale)[:, None, None]
+    row = torch.round(cosine * y - sine * x + (height - 1) / 2).long()
+    column = torch.round(sine * y + cosine * x + (width - 1) / 2).long()
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    return index.flatten(1), inside.flatten(1)

@@ -11,6 +11,7 @@ from spikinghash.errors import CheckpointError
 from spikinghash.files import atomic_path
 from training.config import Config, parse_config
 from training.model.encoder import Spikinghash
+from training.quantised import Grids, put_on_grids
 
 FORMAT = 1
 """Version of the file; a reader refuses any other."""
@@ -27,6 +28,8 @@ class Checkpoint:
     metrics: dict[str, float]
     resume: dict[str, Any] | None = None
     """State of optimiser, schedule, loss and random generators; ``None`` in a published checkpoint."""
+    grids: Grids | None = None
+    """Steps of the grids of a network trained with ``quantise``."""
 
     def model(self) -> Spikinghash:
         """The float network, in evaluation mode."""
@@ -37,6 +40,8 @@ class Checkpoint:
             raise CheckpointError(
                 f"weights do not fit the checkpoint's own config: {str(error).splitlines()[-1].strip()}"
             ) from None
+        if self.grids is not None:
+            put_on_grids(network, self.grids)
         return network.eval()
 
 
@@ -49,6 +54,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "metrics": checkpoint.metrics,
         "resume": checkpoint.resume,
+        "grids": checkpoint.grids,
     }
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
@@ -74,6 +80,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     try:
         config = parse_config(content["config"], str(path))
-        return Checkpoint(config, content["weights"], content["epoch"], content["metrics"], content["resume"])
+        weights, epoch, metrics = content["weights"], content["epoch"], content["metrics"]
+        return Checkpoint(config, weights, epoch, metrics, content["resume"], content.get("grids"))
     except KeyError as error:
         raise CheckpointError(f"{path}: the checkpoint lacks {error}: it was not written by this project") from None

@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from spikinghash.errors import ConfigError
 
-Mixer = Literal["swm", "ssa"]
+DataName = Literal["digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "folder", "images", "reversal"]
+Mixer = Literal["swm", "ssa", "conv"]
+Wavelet = Literal["space-time", "time", "space"]
+
+LARGEST_LEVEL = 3
+"""Of the Haar transform: at level 4 a block has 4,096 members, the map of a pair of channels 16.8 million entries."""
 
 
 class _Section(BaseModel):
@@ -18,9 +23,17 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Which recordings, and how they become frames."""
 
-    name: Literal["digits", "nmnist"] = "digits"
+    name: DataName = "digits"
     root: Path | None = None
-    """Folder in tonic's layout; ``None`` for data sets that need none."""
+    """Folder of the data set: in tonic's layout, or one folder per class; ``None`` for sets that are made."""
+    sensor: tuple[int, int] | None = None
+    """Width and height in pixels, for files of ``folder`` that do not tell the size of their sensor."""
+
+    @model_validator(mode="after")
+    def _sensor_has_pixels(self) -> "DataConfig":
+        if self.sensor is not None and min(self.sensor) < 1:
+            raise ValueError(f"sensor is {list(self.sensor)}: give width and height in pixels, 1 or more each")
+        return self
 
 
 class EncoderConfig(_Section):
@@ -32,14 +45,20 @@ class EncoderConfig(_Section):
     channels: tuple[int, ...] = (24, 48, 64, 96)
     blocks: tuple[int, ...] = (1, 1, 1, 1)
     mixers: tuple[Mixer, ...] = ("swm", "swm", "ssa", "ssa")
+    """``swm``: Spiking WaveMixer; ``ssa``: spiking self-attention; ``conv``: a 3x3 convolution in the SWM's place."""
     levels: tuple[int, ...] = (2, 1, 0, 0)
-    """Levels of the Haar transform; 0 in stages of spiking self-attention."""
+    """Levels of the Haar transform; read in ``swm`` stages."""
+    wavelet: Wavelet = "space-time"
+    """Axes of the Haar transform: time, height and width; time alone; height and width alone."""
     channels_per_group: int = Field(4, ge=1)
     """Channels that the spectral fusion of a Spiking WaveMixer mixes with each other."""
     heads: tuple[int, ...] = (0, 0, 16, 6)
-    """Attention heads; 0 in stages of Spiking WaveMixers."""
+    """Attention heads; read in ``ssa`` stages."""
     mlp_ratio: int = Field(4, ge=1)
-    bits: int = Field(32, ge=8, multiple_of=8)
+    head: Literal["hash", "classes"] = "hash"
+    """``classes``: one output neuron per class in the place of the hash neurons; it is trained, not exported."""
+    bits: int = Field(32, ge=2)
+    """Hash neurons, K; whole bytes. With a classification head, the number of classes."""
     vote: int | None = Field(None, ge=1)
     """Steps in which a hash neuron must spike for its bit to be 1; ``None`` for a majority of the steps."""
 
@@ -65,6 +84,8 @@ class EncoderConfig(_Section):
             raise ValueError(
                 f"size is {self.size}, but {stages} stages halve it {stages} times: use a multiple of {2**stages}"
             )
+        if self.head == "hash" and self.bits % 8:
+            raise ValueError(f"bits is {self.bits}: use a multiple of 8, codes are whole bytes")
         if self.votes > self.time_steps:
             raise ValueError(f"vote is {self.votes}, time_steps is {self.time_steps}: use at most {self.time_steps}")
         for stage in range(stages):
@@ -72,29 +93,28 @@ class EncoderConfig(_Section):
         return self
 
     def _check_stage(self, stage: int) -> None:
-        channels, size, where = self.channels[stage], self.stage_sizes[stage], f"stage {stage + 1}"
+        channels, where = self.channels[stage], f"stage {stage + 1}"
         if self.mixers[stage] == "ssa":
             heads = self.heads[stage]
             if heads < 1 or channels % heads:
                 raise ValueError(f"{where}: heads is {heads}, channels is {channels}: use a divisor of the channels")
-            if self.levels[stage]:
-                raise ValueError(f"{where}: levels is {self.levels[stage]}, but an ssa stage has no wavelet: use 0")
             return
-        if self.heads[stage]:
-            raise ValueError(f"{where}: heads is {self.heads[stage]}, but an swm stage has no attention: use 0")
-        block = 2 ** self.levels[stage]
-        if self.time_steps % block:
-            raise ValueError(
-                f"{where}: time_steps is {self.time_steps}, levels is {self.levels[stage]}: use a multiple of {block}"
-            )
-        if size % block:
-            raise ValueError(
-                f"{where}: maps are {size}x{size}, levels is {self.levels[stage]}: use fewer levels or a larger size"
-            )
         if channels % self.channels_per_group:
             raise ValueError(
                 f"{where}: channels_per_group is {self.channels_per_group}, channels is {channels}: use a divisor"
             )
+        if self.mixers[stage] == "swm":
+            self._check_levels(stage, where)
+
+    def _check_levels(self, stage: int, where: str) -> None:
+        size, levels = self.stage_sizes[stage], self.levels[stage]
+        block = 2**levels
+        if not 0 <= levels <= LARGEST_LEVEL:
+            raise ValueError(f"{where}: levels is {levels}: use 0 to {LARGEST_LEVEL}")
+        if self.time_steps % block:
+            raise ValueError(f"{where}: time_steps is {self.time_steps}, levels is {levels}: use a multiple of {block}")
+        if size % block:
+            raise ValueError(f"{where}: maps are {size}x{size}, levels is {levels}: use fewer levels or a larger size")
 
 
 class TrainConfig(_Section):
@@ -105,12 +125,28 @@ class TrainConfig(_Section):
     batch_size: int = Field(40, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
+    labels: Literal["both", "hard", "soft"] = "both"
+    """Which similarity labels the codes follow: those of the classes, the dynamic soft ones, or both."""
     soft_weight: float = Field(0.5, ge=0)
     """Weight of the dynamic soft similarity term."""
     balance_weight: float = Field(0.1, ge=0)
     """Weight of the bit balance term."""
     max_shift: int = Field(2, ge=0)
     """Largest random shift of a training recording, in pixels."""
+    flip: bool = False
+    """Mirror recordings left to right at random: only where no class turns into another by it."""
+    drop: float = Field(0.0, ge=0, lt=1)
+    """Share of the events that are left out at random."""
+    time_jitter: int = Field(0, ge=0)
+    """Largest random move in time, in steps."""
+    rotate: float = Field(0.0, ge=0, le=180)
+    """Largest random rotation, in degrees."""
+    zoom: float = Field(0.0, ge=0, lt=1)
+    """Largest random change of size, as a share of the size."""
+    quantise: bool = False
+    """Train on the grids of the deployed network: a fine-tuning of the checkpoint ``start``."""
+    start: Path | None = None
+    """Checkpoint to begin with; weights whose shapes differ (a hash layer of other length) begin anew."""
 
 
 class Config(_Section):

@@ -8,17 +8,17 @@ from matplotlib.figure import Figure
 from spikinghash.files import atomic_path
 
 
-def write_curve(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Loss and validation mAP over the epochs, as PNG."""
+def write_curve(path: Path, history: Sequence[dict[str, float]], key: str, name: str) -> None:
+    """Loss, and the score that ``history`` has under ``key``, over the epochs, as PNG."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.subplots()
     right = left.twinx()
     epochs = [record["epoch"] for record in history]
     left.plot(epochs, [record["loss"] for record in history], color="tab:blue")
-    right.plot(epochs, [record["validation_map"] for record in history], color="tab:orange")
+    right.plot(epochs, [record[key] for record in history], color="tab:orange")
     left.set_xlabel("epoch")
     left.set_ylabel("loss", color="tab:blue")
-    right.set_ylabel("validation mAP", color="tab:orange")
+    right.set_ylabel(name, color="tab:orange")
     right.set_ylim(0, 1)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)

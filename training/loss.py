@@ -1,12 +1,15 @@
 """Training objective: pairwise similarity with dynamic soft labels from membrane potentials, and bit balance."""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.model.encoder import HashOutput
+
+Labels = Literal["both", "hard", "soft"]
 
 CODE_SHARPNESS = 8.0
 """Logit of the similarity of two equal codes; two opposite codes have minus this."""
@@ -25,10 +28,14 @@ class SoftSimilarity(nn.Module):
         self.beta = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, potentials: Tensor) -> Tensor:
-        """Logits of S_soft, shape (B, B), from potentials of shape (T, B, K)."""
-        mean = functional.normalize(potentials.mean(0), dim=-1)
-        result: Tensor = self.log_alpha.exp() * (mean @ mean.T) - self.beta
+        """Logits of S_soft, shape (B, B), from mean membrane potentials of shape (B, K)."""
+        direction = functional.normalize(potentials, dim=-1)
+        result: Tensor = self.log_alpha.exp() * (direction @ direction.T) - self.beta
         return result
+
+    def learned(self) -> dict[str, float]:
+        """The values of alpha and beta."""
+        return {"alpha": float(self.log_alpha.detach().exp()), "beta": float(self.beta.detach())}
 
 
 class HashLoss(nn.Module):
@@ -41,26 +48,34 @@ class HashLoss(nn.Module):
     * L_label: cross entropy of S_soft against S: this term moves the membrane potentials, alpha and beta;
     * L_balance: squared mean of each bit over the batch.
 
-    Pairs of a sample with itself do not count.
+    Pairs of a sample with itself do not count. ``labels`` leaves out the soft terms ("hard") or L_hard ("soft").
     """
 
-    def __init__(self, votes: int, soft_weight: float, balance_weight: float) -> None:
+    def __init__(self, votes: int, soft_weight: float, balance_weight: float, labels: Labels = "both") -> None:
         super().__init__()
         self.votes = votes
+        self.labels = labels
         self.soft_weight = soft_weight
         self.balance_weight = balance_weight
         self.similarity = SoftSimilarity()
 
     def forward(self, output: HashOutput, labels: Tensor) -> Tensor:
         """The loss of a batch, a scalar; ``labels`` has shape (B,)."""
-        hard = (labels[:, None] == labels[None, :]).to(output.spikes.dtype)
-        codes = self.relaxed_codes(output.spikes)
+        return self.of_codes(self.relaxed_codes(output.spikes), output.potentials.mean(0), labels)
+
+    def of_codes(self, codes: Tensor, potentials: Tensor, labels: Tensor) -> Tensor:
+        """The loss of relaxed codes in (-1, 1) and mean membrane potentials, both (B, K)."""
+        hard = (labels[:, None] == labels[None, :]).to(codes.dtype)
         code_logits = CODE_SHARPNESS / codes.shape[1] * (codes @ codes.T)
-        soft_logits = self.similarity(output.potentials)
+        soft_logits = self.similarity(potentials)
         weights = pair_weights(hard)
-        loss = cross_entropy(code_logits, hard, weights) + self.balance_weight * codes.mean(0).square().mean()
-        soft = cross_entropy(code_logits, soft_logits.sigmoid().detach(), weights)
-        return loss + self.soft_weight * (soft + cross_entropy(soft_logits, hard, weights))
+        loss = self.balance_weight * codes.mean(0).square().mean()
+        if self.labels != "soft":
+            loss = loss + cross_entropy(code_logits, hard, weights)
+        if self.labels != "hard":
+            soft = cross_entropy(code_logits, soft_logits.sigmoid().detach(), weights)
+            loss = loss + self.soft_weight * (soft + cross_entropy(soft_logits, hard, weights))
+        return loss
 
     def relaxed_codes(self, spikes: Tensor) -> Tensor:
         """``tanh(n - vote + 1/2)`` of the spike counts n: (T, B, K) to (B, K). The sign is the bit."""

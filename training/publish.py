@@ -8,17 +8,25 @@ import typer
 
 from spikinghash.cli import run
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.train import score_names
 
 
 def main(
     trained: Annotated[Path, typer.Argument(help="Checkpoint of a training.")],
     published: Annotated[Path, typer.Argument(help="File to write.")],
 ) -> None:
-    """Copy a checkpoint without the state that only a resumed training needs."""
+    """Copy a checkpoint without the state that only a resumed training needs, and without paths of this machine."""
     checkpoint = load_checkpoint(trained)
-    save_checkpoint(published, replace(checkpoint, resume=None))
-    score = checkpoint.metrics["validation_map"]
-    print(f"wrote {published}: {published.stat().st_size / 1e6:.1f} MB, validation mAP {score:.4f}")
+    config = checkpoint.config
+    portable = config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"root": None}),
+            "train": config.train.model_copy(update={"start": None}),
+        }
+    )
+    save_checkpoint(published, replace(checkpoint, config=portable, resume=None))
+    key, name = score_names(config)
+    print(f"wrote {published}: {published.stat().st_size / 1e6:.1f} MB, {name} {checkpoint.metrics[key]:.4f}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from spikinghash.cli import run
 from spikinghash.errors import CheckpointError, ConfigError
-from training.augment import random_shift
+from training import classes
+from training.augment import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.codes import batches, float_encoder, retrieval_figures
-from training.config import Config, load_config
+from training.config import Config, TrainConfig, load_config
 from training.curve import write_curve
 from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
 from training.loss import HashLoss
 from training.model.encoder import Spikinghash
+from training.quantised import choose_grids, fold, plain_weights, put_on_grids
 
 LAST, BEST, METRICS, CURVE = "last.pt", "best.pt", "metrics.jsonl", "curve.png"
 WARM_UP = 0.1
@@ -39,7 +41,7 @@ class Experiment:
     dataset: Dataset
     sets: Split
     model: Spikinghash
-    loss: HashLoss
+    loss: HashLoss | classes.ClassLoss
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     history: list[dict[str, float]]
@@ -68,14 +70,60 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     torch.manual_seed(settings.seed)
     encoder = config.encoder
     dataset, sets = load_data(config)
-    model = Spikinghash(encoder).to(device)
-    loss = HashLoss(encoder.votes, settings.soft_weight, settings.balance_weight).to(device)
+    model = Spikinghash(encoder)
+    if settings.start is not None:
+        start_from(model, settings.start)
+    if settings.quantise:
+        quantise(model, settings)
+    loss = objective(config, dataset).to(device)
+    model.to(device)
     parameters = [*model.parameters(), *loss.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.epochs * steps_per_epoch(config, sets), pct_start=WARM_UP
     )
     return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, [])
+
+
+def objective(config: Config, dataset: Dataset) -> HashLoss | classes.ClassLoss:
+    """The loss that the config's head asks for.
+
+    Raises:
+        ConfigError: a classification head has fewer outputs than the data set has classes.
+    """
+    settings, encoder = config.train, config.encoder
+    if encoder.head == "hash":
+        return HashLoss(encoder.votes, settings.soft_weight, settings.balance_weight, settings.labels)
+    needed = int(dataset.labels.max()) + 1
+    if encoder.bits < needed:
+        raise ConfigError(f"encoder.bits is {encoder.bits}, the data set has {needed} classes: use one bit per class")
+    return classes.ClassLoss()
+
+
+def quantise(model: Spikinghash, settings: TrainConfig) -> None:
+    """Make ``model`` compute on the grids of its deployment.
+
+    Raises:
+        ConfigError: there is no trained network to choose the grids from.
+    """
+    if settings.start is None:
+        raise ConfigError("train.quantise is true, but train.start names no checkpoint: train without it first")
+    fold(model)
+    put_on_grids(model, choose_grids(model))
+
+
+def start_from(model: Spikinghash, path: Path) -> None:
+    """Take over the weights of the checkpoint ``path``, but those whose shapes differ.
+
+    Raises:
+        CheckpointError: the file cannot be used, or none of its weights fits.
+    """
+    own = model.state_dict()
+    saved = load_checkpoint(path).weights
+    fitting = {name: value for name, value in saved.items() if name in own and value.shape == own[name].shape}
+    if not any(name.startswith("stages") for name in fitting):
+        raise CheckpointError(f"{path}: no weight of it fits the encoder of this config: use a checkpoint of its sizes")
+    model.load_state_dict(own | fitting)
 
 
 def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> float:
@@ -89,11 +137,11 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(experiment.sets.training), generator=generator).numpy()
     shuffled = experiment.sets.training[order][: experiment.steps_per_epoch * settings.batch_size]
-    experiment.model.train()
+    experiment.model.train(not settings.quantise)  # folded norms are constants
     total = 0.0
     for batch in batches(shuffled, settings.batch_size):
         frames = torch.from_numpy(experiment.dataset.frames[batch])
-        frames = random_shift(frames, settings.max_shift, generator).to(experiment.device)
+        frames = augment(frames, settings, generator).to(experiment.device)
         labels = torch.from_numpy(experiment.dataset.labels[batch]).to(experiment.device)
         value = experiment.loss(experiment.model(frames), labels)
         experiment.optimiser.zero_grad(set_to_none=True)
@@ -106,23 +154,34 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
 
 
 def validate(experiment: Experiment) -> float:
-    """Tie-aware mAP of the validation queries."""
+    """Tie-aware mAP of the validation queries, or the accuracy of a classification head."""
+    if experiment.config.encoder.head == "classes":
+        return classes.accuracy(experiment.model, experiment.dataset, experiment.sets.validation, experiment.device)
     encode = float_encoder(experiment.model, experiment.device)
     figures = retrieval_figures(encode, experiment.dataset, experiment.sets.validation, experiment.sets.database)
     return figures.mean_average_precision
 
 
+def score_names(config: Config) -> tuple[str, str]:
+    """What ``validate`` gives: its name in metrics and to the reader."""
+    if config.encoder.head == "classes":
+        return "validation_accuracy", "validation accuracy"
+    return "validation_map", "validation mAP"
+
+
 def checkpoint_of(experiment: Experiment) -> Checkpoint:
     """The present state, ready to be saved."""
     resume: dict[str, Any] = {
+        "model": experiment.model.state_dict(),
         "loss": experiment.loss.state_dict(),
         "optimiser": experiment.optimiser.state_dict(),
         "schedule": experiment.schedule.state_dict(),
         "history": experiment.history,
     }
-    return Checkpoint(
-        experiment.config, experiment.model.state_dict(), experiment.epoch, experiment.history[-1], resume
-    )
+    model, metrics = experiment.model, dict(experiment.history[-1])
+    if isinstance(experiment.loss, HashLoss):
+        metrics |= experiment.loss.similarity.learned()
+    return Checkpoint(experiment.config, plain_weights(model), experiment.epoch, metrics, resume, model.grids)
 
 
 def restore(experiment: Experiment, path: Path) -> None:
@@ -138,7 +197,7 @@ def restore(experiment: Experiment, path: Path) -> None:
         raise ConfigError(f"{path}: it was trained with another config: use another --out, or delete it to start anew")
     if saved.resume is None:
         raise CheckpointError(f"{path}: a published checkpoint cannot be resumed: use another --out")
-    experiment.model.load_state_dict(saved.weights)
+    experiment.model.load_state_dict(saved.resume["model"])
     experiment.loss.load_state_dict(saved.resume["loss"])
     experiment.optimiser.load_state_dict(saved.resume["optimiser"])
     experiment.schedule.load_state_dict(saved.resume["schedule"])
@@ -149,24 +208,25 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
     """Train to the last epoch, or go on with what ``out`` holds; checkpoints, metrics and curve are written there."""
     experiment = prepare(config, device)
     restore(experiment, out / LAST)
-    best = max((record["validation_map"] for record in experiment.history), default=-1.0)
+    score_key, score_name = score_names(config)
+    best = max((record[score_key] for record in experiment.history), default=-1.0)
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  validation mAP {task.fields[map]:.3f}"),
+        TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         steps = experiment.steps_per_epoch
         shown: dict[str, Any] = {
             "epoch": f"{experiment.epoch}/{config.train.epochs}",
             "loss": float("nan"),
-            "map": best,
+            "score": best,
         }
         task = progress.add_task("", total=steps * config.train.epochs, completed=steps * experiment.epoch, **shown)
         while experiment.epoch < config.train.epochs:
             loss = train_epoch(experiment, progress, task)
             score = validate(experiment)
-            experiment.history.append({"epoch": experiment.epoch + 1, "loss": loss, "validation_map": score})
-            progress.update(task, epoch=f"{experiment.epoch}/{config.train.epochs}", map=score)
+            experiment.history.append({"epoch": experiment.epoch + 1, "loss": loss, score_key: score})
+            progress.update(task, epoch=f"{experiment.epoch}/{config.train.epochs}", score=score)
             best = _keep(experiment, out, score, best)
     return experiment
 
@@ -175,12 +235,10 @@ def _keep(experiment: Experiment, out: Path, score: float, best: float) -> float
     """Save the epoch's results; returns the best validation score so far."""
     checkpoint = checkpoint_of(experiment)
     if score > best:
-        save_checkpoint(
-            out / BEST, Checkpoint(checkpoint.config, checkpoint.weights, checkpoint.epoch, checkpoint.metrics)
-        )
+        save_checkpoint(out / BEST, replace(checkpoint, resume=None))
     save_checkpoint(out / LAST, checkpoint)
     (out / METRICS).write_text("".join(json.dumps(record) + "\n" for record in experiment.history))
-    write_curve(out / CURVE, experiment.history)
+    write_curve(out / CURVE, experiment.history, *score_names(experiment.config))
     return max(score, best)
 
 
@@ -195,8 +253,9 @@ def main(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"--device {device}: this torch sees no CUDA device: use --device cpu")
     experiment = train(load_config(config), out, torch.device(device))
-    best = max(experiment.history, key=lambda record: record["validation_map"])
-    found = f"best epoch {best['epoch']:.0f}: validation mAP {best['validation_map']:.4f}"
+    key, name = score_names(experiment.config)
+    best = max(experiment.history, key=lambda record: record[key])
+    found = f"best epoch {best['epoch']:.0f}: {name} {best[key]:.4f}"
     print(f"{found}; wrote {out / BEST} and {out / CURVE}")
 
 

@@ -16,11 +16,9 @@ import numpy as np
 from export.certificate import MANTISSA, certify
 from export.graph import Attention, Conv, Dense, Graph, Lif, Linear, WaveMixer
 from spikinghash.errors import GraphError
+from training.quantised import ATTENTION_RESOLUTION, LARGEST_MANTISSA, Grids, exponent
 
-LARGEST_MANTISSA = 127
-"""Of a weight; -128 is left out, so that a weight and its negative are equally exact."""
-ATTENTION_RESOLUTION = 64
-"""Weight of one coincidence on its grid: thresholds of attention neurons are resolved to 1/64 of a coincidence."""
+_COARSENINGS = 12  # by 2^(1/4) each: three bits in all
 
 
 @dataclass(frozen=True)
@@ -31,25 +29,36 @@ class Stream:
     neurons: tuple[str, ...]
 
 
-def quantise(graph: Graph, largest_bits: int = MANTISSA["float32"]) -> tuple[Graph, dict[str, float]]:
+def quantise(
+    graph: Graph, largest_bits: int = MANTISSA["float32"], grids: Grids | None = None
+) -> tuple[Graph, dict[str, float]]:
     """Return the integer graph and the grid step of each population, in units of the float graph's currents.
 
-    A grid whose worst case needs more than ``largest_bits`` bits is made coarser, by as little as does it, but not
+    The steps are those of ``grids``, if the network was trained on some. Else a grid whose worst case needs more than ``largest_bits`` bits is made coarser, by as little as does it, but not
     below five bits per weight; the certificate then names a wider arithmetic.
     """
     result = graph.copy()
     steps: dict[str, float] = {}
     for stream in streams(graph):
-        step = _finest_step(graph, stream)
-        for _ in range(12):
-            _apply(graph, result, stream, step)
-            if _bits(result, stream) <= largest_bits:
-                break
-            step *= 2**0.25
+        if grids is None:
+            step = _fit(graph, result, stream, largest_bits)
         else:
-            _apply(graph, result, stream, step := _finest_step(graph, stream))
+            step = grids[stream.maps[0]]
+            _apply(graph, result, stream, step)
         steps |= dict.fromkeys(stream.neurons, step)
     return result, steps
+
+
+def _fit(graph: Graph, result: Graph, stream: Stream, largest_bits: int) -> float:
+    """Quantise ``stream`` as finely as int8 and ``largest_bits`` allow; returns the step."""
+    finest = step = _finest_step(graph, stream)
+    for _ in range(_COARSENINGS):
+        _apply(graph, result, stream, step)
+        if _bits(result, stream) <= largest_bits:
+            return step
+        step *= 2**0.25
+    _apply(graph, result, stream, finest)
+    return finest
 
 
 def streams(graph: Graph) -> list[Stream]:
@@ -92,15 +101,13 @@ def _finest_step(graph: Graph, stream: Stream) -> float:
 
 def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
     for name in stream.maps:
-        exponent = max(0, math.ceil(math.log2(max(_largest(graph, name), 1e-300) / (LARGEST_MANTISSA * step)) - 1e-9))
+        shift = exponent(_largest(graph, name), step)
         node = graph.nodes[name]
         if isinstance(node, Attention):
-            result.nodes[name] = replace(
-                node, weight=float(max(1, round(node.weight / (step * 2**exponent))) * 2**exponent)
-            )
+            result.nodes[name] = replace(node, weight=float(max(1, round(node.weight / (step * 2**shift))) * 2**shift))
         else:
             assert isinstance(node, Linear)
-            result.nodes[name] = _quantised(node, step, exponent)
+            result.nodes[name] = _quantised(node, step, shift)
     for name in stream.neurons:
         lif = graph.nodes[name]
         assert isinstance(lif, Lif)
@@ -108,8 +115,8 @@ def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
         result.nodes[name] = replace(lif, threshold=round(lif.threshold / step) + off_lattice)
 
 
-def _quantised(node: Linear, step: float, exponent: int) -> Linear:
-    whole = np.clip(np.round(_weights(node) / (step * 2**exponent)), -LARGEST_MANTISSA, LARGEST_MANTISSA) * 2**exponent
+def _quantised(node: Linear, step: float, shift: int) -> Linear:
+    whole = np.clip(np.round(_weights(node) / (step * 2**shift)), -LARGEST_MANTISSA, LARGEST_MANTISSA) * 2**shift
     bias = None if node.bias is None else np.round(node.bias / step)
     return replace(node, bias=bias, **{"kernel" if isinstance(node, WaveMixer) else "weight": whole + 0.0})
 

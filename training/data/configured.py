@@ -11,6 +11,8 @@ def load_data(config: Config) -> tuple[Dataset, Split]:
     Raises:
         RecordingError: the data set is missing or cannot be used.
     """
-    encoder = config.encoder
-    dataset = load_dataset(config.data.name, time_steps=encoder.time_steps, size=encoder.size, root=config.data.root)
-    return dataset, split(dataset.labels)
+    data, encoder = config.data, config.encoder
+    dataset = load_dataset(
+        data.name, time_steps=encoder.time_steps, size=encoder.size, root=data.root, sensor=data.sensor
+    )
+    return dataset, split(dataset.labels, official=dataset.test)

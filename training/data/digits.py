@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 
 from training.data.cache import cached
 from training.data.dvs import Sensor, record
+from training.data.events import Events, Recording
+from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 from training.data.progress import track
-from training.data.recordings import BYTES_PER_EVENT, Events, decode_events, encode_events, write_recording
+from training.data.source import Recordings, Source, frames_of
 
 SENSOR = Sensor()
 
@@ -64,6 +66,18 @@ def recording_id(label: int, index: int) -> str:
 def parameters() -> dict[str, Any]:
     """All that the events depend on, fit for JSON."""
     return {"version": _VERSION, "sensor": asdict(SENSOR), "saccade": _SACCADE, "corners": _CORNERS.tolist()}
+
+
+def source() -> Source:
+    """The data set, opened when its frames are not in the cache."""
+
+    def open_recordings() -> Recordings:
+        events = load_digits()
+        sensor = (SENSOR.width, SENSOR.height, 2)
+        frames = frames_of(lambda index: Recording(events[index], sensor), events.ids)
+        return Recordings(events.labels, events.ids, frames)
+
+    return Source(parameters(), open_recordings)
 
 
 def load_digits() -> EventSet:

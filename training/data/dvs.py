@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.recordings import EVENT_DTYPE, Events
+from training.data.events import EVENT_DTYPE, Events
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]

@@ -5,9 +5,28 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from spikinghash.errors import RecordingError
+from training.data.recordings import load_recording
+from training.data.source import Recordings, Source, file_key, frames_of
 
 REMEDY = "give the folder that holds NMNIST/Train/DIGIT/ID.bin"
+
+
+def source(root: Path) -> Source:
+    """The recordings below ``root``; the folder Test, where it is there, is the official test set."""
+    found = list_recordings(root)
+    paths = [path for path, _ in found]
+    ids = ["/".join(path.with_suffix("").parts[-3:]) for path in paths]
+    test = np.array([name.startswith("Test/") for name in ids])
+
+    def open_recordings() -> Recordings:
+        labels = np.array([label for _, label in found], np.int64)
+        frames = frames_of(lambda index: load_recording(paths[index]), [str(path) for path in paths])
+        return Recordings(labels, ids, frames, test if test.any() and not test.all() else None)
+
+    return Source({"files": file_key(paths, root)}, open_recordings)
 
 
 def list_recordings(root: str | Path) -> list[tuple[Path, int]]:

@@ -1,117 +1,72 @@
-"""Single recordings in the N-MNIST file format: reading, checking, writing.
+"""Single recordings, in any format: reading and checking them.
 
-A file is a sequence of 40-bit events: x (8 bits), y (8 bits), polarity (1 bit, 1 = ON), time (23 bits, microseconds,
-most significant byte first). Source: Orchard et al., "Converting static image datasets to spiking neuromorphic datasets
-using saccades", Frontiers in Neuroscience 9:437, 2015.
+==========  ==========================================  ===========================  ==================
+suffix      format                                      decoded by                   tells its sensor
+==========  ==========================================  ===========================  ==================
+.bin        40-bit events of N-MNIST                    tonic                        no (34x34 assumed)
+.aedat      AEDAT 2.0 of DVS128, DAVIS240, DAVIS346     ``formats.aedat2``           yes
+.aedat4     AEDAT 4.0                                   aedat                        yes
+.raw        Prophesee EVT 2.0, EVT 3.0                  ``formats.prophesee``        mostly
+.dat        Prophesee DAT                               ``formats.prophesee``        mostly
+.npy        rows of x, y, t, p, or these fields         NumPy                        no
+.csv        named columns x, y, t, p                    NumPy                        no
+==========  ==========================================  ===========================  ==================
 """
 
-import io
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import tonic.io
-from numpy.typing import NDArray
-
 from spikinghash.errors import RecordingError
-from spikinghash.files import atomic_path
+from training.data.events import EVENT_DTYPE, Events, Recording, SensorSize, check_events, parse_sensor
+from training.data.formats import aedat2, aedat4, arrays, bin40, prophesee, table
+from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 
-EVENT_DTYPE: np.dtype[np.void] = tonic.io.events_struct
-"""tonic's event: x, y (pixels), t (microseconds), p (True = ON)."""
+__all__ = [
+    "BYTES_PER_EVENT", "EVENT_DTYPE", "NMNIST_SENSOR", "SUFFIXES", "Events", "Recording", "SensorSize", "check_events",
+    "decode_events", "encode_events", "load_recording", "parse_sensor", "read_recording", "write_recording",
+]  # fmt: skip
 
-Events = NDArray[np.void]
-SensorSize = tuple[int, int, int]
-"""Width, height, polarities, as in tonic."""
-
-BYTES_PER_EVENT = 5
 NMNIST_SENSOR: SensorSize = (34, 34, 2)
 
-_TIME_LIMIT = 1 << 23
-_OVERFLOW_ROW = 240  # an event with this y carries no spike: it tells that the clock has wrapped round
+_READERS: dict[str, Callable[[Path], tuple[Events, SensorSize | None]]] = {
+    ".bin": bin40.read,
+    ".aedat": aedat2.read,
+    ".aedat4": aedat4.read,
+    ".raw": prophesee.read_raw,
+    ".dat": prophesee.read_dat,
+    ".npy": arrays.read,
+    ".csv": table.read,
+}
+SUFFIXES = tuple(_READERS)
+"""Suffixes of files that can be read."""
 
 
-def read_recording(path: str | Path, sensor_size: SensorSize = NMNIST_SENSOR) -> Events:
-    """Read and check the recording ``path``.
+def load_recording(path: str | Path, sensor_size: SensorSize | None = None) -> Recording:
+    """Read and check the recording ``path``; its suffix names the format.
 
-    Returns:
-        Events of dtype ``EVENT_DTYPE``, in order of time.
+    Args:
+        path: the file.
+        sensor_size: width, height, polarities of the sensor, for files that do not tell it; what a file tells goes
+            first. A ``.bin`` of which neither tells is taken for N-MNIST.
 
     Raises:
-        RecordingError: the file cannot be read, is truncated or empty, or fails ``check_events``.
+        RecordingError: the file cannot be read, is truncated or empty, its sensor is unknown, or it fails
+            ``check_events``.
     """
+    path = Path(path)
+    if path.suffix.lower() not in _READERS:
+        raise RecordingError(f"{path}: suffix {path.suffix!r} is no format of recordings; use {', '.join(SUFFIXES)}")
     try:
-        records = Path(path).read_bytes()
+        events, told = _READERS[path.suffix.lower()](path)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(records) % BYTES_PER_EVENT:
-        raise RecordingError(
-            f"{path}: truncated: {len(records)} bytes end within event {len(records) // BYTES_PER_EVENT}, an event has "
-            f"{BYTES_PER_EVENT} bytes; copy or download the file again"
-        )
-    events = decode_events(records)
-    check_events(events, sensor_size, str(path))
-    return events
+    sensor = told or sensor_size or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
+    if sensor is None:
+        raise RecordingError(f"{path}: it does not tell the size of its sensor; give its width and height")
+    check_events(events, sensor, str(path))
+    return Recording(events, sensor)
 
 
-def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:
-    """Check that ``events`` is a recording of a sensor of ``sensor_size``; ``name`` is used in messages.
-
-    Raises:
-        RecordingError: there is no event, one lies outside the sensor, or time runs backwards.
-    """
-    if not len(events):
-        raise RecordingError(f"{name}: empty: it has 0 events, at least 1 is needed; leave it out or record it again")
-    for axis, limit in zip("xy", sensor_size, strict=False):
-        _check_axis(events, axis, limit, name)
-    back = np.flatnonzero(np.diff(events["t"]) < 0)
-    if len(back):
-        index = int(back[0]) + 1
-        raise RecordingError(
-            f"{name}: event {index}: t = {events['t'][index]} us, after {events['t'][index - 1]} us in event "
-            f"{index - 1}; time must not decrease: sort the events by time"
-        )
-
-
-def _check_axis(events: Events, axis: str, limit: int, name: str) -> None:
-    outside = np.flatnonzero((events[axis] < 0) | (events[axis] >= limit))
-    if len(outside):
-        index = int(outside[0])
-        raise RecordingError(
-            f"{name}: event {index}: {axis} = {events[axis][index]}, outside the sensor (0 to {limit - 1}); "
-            "crop the recording or check that it comes from a sensor of this size"
-        )
-
-
-def write_recording(path: str | Path, events: Events) -> None:
-    """Write ``events`` to ``path``; the file is either whole or absent.
-
-    Raises:
-        RecordingError: an event does not fit the format.
-    """
-    records = encode_events(events, str(path))
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(records.tobytes())
-
-
-def encode_events(events: Events, name: str) -> NDArray[np.uint8]:
-    """The 40-bit form of ``events``, shape (events, 5).
-
-    Raises:
-        RecordingError: an event does not fit the format; ``name`` is used in the message.
-    """
-    for field, limit in (("x", 256), ("y", _OVERFLOW_ROW), ("t", _TIME_LIMIT)):
-        outside = np.flatnonzero((events[field] < 0) | (events[field] >= limit))
-        if len(outside):
-            raise RecordingError(
-                f"{name}: event {outside[0]}: {field} = {events[field][outside[0]]}, but the N-MNIST format holds 0 to "
-                f"{limit - 1}; crop the recording in space or time"
-            )
-    time = events["t"]
-    high = events["p"].astype(np.int64) << 7 | time >> 16
-    columns = (events["x"], events["y"], high, time >> 8 & 255, time & 255)
-    return np.stack([column.astype(np.uint8) for column in columns], axis=1)
-
-
-def decode_events(records: bytes) -> Events:
-    """Events of the 40-bit ``records``, unchecked; the number of bytes is a multiple of 5."""
-    events: Events = tonic.io.read_mnist_file(io.BytesIO(records), EVENT_DTYPE, is_stream=True)
-    return events
+def read_recording(path: str | Path, sensor_size: SensorSize | None = None) -> Events:
+    """The events of ``load_recording``, for callers that know the sensor."""
+    return load_recording(path, sensor_size).events

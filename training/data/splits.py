@@ -9,7 +9,7 @@ from spikinghash.errors import RecordingError
 
 Indices = NDArray[np.int64]
 
-_SMALLEST_CLASS = 3  # one recording each for test queries, validation queries and the database
+_OFFICIAL = -1  # stands for the class of recordings that are not to be drawn
 
 
 @dataclass(frozen=True)
@@ -29,31 +29,50 @@ class Split:
         return self.database
 
 
-def split(labels: Indices, *, validation: float = 0.1, test: float = 0.1, seed: int = 0) -> Split:
+def split(
+    labels: Indices,
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    official: NDArray[np.bool_] | None = None,
+) -> Split:
     """Draw queries from every class; the rest is the database.
+
+    Where a data set has an official test set, all of it is the test queries, so that figures can be held against
+    published ones; validation queries and database are then drawn from the rest.
 
     Args:
         labels: class of each recording, shape (recordings,).
         validation: share of each class that becomes validation queries (one recording at least).
         test: share of each class that becomes test queries (one recording at least).
         seed: the same seed and labels give the same split; a class's draw does not depend on other classes.
+        official: which recordings are the official test set, shape (recordings,); ``test`` is then not used.
 
     Raises:
         RecordingError: a class has too few recordings; it is named.
     """
-    parts = [_split_class(labels, label, (test, validation), seed) for label in np.unique(labels).tolist()]
-    tests, validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
-    return Split(database=rest, validation=validations, test=tests)
+    names = np.unique(labels).tolist()
+    if official is None:
+        parts = [_split_class(labels, label, (test, validation), seed) for label in names]
+        tests, validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
+        return Split(database=rest, validation=validations, test=tests)
+    others = np.where(official, _OFFICIAL, labels)
+    parts = [_split_class(others, label, (validation,), seed) for label in names]
+    validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
+    return Split(database=rest, validation=validations, test=np.flatnonzero(official))
 
 
-def _split_class(labels: Indices, label: int, shares: tuple[float, float], seed: int) -> list[Indices]:
+def _split_class(labels: Indices, label: int, shares: tuple[float, ...], seed: int) -> list[Indices]:
+    """Draw ``shares`` of the class one after the other; the last part is what is left."""
     members = np.flatnonzero(labels == label)
     sizes = [max(1, round(share * len(members))) for share in shares]
-    if len(members) < _SMALLEST_CLASS or sum(sizes) >= len(members):
+    needed = max(len(shares) + 1, sum(sizes) + 1)
+    if len(members) < needed:
+        test = "test queries, " * (len(shares) - 1)
         raise RecordingError(
-            f"class {label} has {len(members)} recording{'s' * (len(members) != 1)}, at least "
-            f"{max(_SMALLEST_CLASS, sum(sizes) + 1)} are needed (test queries, validation queries and database); "
-            "add recordings or leave the class out"
+            f"class {label} has {len(members)} recording{'s' * (len(members) != 1)}, at least {needed} are needed "
+            f"({test}validation queries and database); add recordings or leave the class out"
         )
     shuffled = np.random.default_rng((seed, label)).permutation(members)
     return np.split(shuffled, np.cumsum(sizes))

@@ -20,13 +20,16 @@ class SpikingSelfAttention(nn.Module):
         self.qkv = ConvNorm(channels, 3 * channels, kernel=1)
         self.qkv_lif = Lif()
         self.log_scale = nn.Parameter(torch.zeros(()))
+        self.rounding: nn.Module = nn.Identity()
+        """Applied to the scale; in quantisation-aware training it rounds."""
         self.attention_lif = Lif()
         self.projection = ConvNorm(channels, channels, kernel=1)
 
     @property
     def scale(self) -> Tensor:
         """The factor between a coincidence and the current it causes; positive."""
-        return self.log_scale.exp()
+        result: Tensor = self.rounding(self.log_scale.exp())
+        return result
 
     def forward(self, spikes: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 class ConvNorm(nn.Module):
     """Convolution without bias, then batch normalisation over steps, samples and pixels. (T, B, C, H, W) in and out."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, spikes: Tensor) -> Tensor:

@@ -1,7 +1,12 @@
 """Leaky integrate-and-fire neurons: Norse's LIFBox, and the same function with its loop over time fused."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from norse.torch.functional.lif_box import (
     LIFBoxFeedForwardState,
@@ -9,6 +14,8 @@ from norse.torch.functional.lif_box import (
     lif_box_feed_forward_step,
 )
 from torch import Tensor, nn
+
+from training.model import lif_kernels
 
 THRESHOLD = 0.5
 """Membrane potential above which a neuron spikes, in units of the float network."""
@@ -47,40 +54,75 @@ def lif_loop(current: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Lif(torch.autograd.Function):
-    """``lif_loop`` in one node of the autograd graph, with in-place arithmetic."""
+    """``lif_loop`` in one node of the autograd graph. Potentials are computed anew in the backward pass, not kept."""
 
     @staticmethod
     def forward(ctx: Any, current: Tensor) -> Tensor:
-        potential = torch.empty_like(current)
-        spikes = torch.empty_like(current)
-        v = torch.zeros_like(current[0])
-        for t in range(len(current)):
-            torch.add(v, current[t], out=potential[t]).mul_(DECAY)
-            torch.gt(potential[t], THRESHOLD, out=spikes[t])
-            torch.mul(potential[t], potential[t] <= THRESHOLD, out=v)
-        ctx.save_for_backward(potential, spikes)
-        return spikes
+        current = current.contiguous()
+        ctx.save_for_backward(current)
+        if current.device.type == "cpu":
+            return _on_cores(lif_kernels.spikes, current)
+        return _potentials(current).gt(THRESHOLD).to(current.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Reverse mode of v_t = (r_{t-1} + i_t)/2, s_t = H(v_t - theta), r_t = (1 - s_t) v_t. With e_t = dL/dr_t:
-        # dL/dv_t = (g_t - e_t v_t) H'(v_t - theta) + e_t (1 - s_t). H' is the SuperSpike derivative
-        # 1 / (|v - theta| + 1)^2 (Zenke & Ganguli 2018, section 3.3.2).
-        potential, spikes = ctx.saved_tensors
+        (current,) = ctx.saved_tensors
         (gradient,) = gradients
-        surrogate = potential.sub(THRESHOLD).abs_().add_(1.0).pow_(-2)
-        result = torch.empty_like(potential)
-        carry = torch.zeros_like(potential[0])
-        for t in reversed(range(len(potential))):
-            out = torch.mul(carry, potential[t], out=result[t])
-            torch.sub(gradient[t], out, out=out).mul_(surrogate[t])
-            out.addcmul_(carry, 1.0 - spikes[t]).mul_(DECAY)
-            carry = result[t]
-        return result
+        if current.device.type == "cpu":
+            return _on_cores(lif_kernels.gradient, current, gradient.contiguous())
+        return _gradient(_potentials(current), gradient)
+
+
+def _potentials(current: Tensor) -> Tensor:
+    potential = torch.empty_like(current)
+    v = torch.zeros_like(current[0])
+    for t in range(len(current)):
+        torch.add(v, current[t], out=potential[t]).mul_(DECAY)
+        torch.mul(potential[t], potential[t] <= THRESHOLD, out=v)
+    return potential
+
+
+def _gradient(potential: Tensor, gradient: Tensor) -> Tensor:
+    """See ``lif_kernels.gradient`` for the derivation."""
+    surrogate = potential.sub(THRESHOLD).abs_().add_(1.0).pow_(-2)
+    result = torch.empty_like(potential)
+    carry = torch.zeros_like(potential[0])
+    for t in reversed(range(len(potential))):
+        out = torch.mul(carry, potential[t], out=result[t])
+        torch.sub(gradient[t], out, out=out).mul_(surrogate[t])
+        carry = out.addcmul_(carry, (potential[t] <= THRESHOLD).to(out.dtype)).mul_(DECAY)
+    return result
+
+
+def _on_cores(kernel: Callable[..., None], *inputs: Tensor) -> Tensor:
+    """Let ``kernel`` write a result of the inputs' shape, the neurons shared out among torch's threads."""
+    result = torch.empty_like(inputs[0])
+    arrays = [tensor.detach().reshape(len(tensor), -1).numpy() for tensor in (*inputs, result)]
+    workers = torch.get_num_threads()
+    bounds = np.linspace(0, arrays[0].shape[1], workers + 1).astype(np.int64)
+    constants = arrays[0].dtype.type(THRESHOLD), arrays[0].dtype.type(DECAY)
+    if workers == 1:
+        kernel(*arrays, 0, bounds[1], *constants)
+    else:
+        jobs = [_pool(workers).submit(kernel, *arrays, start, stop, *constants) for start, stop in pairwise(bounds)]
+        for job in jobs:
+            job.result()
+    return result
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "lif")
 
 
 def lif(current: Tensor) -> Tensor:
-    """Spikes of LIF neurons driven by ``current``, shape (T, ...); equal to ``lif_loop`` in values and gradients."""
+    """Spikes of LIF neurons driven by ``current``, shape (T, ...); equal to ``lif_loop`` in values and gradients.
+
+    Maps (T, B, C, H, W) come out with channels last in memory, whatever they came in: what convolutions want next.
+    """
+    if current.dim() == 5:
+        maps: Tensor = _Lif.apply(current.movedim(2, -1))  # type: ignore[no-untyped-call]
+        return maps.movedim(-1, 2)
     result: Tensor = _Lif.apply(current)  # type: ignore[no-untyped-call]
     return result
 

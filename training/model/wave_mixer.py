@@ -1,35 +1,65 @@
 """Spiking WaveMixer: multilevel 3-D Haar transform, spectral fusion, inverse transform."""
 
+import math
+from collections.abc import Iterable, Mapping
+
 import ptwt
 import torch
 from torch import Tensor, nn
 
+from training.config import Wavelet
 
-def subband_transform(signal: Tensor, levels: int) -> list[Tensor]:
-    """Coefficients of the ``levels``-level 3-D Haar transform of ``signal`` (..., T, H, W), coarse to fine.
-
-    7 L + 1 tensors: the approximation, then the seven details of each level.
-    """
-    approximation, *details = ptwt.wavedec3(signal, "haar", level=levels, mode="zero")
-    return [approximation, *(level[key] for level in details for key in sorted(level))]
+_AXES = {"space-time": "thw", "time": "t", "space": "hw"}
 
 
-def subband_projections(levels: int) -> Tensor:
-    """Projections P_b onto each subband, on blocks of (2^L)^3.
+def subband_projections(levels: int, wavelet: Wavelet = "space-time") -> Tensor:
+    """Projections P_b onto each subband of the Haar transform along some axes, on blocks of (2^L)^3.
 
     Returns:
-        Shape (7 L + 1, 8^L, 8^L), float64, rows and columns in C order over (t, y, x). P_b is symmetric, the P_b sum
-        to the identity, and every entry is a multiple of 8^-L, because a Haar basis function of level l is constant
-        in magnitude, sqrt(8)^-l, over its support.
+        Shape (subbands, 8^L, 8^L), float64, rows and columns in C order over (t, y, x). There are 7 L + 1 subbands in
+        space and time, 3 L + 1 in space, L + 1 in time. P_b is symmetric, the P_b sum to the identity, and every entry
+        is a multiple of 8^-L: along one axis, a Haar basis function of level l has magnitude sqrt(2)^-l on its support.
     """
-    block, size = 2**levels, 8**levels
-    impulses = torch.eye(size, dtype=torch.float64).reshape(size, 1, block, block, block)
+    block, axes = 2**levels, _AXES[wavelet]
+    shape = [block if axis in axes else 1 for axis in "thw"]
     if levels == 0:
-        return impulses.reshape(1, 1, 1)
-    bands = [band.reshape(size, -1) for band in subband_transform(impulses, levels)]
-    # Row i of a band holds <impulse_i, basis functions>, so P_b = A_b A_b^T; rounding removes the error of sqrt(2)^3.
-    projections = torch.stack([band @ band.T for band in bands])
-    return torch.round(projections * size) / size
+        return torch.ones(1, 1, 1, dtype=torch.float64)
+    members = math.prod(shape)
+    impulses = torch.eye(members, dtype=torch.float64).reshape(members, *(side for side in shape if side > 1))
+    # Row i of a band holds <impulse_i, basis functions>, so P_b = A_b A_b^T; rounding removes the error of sqrt(2).
+    bands = [band.reshape(members, -1) for band in subband_transform(impulses, levels)]
+    projections = torch.round(torch.stack([band @ band.T for band in bands]) * members) / members
+    return _spread(projections, shape, block)
+
+
+def subband_transform(signal: Tensor, levels: int) -> list[Tensor]:
+    """Coefficients of the ``levels``-level Haar transform along all axes of ``signal`` but the first, coarse to fine.
+
+    The approximation, then the details of each level: one along one axis, three along two, seven along three.
+    """
+    rank = signal.dim() - 1
+    if rank == 1:
+        return list(ptwt.wavedec(signal, "haar", level=levels, mode="zero"))
+    transform = ptwt.wavedec2 if rank == 2 else ptwt.wavedec3
+    approximation, *details = transform(signal, "haar", level=levels, mode="zero")
+    return [approximation, *(band for level in details for band in _bands(level))]
+
+
+def _bands(level: Mapping[str, Tensor] | Iterable[Tensor]) -> list[Tensor]:
+    return [level[key] for key in sorted(level)] if isinstance(level, Mapping) else list(level)
+
+
+def _spread(projections: Tensor, shape: list[int], block: int) -> Tensor:
+    """From blocks of ``shape`` to cubic ones: along an axis that is not transformed, each member is on its own."""
+    bands = len(projections)
+    split = projections.reshape(bands, *shape, *shape)
+    for axis, side in enumerate(shape):
+        if side == 1:
+            identity = torch.eye(block, dtype=split.dtype)
+            sides = [1] * 7
+            sides[1 + axis], sides[4 + axis] = block, block
+            split = split * identity.reshape(sides)
+    return split.reshape(bands, block**3, block**3)
 
 
 class WaveMixer(nn.Module):
@@ -42,33 +72,42 @@ class WaveMixer(nn.Module):
         channels: C.
         levels: L; time, height and width must be multiples of 2^L.
         channels_per_group: channels that the fusion of a subband mixes with each other.
+        wavelet: axes of the transform.
     """
 
     projections: Tensor
 
-    def __init__(self, channels: int, levels: int, channels_per_group: int) -> None:
+    def __init__(self, channels: int, levels: int, channels_per_group: int, wavelet: Wavelet = "space-time") -> None:
         super().__init__()
         self.levels = levels
         self.groups = channels // channels_per_group
-        shape = (7 * levels + 1, self.groups, channels_per_group, channels_per_group)
+        projections = subband_projections(levels, wavelet)
+        shape = (len(projections), self.groups, channels_per_group, channels_per_group)
         self.fusion = nn.Parameter(torch.randn(shape) / channels_per_group**0.5)
-        """G_b, shape (7 L + 1, groups, out, in)."""
-        self.register_buffer("projections", subband_projections(levels).float(), persistent=False)
+        """G_b, shape (subbands, groups, out, in)."""
+        self.rounding: nn.Module = nn.Identity()
+        """Applied to the block map; in quantisation-aware training it rounds."""
+        self.register_buffer("projections", projections.float(), persistent=False)
 
     def kernel(self) -> Tensor:
         """The block map, shape (groups, out * 8^L, in * 8^L): channel major, then (t, y, x)."""
         _, groups, out, inp = self.fusion.shape
         size = 8**self.levels
         matrix = self.fusion.flatten(1).T @ self.projections.flatten(1).to(self.fusion.dtype)
-        return matrix.reshape(groups, out, inp, size, size).transpose(2, 3).reshape(groups, out * size, inp * size)
+        split = matrix.reshape(groups, out, inp, size, size).transpose(2, 3)
+        result: Tensor = self.rounding(split.reshape(groups, out * size, inp * size))
+        return result
 
     def forward(self, spikes: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
-        blocks = to_blocks(spikes, self.levels, self.groups)
-        return from_blocks(blocks @ self.kernel().transpose(1, 2), spikes.shape, self.levels)
+        _, groups, out, inp = self.fusion.shape
+        size = 8**self.levels
+        pixel_major = self.kernel().reshape(groups, out, size, inp, size).permute(0, 4, 3, 2, 1)
+        blocks = _gather(spikes, self.levels, self.groups)
+        return _scatter(blocks @ pixel_major.reshape(groups, size * inp, size * out), spikes.shape, self.levels)
 
     def forward_transform(self, spikes: Tensor) -> Tensor:
-        """``forward`` by way of the wavelet domain: ptwt's transform, one fusion per subband, ptwt's inverse."""
+        """``forward`` by way of the wavelet domain (space and time): ptwt's transform, fusion, ptwt's inverse."""
         signal = spikes.permute(1, 2, 0, 3, 4)
         if self.levels == 0:
             return self._fuse(signal, self.fusion[0]).permute(2, 0, 1, 3, 4)
@@ -98,3 +137,19 @@ def from_blocks(blocks: Tensor, shape: torch.Size, levels: int) -> Tensor:
     n, groups = 2**levels, blocks.shape[0]
     split = blocks.reshape(groups, t // n, b, h // n, w // n, c // groups, n, n, n)
     return split.permute(1, 6, 2, 0, 5, 3, 7, 4, 8).reshape(shape)
+
+
+def _gather(signal: Tensor, levels: int, groups: int) -> Tensor:
+    """``to_blocks`` in the order (t, y, x), then channels, which lie side by side in memory: faster copies."""
+    t, b, c, h, w = signal.shape
+    n = 2**levels
+    split = signal.movedim(2, -1).reshape(t // n, n, b, h // n, n, w // n, n, groups, c // groups)
+    return split.permute(7, 0, 2, 3, 5, 1, 4, 6, 8).reshape(groups, -1, n**3 * (c // groups))
+
+
+def _scatter(blocks: Tensor, shape: torch.Size, levels: int) -> Tensor:
+    """The inverse of ``_gather``, with channels last in memory; ``shape`` is (T, B, C, H, W)."""
+    t, b, c, h, w = shape
+    n, groups = 2**levels, blocks.shape[0]
+    split = blocks.reshape(groups, t // n, b, h // n, w // n, n, n, n, c // groups)
+    return split.permute(1, 5, 2, 3, 6, 4, 7, 0, 8).reshape(t, b, h, w, c).movedim(-1, 2)

@@ -1,0 +1,1 @@
+"""The results table: every network, code length, data set and seed, trained and tested alike."""

@@ -1,0 +1,71 @@
+"""Train and test everything in the results table: ``python -m benchmarks.results``. An interrupted run goes on."""
+
+import datetime
+import json
+import multiprocessing
+import os
+import platform
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.results.jobs import run_job
+from benchmarks.results.plan import EPOCHS, stages
+from benchmarks.results.tables import markdown, read_records, rows
+from spikinghash.cli import run
+from spikinghash.errors import ConfigError
+from spikinghash.files import atomic_path
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for what is trained; jobs done there are not done again.")] = Path(
+        "runs/results"
+    ),
+    nmnist: Annotated[
+        Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
+    ] = None,
+    networks: Annotated[str, typer.Option(help="Which networks, by comma.")] = ",".join(EPOCHS),
+    workers: Annotated[int, typer.Option(help="Trainings at a time, one core each.")] = os.cpu_count() or 1,
+    docs: Annotated[Path, typer.Option(help="Folder for results.md and results.json.")] = Path("docs"),
+) -> None:
+    """Train what is missing, then write the table of all that is there."""
+    chosen = networks.split(",")
+    unknown = sorted(set(chosen) - set(EPOCHS))
+    if unknown:
+        raise ConfigError(f"--networks {unknown[0]}: unknown: use {', '.join(EPOCHS)}")
+    console = Console(stderr=True)
+    out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for stage in stages(chosen, ["digits", "nmnist"] if nmnist else ["digits"]):
+            jobs = {pool.submit(run_job, job, out, nmnist): job for job in stage}
+            for future in as_completed(jobs):
+                future.result()
+                console.print(f"{jobs[future].key} done")
+    write_tables(out, docs)
+
+
+def write_tables(out: Path, docs: Path) -> None:
+    """Write results.md and results.json from the results in ``out``."""
+    table = rows(read_records(out))
+    hardware = f"{_processor()}, one core per training"
+    texts = {
+        "results.md": markdown(table, datetime.date.today().isoformat(), hardware),
+        "results.json": json.dumps(table, indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        with atomic_path(docs / name) as temporary:
+            temporary.write_text(text)
+    print(f"wrote {', '.join(str(docs / name) for name in texts)}: {len(table)} rows")
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    run(main)

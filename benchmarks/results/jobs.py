@@ -1,0 +1,110 @@
+"""One job of the results table: train, test, write what came of it."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.results.plan import QUANTISED_EPOCHS, Job
+from export.evaluate import graph_encoder
+from export.network import build_network
+from spikinghash.files import atomic_path
+from training.baselines.fit import activation_sparsity, fit, load_fitting, save_weights, sign_encoder
+from training.baselines.losses import CsqLoss, HashNetLoss, TwinLoss
+from training.baselines.resnet import ResNet18
+from training.baselines.twin import AnnTwin, QuantisedReLU, activation_bits
+from training.checkpoint import load_checkpoint
+from training.codes import Encode, float_encoder, retrieval_figures
+from training.config import Config
+from training.data.configured import load_data
+from training.loss import HashLoss
+from training.train import train
+
+CLASSES = 10
+
+
+def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
+    """Do ``job`` unless ``out`` holds its result; an interrupted one goes on."""
+    torch.set_num_threads(1)
+    result = out / f"{job.key}.json"
+    if result.exists():
+        return
+    begin = time.perf_counter()
+    work = _spiking if job.network == "spikinghash" else _baseline
+    record = {**asdict(job), **work(job, out, nmnist), "minutes": round((time.perf_counter() - begin) / 60, 1)}
+    with atomic_path(result) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
+    """Train in floating point, then on the grids; the integer network is the exported one."""
+    config = job.config(nmnist)
+    if job.start is not None:
+        config = _with(config, start=out / job.start.key / "best.pt")
+    folder = out / job.key
+    train(config, folder, torch.device("cpu"))
+    fine = _with(
+        config, start=folder / "best.pt", quantise=True, epochs=QUANTISED_EPOCHS[job.dataset], learning_rate=2e-4
+    )
+    train(fine, out / f"{job.key}-grids", torch.device("cpu"))
+    model = load_checkpoint(folder / "best.pt").model()
+    network = build_network(load_checkpoint(out / f"{job.key}-grids" / "best.pt").model())
+    return {
+        "map": {
+            "spikinghash_float": _score(config, float_encoder(model, torch.device("cpu"))),
+            "spikinghash_integer": _score(config, graph_encoder(network.executor())),
+        },
+        "parameters": _parameters(model),
+    }
+
+
+def _baseline(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
+    config = job.config(nmnist)
+    torch.manual_seed(job.seed)
+    network = _network(job, config)
+    if job.start is not None:
+        load_fitting(network, out / f"{job.start.key}.pt")
+    dataset, sets = load_data(config)
+    fitted = fit(network, _loss(job, config), dataset, sets, config.train)
+    save_weights(network, out / f"{job.key}.pt")
+    frames = torch.from_numpy(dataset.frames[sets.test[:100]])
+    return {
+        "map": {job.network: _score(config, sign_encoder(network))},
+        "parameters": _parameters(network),
+        "validation": fitted.validation,
+        "activation_sparsity": activation_sparsity(network, (nn.ReLU, QuantisedReLU), frames),
+    }
+
+
+def _network(job: Job, config: Config) -> nn.Module:
+    encoder = config.encoder
+    if job.network.startswith("resnet18"):
+        return ResNet18(encoder.time_steps, encoder.bits)
+    frames = encoder.time_steps if job.network == "ann_twin_t" else 1
+    return AnnTwin(encoder, frames, activation_bits(encoder.time_steps) if job.network == "qnn" else None)
+
+
+def _loss(job: Job, config: Config) -> nn.Module:
+    if job.network == "resnet18_csq":
+        return CsqLoss(job.bits, CLASSES)
+    if job.network == "resnet18_hashnet":
+        return HashNetLoss(job.bits)
+    settings = config.train
+    return TwinLoss(HashLoss(config.encoder.votes, settings.soft_weight, settings.balance_weight))
+
+
+def _with(config: Config, **changes: Any) -> Config:
+    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
+
+
+def _score(config: Config, encode: Encode) -> float:
+    dataset, sets = load_data(config)
+    return retrieval_figures(encode, dataset, sets.test, sets.database).mean_average_precision
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,114 @@
+"""The results as Markdown and JSON."""
+
+import hashlib
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results.plan import (
+    AUGMENTATION,
+    EPOCHS,
+    NAMES,
+    NMNIST_EPOCHS,
+    OTHER_LENGTH_EPOCHS,
+    QUANTISED_EPOCHS,
+    SEEDS,
+    Job,
+)
+
+DATASETS = {
+    "digits": "digits: 500 test queries, 4,000 others searched",
+    "nmnist": "N-MNIST: 100 test queries, 800 others searched",
+}
+
+
+def read_records(out: Path) -> list[dict[str, Any]]:
+    """The results of all jobs in ``out``, in the order of their names."""
+    return [json.loads(path.read_text()) for path in sorted(out.glob("*-s[0-9].json"))]
+
+
+def rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per data set, network and code length, with the values of all seeds."""
+    grouped: dict[tuple[str, str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: record["seed"]):
+        for kind in record["map"]:
+            grouped[record["dataset"], kind, record["bits"]].append(record)
+    return [
+        {
+            "name": NAMES[kind], "kind": kind, "dataset": dataset, "bits": bits,
+            "map": [member["map"][kind] for member in members],
+            "seeds": [member["seed"] for member in members],
+            "parameters": members[0]["parameters"],
+            "activation_sparsity": members[0].get("activation_sparsity"),
+        }
+        for (dataset, kind, bits), members in sorted(grouped.items(), key=lambda item: _order(*item[0]))
+    ]  # fmt: skip
+
+
+def _order(dataset: str, kind: str, bits: int) -> tuple[str, int, int]:
+    return dataset, list(NAMES).index(kind), bits
+
+
+def config_hash() -> str:
+    """First 12 digits of the SHA-256 of all trainings' configurations."""
+    everything = [
+        Job(network, dataset, bits, seed).config(None).model_dump(mode="json")  # type: ignore[arg-type]
+        for network in EPOCHS
+        for dataset in DATASETS
+        for bits in (16, 32, 64)
+        for seed in SEEDS
+    ]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def markdown(table: Sequence[Mapping[str, Any]], date: str, hardware: str) -> str:
+    """The page docs/results.md."""
+    parts = [_HEAD.format(date=date, hardware=hardware, hash=config_hash(), augmentation=AUGMENTATION, **_COUNTS)]
+    for dataset, title in DATASETS.items():
+        parts += [f"## {title}", "", "| network | parameters | 16 bits | 32 bits | 64 bits |", "|---|---|---|---|---|"]
+        for kind, name in NAMES.items():
+            found = {row["bits"]: row for row in table if (row["dataset"], row["kind"]) == (dataset, kind)}
+            if found:
+                cells = [_cell(found[bits]["map"]) if bits in found else "" for bits in (16, 32, 64)]
+                parameters = found.get(32, next(iter(found.values())))["parameters"]
+                parts.append(f"| {name} | {parameters:,} | " + " | ".join(cells) + " |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _cell(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.4f} (1 seed)"
+    return f"{statistics.mean(values):.4f} ({min(values):.4f} to {max(values):.4f}, {len(values)} seeds)"
+
+
+_COUNTS = {
+    "spiking": EPOCHS["spikinghash"],
+    "frame": EPOCHS["ann_twin_1"],
+    "large": EPOCHS["resnet18_csq"],
+    "other": OTHER_LENGTH_EPOCHS,
+    "nmnist": NMNIST_EPOCHS,
+    "grids_digits": QUANTISED_EPOCHS["digits"],
+    "grids_nmnist": QUANTISED_EPOCHS["nmnist"],
+}
+_HEAD = """# Results
+
+Written by `make results` on {date}; {hardware}; configurations {hash}.
+
+Tie-aware mAP of the test queries, on which no choice was made: mean over the seeds (lowest to highest). Queries are
+in neither the database nor the training set; the epoch with the best mAP of the *validation* queries is kept. A seed
+moves the initial weights, the order and the augmentation; the split is the same for all.
+
+How they were trained, all with AdamW, one cycle of the learning rate and the same augmentation ({augmentation}):
+
+- 32 bits on digits: {spiking} epochs for Spikinghash, {frame} for networks on one frame, {large} for the T-frame twin
+  and ResNet-18, which need fewer and cost more. 16 and 64 bits: from there, with a new hash layer, {other} epochs.
+- N-MNIST: from the network of the same length and seed on digits, {nmnist} epochs on the 800 recordings of the database.
+  No other real recording was used.
+- Spikinghash, integer: after {grids_digits} ({grids_nmnist} on N-MNIST) more epochs on the grids; figures of the
+  exported integer network.
+- The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no pooling.
+"""

@@ -1,0 +1,126 @@
+"""Writers of event files, byte by byte, that share nothing with the readers. A row is (x, y, t, p)."""
+
+import csv
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+
+Row = tuple[int, int, int, int]
+
+TIME_HIGH = 8
+"""Kind of the words of EVT that hold the upper bits of the time."""
+
+
+def bin40(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    path.write_bytes(b"".join(bytes([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255]) for x, y, t, p in rows))
+
+
+def aedat2_header(chip: str) -> bytes:
+    named = f"# AEChip: ch.unizh.ini.jaer.chip.retina.{chip}\r\n" if chip else ""
+    return f"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n{named}".encode()
+
+
+def aedat2_dvs128(path: Path, rows: Sequence[Row], width: int = 128, height: int = 128) -> None:
+    body = [struct.pack(">II", (127 - y) << 8 | (127 - x) << 1 | (not p), t) for x, y, t, p in rows]
+    path.write_bytes(aedat2_header("DVS128") + b"".join(body))
+
+
+def aedat2_davis(path: Path, rows: Sequence[Row], width: int = 346, height: int = 260) -> None:
+    body = [struct.pack(">II", (height - 1 - y) << 22 | (width - 1 - x) << 12 | p << 11, t) for x, y, t, p in rows]
+    sample_of_a_frame, external_input = struct.pack(">II", 1 << 31 | 77 << 12, 0), struct.pack(">II", 1 << 10, 0)
+    chip = {346: "Davis346B", 240: "DAVIS240C"}[width]
+    path.write_bytes(aedat2_header(chip) + sample_of_a_frame + external_input + b"".join(body))
+
+
+def aedat4(path: Path, rows: Sequence[Row], width: int, height: int, streams: str = "EVTS", lz4: bool = True) -> None:
+    """A file with two packets, after iniVation's flatbuffer schemas IOHeader and EventPacket."""
+    attributes = f'<attr key="sizeX" type="int">{width}</attr><attr key="sizeY" type="int">{height}</attr>'
+    xml = (
+        '<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/"><node name="0" '
+        'path="/mainloop/Recorder/outInfo/0/"><attr key="compression" type="string">NONE</attr>'
+        f'<attr key="typeIdentifier" type="string">{streams}</attr><node name="info" '
+        f'path="/mainloop/Recorder/outInfo/0/info/">{attributes}</node></node></node></dv>'
+    )
+    header = flatbuffers.Builder(1024)
+    text = header.CreateString(xml)
+    header.StartObject(3)
+    header.PrependInt32Slot(0, int(lz4), 0)
+    header.PrependInt64Slot(1, -1, 0)  # no table of the file's packets
+    header.PrependUOffsetTRelativeSlot(2, text, 0)
+    header.FinishSizePrefixed(header.EndObject(), b"IOHE")
+    middle = len(rows) // 2
+    packets = [_event_packet(part) for part in (rows[:middle], rows[middle:]) if part]
+    packets = [_lz4_frame(packet) for packet in packets] if lz4 else packets
+    framed = [struct.pack("<ii", 0, len(packet)) + packet for packet in packets]
+    path.write_bytes(b"#!AER-DAT4.0\r\n" + bytes(header.Output()) + b"".join(framed))
+
+
+def _lz4_frame(content: bytes) -> bytes:
+    """An LZ4 frame of one block that is not compressed (bit 31 of its length), without checksum of the content."""
+    begin = struct.pack("<I", 0x184D2204) + bytes([0x60, 0x40, 0x82])  # independent blocks of at most 64 KiB
+    return begin + struct.pack("<I", 1 << 31 | len(content)) + content + bytes(4)
+
+
+def _event_packet(rows: Sequence[Row]) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.StartVector(16, len(rows), 8)
+    for x, y, t, p in reversed(rows):
+        builder.Prep(8, 16)
+        builder.Pad(3)
+        builder.PrependBool(bool(p))
+        builder.PrependInt16(y)
+        builder.PrependInt16(x)
+        builder.PrependInt64(t)
+    elements = builder.EndVector()
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, elements, 0)
+    builder.FinishSizePrefixed(builder.EndObject(), b"EVTS")
+    return bytes(builder.Output())
+
+
+def evt2(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    words = []
+    for x, y, t, p in rows:
+        words += [TIME_HIGH << 28 | t >> 6, p << 28 | (t & 63) << 22 | x << 11 | y]
+    header = f"% evt 2.0\n% geometry {width}x{height}\n% end\n".encode()
+    path.write_bytes(header + struct.pack(f"<{len(words)}I", *words))
+
+
+def evt3(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    """Single events; two that follow each other in place and time and are of one polarity become a vector."""
+    words, left = [], list(rows)
+    while left:
+        x, y, t, p = left.pop(0)
+        words += [TIME_HIGH << 12 | t >> 12 & 0xFFF, 6 << 12 | t & 0xFFF, y]
+        if left and left[0] == (x + 1, y, t, p):
+            left.pop(0)
+            words += [3 << 12 | p << 11 | x, 5 << 12 | 0b11]
+        else:
+            words += [2 << 12 | p << 11 | x]
+    header = f"% evt 3.0\n% format EVT3;height={height};width={width}\n% end\n".encode()
+    path.write_bytes(header + struct.pack(f"<{len(words)}H", *words))
+
+
+def dat(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    body = b"".join(struct.pack("<II", t, p << 28 | y << 14 | x) for x, y, t, p in rows)
+    header = f"% Data file containing CD events\n% Version 2\n% Width {width}\n% Height {height}\n".encode()
+    path.write_bytes(header + bytes([12, 8]) + body)
+
+
+def npy_rows(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    np.save(path, np.array(rows, np.int64).reshape(-1, 4))
+
+
+def npy_fields(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    swapped = [(t, x, y, p) for x, y, t, p in rows]
+    np.save(path, np.array(swapped, [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")]))
+
+
+def table(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Timestamp", "y", "x", "intensity", "polarity"])
+        writer.writerows([t, y, x, 0.5, p] for x, y, t, p in rows)

@@ -1,0 +1,1 @@
+"""Networks that Spikinghash is compared with: its artificial and quantised twins, and ResNet-18 hashing."""

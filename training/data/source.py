@@ -1,0 +1,79 @@
+"""What every data set is to those who make frames of it: a key for the cache, and recordings in a fixed order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikinghash.errors import RecordingError
+from training.data.binning import events_to_frames
+from training.data.events import Recording
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The recordings of a data set, opened one by one."""
+
+    labels: NDArray[np.int64]
+    """Class of each, counted from 0; shape (recordings,)."""
+    ids: Sequence[str]
+    """Name of each."""
+    frames: Callable[[int, int, int], Frames]
+    """``frames(index, time_steps, size)`` of shape (T, 2, size, size)."""
+    test: NDArray[np.bool_] | None = None
+    """Which recordings are the data set's official test set; ``None`` where it has none."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that was found, not yet read."""
+
+    key: Mapping[str, Any]
+    """All that the recordings depend on, fit for JSON: a changed file or parameter changes it."""
+    open: Callable[[], Recordings]
+
+
+def frames_of(read: Callable[[int], Recording], names: Sequence[str]) -> Callable[[int, int, int], Frames]:
+    """The ``frames`` of ``Recordings`` that are events; ``names`` are for messages."""
+
+    def frames(index: int, time_steps: int, size: int) -> Frames:
+        recording = read(index)
+        return events_to_frames(recording.events, recording.sensor, time_steps, size, names[index])
+
+    return frames
+
+
+def file_key(paths: Sequence[Path], base: Path) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change of each file: another file in its place has another key."""
+    stats = [path.stat() for path in paths]
+    return [
+        (path.relative_to(base).as_posix(), stat.st_size, stat.st_mtime_ns)
+        for path, stat in zip(paths, stats, strict=True)
+    ]
+
+
+def class_labels(names: Sequence[str]) -> NDArray[np.int64]:
+    """Number the classes ``names`` (one per recording) in the order of the alphabet."""
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def files_in_classes(root: Path, suffixes: Sequence[str], what: str) -> list[Path]:
+    """All files ``root/CLASS/*`` with one of ``suffixes``, sorted; the class is the folder's name.
+
+    Raises:
+        RecordingError: there are none.
+    """
+    folders = sorted(folder for folder in root.glob("*") if folder.is_dir() and not folder.name.startswith("."))
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
+    files = [path for path in files if not path.name.startswith(".")]
+    if not files:
+        raise RecordingError(
+            f"{root}: 0 {what} found, at least 1 is needed; give the folder that holds CLASS/FILE with one of "
+            f"{', '.join(suffixes)}"
+        )
+    return files

@@ -1,0 +1,101 @@
+"""Similarity matrices of an encoder, as in the paper's figures: ``python -m training.figures CKPT --out DIR``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spikinghash.cli import run
+from spikinghash.errors import CheckpointError, ConfigError
+from spikinghash.files import atomic_path
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.codes import batches
+from training.data.configured import load_data
+from training.data.splits import Indices
+from training.loss import SoftSimilarity
+
+PICTURE = "similarity.png"
+
+
+def by_class(labels: NDArray[np.int64], indices: Indices, per_class: int) -> Indices:
+    """The first ``per_class`` of ``indices`` of each class, class by class."""
+    chosen = [indices[labels[indices] == label][:per_class] for label in np.unique(labels)]
+    return np.concatenate(chosen)
+
+
+def soft_similarity(potentials: Tensor, alpha: float, beta: float) -> NDArray[np.float32]:
+    """S_soft of mean membrane potentials (N, K): (N, N), 0 to 1."""
+    similarity = SoftSimilarity()
+    similarity.log_alpha.data.fill_(float(np.log(alpha)))
+    similarity.beta.data.fill_(beta)
+    with torch.no_grad():
+        return np.asarray(similarity(potentials).sigmoid().numpy())
+
+
+def hash_similarity(bits: Tensor) -> NDArray[np.float64]:
+    """S_hash of bits (N, K): one minus the Hamming distance over K, (N, N)."""
+    array = bits.numpy().astype(bool)
+    return np.asarray(1 - (array[:, None] != array[None]).mean(-1))
+
+
+def similarity_matrices(checkpoint: Checkpoint, per_class: int) -> dict[str, NDArray[np.floating]]:
+    """S_soft and S_hash of test queries, sorted by class.
+
+    Raises:
+        CheckpointError: it does not hold the soft similarity that was learned with it.
+    """
+    if "alpha" not in checkpoint.metrics:
+        raise CheckpointError(
+            "the checkpoint lacks the learned soft similarity (alpha, beta): train it with this version"
+        )
+    dataset, sets = load_data(checkpoint.config)
+    model = checkpoint.model()
+    chosen = by_class(dataset.labels, sets.test, per_class)
+    with torch.no_grad():
+        outputs = [model(torch.from_numpy(dataset.frames[batch])) for batch in batches(chosen, 50)]
+    potentials = torch.cat([output.potentials.mean(0) for output in outputs])
+    bits = torch.cat([output.spikes.sum(0) >= model.config.votes for output in outputs])
+    return {
+        "S_soft (membrane potentials)": soft_similarity(
+            potentials, checkpoint.metrics["alpha"], checkpoint.metrics["beta"]
+        ),
+        "S_hash (Hamming)": hash_similarity(bits),
+    }
+
+
+def draw(matrices: dict[str, NDArray[np.floating]], path: Path) -> None:
+    """All matrices side by side, as PNG."""
+    figure = Figure(figsize=(5 * len(matrices), 4.6), layout="constrained")
+    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for axis, (title, matrix) in zip(axes, matrices.items(), strict=True):
+        image = axis.imshow(matrix, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        axis.set_title(title)
+        axis.set_xlabel("test recording, sorted by class")
+    axes[0].set_ylabel("test recording, sorted by class")
+    figure.colorbar(image, ax=list(axes), label="similarity")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a hash encoder.", metavar="CKPT")],
+    out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("."),
+    per_class: Annotated[int, typer.Option(help="Recordings of each class.", min=1)] = 20,
+) -> None:
+    """Draw S_soft and S_hash of test recordings side by side."""
+    loaded = load_checkpoint(checkpoint)
+    if loaded.config.encoder.head != "hash":
+        raise ConfigError(
+            f"{checkpoint}: encoder.head is {loaded.config.encoder.head}: only hash codes have these matrices"
+        )
+    draw(similarity_matrices(loaded, per_class), out / PICTURE)
+    print(f"wrote {out / PICTURE}")
+
+
+if __name__ == "__main__":
+    run(main)
