@@ -1,6 +1,8 @@
 """Spikes, synaptic operations and neuron updates of a deployed encoder on real recordings."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import nir
 import numpy as np
@@ -8,37 +10,57 @@ from numpy.typing import NDArray
 
 from export.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.interpreter import Array, Interpreter
+from export.marked_attention import MarkedAttention
+from export.metadata import Metadata
 from export.nir_file import read_encoder
+from export.populations import PRODUCTS, Population, Projection, SynapseNetwork, build_network
+from export.sizes import dense_macs, state_bits, stored_weights, widest_weight
 from export.trace import input_spikes
-from spikinghash.errors import GraphError
 from training.data.progress import track
 
 BATCH = 8
 """Recordings traced at once; bounds the memory."""
-_KINDS: dict[type[nir.NIRNode], Kind] = {
-    nir.LIF: "lif",
-    nir.Threshold: "threshold",
-    nir.Delay: "delay",
-    nir.IF: "counter",
-    nir.Input: "input",
-}
 
 
 class _Tally:
     """Sums over the steps of one run, per population and sample."""
 
-    def __init__(self, samples: int) -> None:
-        self.samples = samples
+    def __init__(self, samples: int, attentions: Mapping[str, MarkedAttention]) -> None:
+        self.samples, self._attentions = samples, attentions
         self.emitted: dict[str, Array] = {}
-        """Spikes of each neuron, (neurons, samples)."""
+        """(neurons, samples) spikes of each neuron; of an attention, values that are not zero."""
         self.active: dict[str, Array] = {}
+        """(samples,) neuron-steps."""
+        self.ands: dict[str, Array] = {}
+        """(samples,) coincidences in the products K^T V."""
+        self.adds: dict[str, Array] = {}
+        """(samples,) additions in the counts Q (K^T V)."""
 
     def observe(self, name: str, arriving: Array, emitted: Array, potential: Array | None) -> None:
+        if name in self._attentions:
+            self._attend(name, arriving, emitted)
+            return
         active = (arriving != 0) | (emitted != 0)
         if potential is not None:
             active |= potential != 0
+        self._add(name, emitted, active)
+
+    def _add(self, name: str, emitted: Array, active: NDArray[np.bool_]) -> None:
         self.emitted[name] = self.emitted.get(name, 0.0) + emitted
         self.active[name] = self.active.get(name, 0.0) + active.sum(axis=0)
+
+    def _attend(self, name: str, arriving: Array, counts: Array) -> None:
+        """A step of a marked attention: every coincidence of k and v is one AND, every q adds a row of products."""
+        channels, height, width = self._attentions[name].shape
+        heads = self._attentions[name].heads
+        q, k, v = arriving.reshape(3, heads, channels // heads, height * width, self.samples)
+        products = np.einsum("hajs,hbjs->habs", k, v, optimize=True)
+        added = q.sum(axis=2) * np.count_nonzero(products, axis=2)
+        self.ands[name + PRODUCTS] = self.ands.get(name + PRODUCTS, 0.0) + products.sum(axis=(0, 1, 2))
+        self.adds[name] = self.adds.get(name, 0.0) + added.sum(axis=(0, 1))
+        parts = {name + PRODUCTS: products.reshape(-1, self.samples) != 0, name: counts != 0}
+        for part, present in parts.items():
+            self._add(part, present.astype(float), present)
 
 
 def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> NetworkCounts:
@@ -50,30 +72,26 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         window_us: mean real duration of a recording, in microseconds.
 
     Raises:
-        GraphError: the file is no encoder of this project, or holds an attention that is only marked.
+        GraphError: the file is no encoder of this project.
     """
     graph, metadata = read_encoder(path)
     interpreter = Interpreter(graph, metadata.dt)
-    for name in interpreter.attentions:
-        raise GraphError(
-            f"{path}: node {name}: a marked attention has no synapses to count: "
-            "use sizes whose attention fits into coincidence gates"
-        )
-    incoming = _incoming(graph, interpreter)
+    network = build_network(graph, metadata.serves)
     spikes = input_spikes(frames, metadata)
     tallies = []
     starts = range(0, len(spikes), BATCH)
     for start in track(starts, "tracing", len(starts)):
         batch = spikes[start : start + BATCH]
-        tally = _Tally(len(batch))
+        tally = _Tally(len(batch), interpreter.attentions)
         interpreter.run(batch, observer=tally.observe)
         tallies.append(tally)
     layers = tuple(
-        _layer(name, graph, interpreter, metadata.serves.get(name, name), incoming[name], tallies, metadata.steps)
-        for name in interpreter.order
-        if name in incoming
+        _layer(population, network, graph, tallies, metadata)
+        for population in network.populations
+        if population.kind != "readout"
     )
-    edges = tuple(sorted({(source, name) for name, maps in incoming.items() for source, _ in maps}))
+    names = {layer.name for layer in layers}
+    edges = sorted({(each.source, each.target) for each in network.projections if each.target in names})
     return NetworkCounts(
         network=network_id(path),
         samples=len(frames),
@@ -82,68 +100,69 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         latency=metadata.latency,
         window_us=window_us,
         layers=layers,
-        edges=edges,
+        edges=tuple(edges),
     )
-
-
-Incoming = dict[str, list[tuple[str, str | None]]]
-"""By population: (source population, linear node between them or ``None`` for a direct edge)."""
-
-
-def _incoming(graph: nir.NIRGraph, interpreter: Interpreter) -> Incoming:
-    populations = [name for name, node in graph.nodes.items() if type(node) in _KINDS]
-    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for source, target in graph.edges:
-        sources[target].append(source)
-    incoming: Incoming = {}
-    for name in populations:
-        incoming[name] = []
-        for source in sources[name]:
-            if source in interpreter.matrices:
-                incoming[name] += [(origin, source) for origin in sources[source]]
-            else:
-                incoming[name].append((source, None))
-    return incoming
 
 
 def _layer(
-    name: str,
+    population: Population,
+    network: SynapseNetwork,
     graph: nir.NIRGraph,
-    interpreter: Interpreter,
-    layer: str,
-    incoming: list[tuple[str, str | None]],
-    tallies: list[_Tally],
-    steps: int,
+    tallies: Sequence[_Tally],
+    metadata: Metadata,
 ) -> LayerCounts:
-    neurons = int(np.prod(interpreter.shape(name)))
-    maps = [interpreter.matrices[linear] for _, linear in incoming if linear is not None]
-    direct = len(incoming) - len(maps)
-    fan_in = sum((np.diff(matrix.indptr) for matrix in maps), np.zeros(neurons, np.int64))
-    weights = sum(int(np.count_nonzero(graph.nodes[linear].weight)) for _, linear in incoming if linear is not None)
-    synops = [_arrivals(tally, incoming, interpreter) for tally in tallies]
+    name, neurons, steps = population.name, population.neurons, metadata.steps
+    arriving = network.arriving[name]
+    stored = [] if population.kind == "attention" else arriving
+    linear = [graph.nodes[node] for node in dict.fromkeys(node for each in stored for node in each.nodes)]
+    weights, direct = stored_weights(linear), sum(not each.nodes for each in stored)
+    graded = [each for each in stored if network.by_name[each.source].kind == "attention"]
+    fan_in = sum((np.diff(each.weights.indptr) for each in arriving), np.zeros(neurons, np.int64))
+    emitted = np.concatenate([tally.emitted[name] for tally in tallies], axis=1)
     return LayerCounts(
         name=name,
-        layer=layer,
-        kind=_KINDS[type(graph.nodes[name])],
+        layer=population.layer,
+        kind=cast(Kind, population.kind),
         neurons=neurons,
-        synapses=sum(matrix.nnz for matrix in maps) + direct * neurons,
-        weights=weights + direct,
-        fan_in_max=int(fan_in.max(initial=0)) + direct,
+        synapses=sum(each.weights.nnz for each in stored),
+        weights=len(weights) + direct,
+        fan_in_max=int(fan_in.max(initial=0)),
         steps=steps,
-        spikes=np.concatenate([tally.emitted[name].sum(axis=0) for tally in tallies]),
-        synops=np.concatenate(synops),
+        spikes=emitted.sum(axis=0),
+        synops=_operations(stored, tallies),
         active_updates=np.concatenate([tally.active[name] for tally in tallies]),
+        integer_synops=_operations(graded, tallies) if graded else None,
+        dense_macs=steps * sum(dense_macs(node) for node in linear),
+        weight_bits=widest_weight(
+            (network.by_name[each.source], stored_weights(graph.nodes[node] for node in each.nodes)) for each in stored
+        ),
+        state_bits=state_bits(population, graph.nodes.get(name), metadata),
+        dense_ands=steps * _dense_products(population, network, products=True),
+        ands=_joined([tally.ands for tally in tallies], name),
+        dense_adds=steps * _dense_products(population, network, products=False),
+        adds=_joined([tally.adds for tally in tallies], name),
+        neuron_spikes=emitted.sum(axis=1),
     )
 
 
-def _arrivals(tally: _Tally, incoming: list[tuple[str, str | None]], interpreter: Interpreter) -> Array:
-    """Synaptic operations per sample: each source neuron's spikes times its fan-out."""
-    total = np.zeros(tally.samples)
-    for source, linear in incoming:
-        emitted = tally.emitted[source]
-        if linear is None:
-            total += emitted.sum(axis=0)
-        else:
-            matrix = interpreter.matrices[linear]
-            total += np.bincount(matrix.indices, minlength=matrix.shape[1]) @ emitted
+def _operations(projections: Sequence[Projection], tallies: Sequence[_Tally]) -> Array:
+    """(samples,) synaptic operations: each source neuron's spikes times its fan-out."""
+    total = np.zeros(sum(tally.samples for tally in tallies))
+    for projection in projections:
+        fan_out = np.bincount(projection.weights.indices, minlength=projection.weights.shape[1])
+        total += np.concatenate([fan_out @ tally.emitted[projection.source] for tally in tallies])
     return total
+
+
+def _dense_products(population: Population, network: SynapseNetwork, products: bool) -> int:
+    """Operations of one step of an attention's part, whatever the spikes: N C d_h in either part."""
+    if population.kind != "attention" or population.name.endswith(PRODUCTS) is not products:
+        return 0
+    counts = network.by_name[population.name.removesuffix(PRODUCTS)]
+    assert counts.attention is not None
+    return counts.neurons * (counts.shape[0] // counts.attention.heads)
+
+
+def _joined(parts: Sequence[Mapping[str, Array]], name: str) -> Array | None:
+    """(samples,) of all batches; ``None`` for populations without such work."""
+    return np.concatenate([part[name] for part in parts]) if name in parts[0] else None

@@ -8,16 +8,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import GraphError
 
-Kind = Literal["lif", "threshold", "delay", "counter", "input"]
-_KINDS = ("lif", "threshold", "delay", "counter", "input")
+Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _SAMPLED = ("spikes", "synops", "active_updates")
+_OPTIONAL = ("integer_synops", "ands", "adds", "neuron_spikes")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,39 @@ class LayerCounts:
     """(samples,) synaptic operations arriving per recording: one per spike and synapse that it reaches."""
     active_updates: NDArray[np.float64]
     """(samples,) neuron-steps in which a spike arrived, the membrane potential was not zero, or a spike was emitted."""
+    integer_synops: NDArray[np.float64] | None = None
+    """(samples,) those of ``synops`` that bring a whole number, not a spike, and multiply; ``None`` without any."""
+    dense_macs: int = 0
+    """Multiply-accumulates per recording if nothing were sparse: zero weights and taps on the padding count."""
+    weight_bits: int = 8
+    """Of the widest stored weight: its mantissa where a map shares a power of two; biases apart; 32 for floats."""
+    state_bits: int = 16
+    """Of one neuron between two steps: membrane potential, or waiting spikes of a delay; 0 without memory."""
+    dense_ands: int = 0
+    """ANDs of two spikes per recording, whatever the spikes, in the products K^T V of a marked attention."""
+    ands: NDArray[np.float64] | None = None
+    """(samples,) those whose two spikes are there: what a popcount counts."""
+    dense_adds: int = 0
+    """Additions of a whole number, gated by a spike, per recording in the counts Q (K^T V) of a marked attention."""
+    adds: NDArray[np.float64] | None = None
+    """(samples,) those whose spike is there and whose number is not zero."""
+    neuron_spikes: NDArray[np.float64] | None = None
+    """(neurons,) spikes of each neuron over all recordings, in storage order: they place the traffic."""
+
+    @property
+    def inactive_updates(self) -> NDArray[np.float64]:
+        """(samples,) neuron-steps without an arriving spike, a potential or an emitted spike."""
+        return self.neurons * self.steps - self.active_updates
+
+    @property
+    def weight_bytes(self) -> float:
+        """Of the stored weights, each kernel once."""
+        return self.weights * self.weight_bits / 8
+
+    @property
+    def state_bytes(self) -> float:
+        """Of what the neurons keep between steps."""
+        return self.neurons * self.state_bits / 8
 
 
 @dataclass(frozen=True)
@@ -64,8 +98,11 @@ class NetworkCounts:
     """(source, destination) names of populations joined by synapses; empty when unknown. Places the spike traffic."""
 
     def to_json(self) -> str:
-        """Return the counts as one JSON document."""
-        return json.dumps(dataclasses.asdict(self), default=np.ndarray.tolist, indent=1) + "\n"
+        """Return the counts as one JSON document, one layer a line; whole numbers without a point."""
+        values = dataclasses.asdict(self)
+        layers = [json.dumps(layer, default=_plain) for layer in values.pop("layers")]
+        head = json.dumps(values, indent=1).removesuffix("\n}")
+        return head + ',\n "layers": [\n' + ",\n".join(layers) + "\n ]\n}\n"
 
     @staticmethod
     def from_json(text: str, source: str = "counts") -> "NetworkCounts":
@@ -112,8 +149,15 @@ def _digest(network: str) -> str:
     return network.rpartition("sha256:")[2]
 
 
+def _plain(values: NDArray[np.float64]) -> list[float] | list[int]:
+    whole = values.astype(np.int64)
+    listed: list[float] | list[int] = (whole if np.array_equal(whole, values) else values).tolist()
+    return listed
+
+
 def _layer(values: dict[str, Any]) -> LayerCounts:
     arrays = {key: np.asarray(values[key], dtype=np.float64) for key in _SAMPLED}
+    arrays |= {key: np.asarray(values[key], dtype=np.float64) for key in _OPTIONAL if values.get(key) is not None}
     return LayerCounts(**(values | arrays))
 
 
@@ -144,16 +188,20 @@ def _check_layer(layer: LayerCounts, counts: NetworkCounts, source: str) -> None
             f"{source}: layer {layer.name}: {layer.synapses} synapses, but {layer.neurons} neurons with at most "
             f"{layer.fan_in_max} each"
         )
-    for key in _SAMPLED:
+    for key in (*_SAMPLED, *_OPTIONAL):
         values = getattr(layer, key)
-        if values.shape != (counts.samples,):
-            raise GraphError(
-                f"{source}: layer {layer.name}: {key} has shape {values.shape}, samples is {counts.samples}"
-            )
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise GraphError(f"{source}: layer {layer.name}: {key} holds a negative or non-finite count")
+        if values is not None:
+            wanted = (layer.neurons,) if key == "neuron_spikes" else (counts.samples,)
+            _check_array(f"{source}: layer {layer.name}: {key}", values, wanted)
     for key in ("spikes", "active_updates"):
         if (getattr(layer, key) > layer.neurons * layer.steps).any():
             raise GraphError(
                 f"{source}: layer {layer.name}: {key} exceeds {layer.neurons} neurons x {layer.steps} steps"
             )
+
+
+def _check_array(what: str, values: NDArray[np.float64], wanted: tuple[int, ...]) -> None:
+    if values.shape != wanted:
+        raise GraphError(f"{what} has shape {values.shape}, {wanted} is needed")
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise GraphError(f"{what} holds a negative or non-finite count")

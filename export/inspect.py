@@ -5,7 +5,7 @@ operators and metadata.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,14 +16,18 @@ from rich.console import Console
 from rich.table import Table
 
 from export.certificate import Certificate
+from export.mapping_size import as_gates, as_product
+from export.marked_attention import MarkedAttention, read_marked
 from export.metadata import KEY, Metadata, parse_metadata
 from export.nir_file import read_metadata, read_nir
 from export.picture import draw
+from export.stepwise.flatten import flatten
 from export.structure import Node, Structure, describe_structure
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import GraphError, SpikinghashError
 
 COLUMNS = ("neurons", "synapses", "weights")
+NUMBERS = (*COLUMNS, "nodes", "latency", "steps")
 
 
 def nodes_table(structure: Structure) -> Table:
@@ -56,6 +60,16 @@ def groups_table(structure: Structure) -> Table:
     return table
 
 
+def attentions_table(attentions: Mapping[str, MarkedAttention]) -> Table:
+    """What marked attentions take in either mapping, from the spikes of queries, keys and values to their counts."""
+    table = _table("marked attention", "mapping", "neurons", "synapses", "steps")
+    for name, attention in attentions.items():
+        table.add_section()
+        for mapping, size in (("one product", as_product(attention)), ("coincidence gates", as_gates(attention))):
+            table.add_row(name, mapping, f"{size.neurons:,}", f"{size.synapses:,}", str(size.steps))
+    return table
+
+
 def operators_table(model: onnx.ModelProto) -> Table:
     """Operators of an ONNX model by type, the most frequent first."""
     counts = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in model.graph.node)
@@ -70,7 +84,7 @@ def operators_table(model: onnx.ModelProto) -> Table:
 def _table(*columns: str) -> Table:
     table = Table()
     for column in columns:
-        table.add_column(column, justify="right" if column in (*COLUMNS, "nodes", "latency") else "left")
+        table.add_column(column, justify="right" if column in NUMBERS else "left")
     return table
 
 
@@ -119,6 +133,10 @@ def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> No
     )
     for line in describe_metadata(metadata, str(path)) if metadata else ["metadata: none of this project"]:
         console.print(line)
+    nodes, _ = flatten(graph)
+    attentions = {name: marked for name, node in nodes.items() if (marked := read_marked(name, node)) is not None}
+    if attentions:
+        console.print(attentions_table(attentions))
     draw(structure, path.name, out)
     console.print(f"wrote {out}")
 

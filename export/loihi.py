@@ -26,22 +26,18 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from export.certificate import Bound, certify
+from export.fixed_point.arithmetic import LARGEST_POTENTIAL, SHIFT, Integers, advance, gather
+from export.fixed_point.planes import WEIGHT_EXPONENT
+from export.fixed_point.registers import LARGEST_THRESHOLD
 from export.graph import Array, Attention, Conv, Counter, Dense, Graph, Input, Lif, Linear, Node, Output, WaveMixer
-from export.passes.quantise import LARGEST_MANTISSA, streams
+from export.passes.quantise import streams
 from spikinghash.errors import GraphError
 from training.model.wave_mixer import from_blocks, to_blocks
+from training.quantised import LARGEST_MANTISSA
 
-Integers = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
-LARGEST_POTENTIAL = 2**23 - 1
-"""Membrane potentials and currents have 24 bits."""
-LARGEST_THRESHOLD = 2**17 - 1
 BIAS_MANTISSA = range(-(2**12), 2**12)
-WEIGHT_EXPONENT = range(-8, 8)
-SHIFT = 6
-"""By which currents and thresholds are shifted to the left before they meet the potential."""
-DECAY_UNITY = 4096
 HALF = 2048
 """The decay dv of ``v <- v/2 + a``."""
 
@@ -86,23 +82,13 @@ def lif_steps(current: Integers, threshold: int, bias: Integers | int = 0, decay
         bias: ``bias_mant << bias_exp``, added at every step.
         decay: dv, in 4096ths per step.
     """
-    arriving = wrap_current(current << SHIFT)
     spikes = np.empty(current.shape, np.uint8)
     v = np.zeros(current.shape[1:], np.int64)
-    for step, a in enumerate(arriving):
-        product = v * (DECAY_UNITY - decay)
-        decayed = np.sign(product) * (np.abs(product) // DECAY_UNITY)
-        v = np.clip(decayed + a + bias, -LARGEST_POTENTIAL, LARGEST_POTENTIAL)
+    for step, a in enumerate(current):
+        v = advance(v, gather(0, a), decay, bias)
         spikes[step] = v > threshold << SHIFT
         v[spikes[step] == 1] = 0
     return spikes
-
-
-def wrap_current(current: Integers) -> Integers:
-    """Currents beyond 24 bits wrap around once, into (-2^23, 2^23]."""
-    limit = LARGEST_POTENTIAL + 1
-    wrapped = np.where(current > limit, current - 2 * limit, current)
-    return np.where(wrapped <= -limit, current + 2 * limit, wrapped)
 
 
 class LoihiEmulator:

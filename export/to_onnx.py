@@ -4,87 +4,41 @@ The model takes frames, uint8 (batch, T, 2, H, W), and returns ``codes``, packed
 ``spike_counts``, int32 (batch, populations), whose names are in the metadata. It needs no operator of ours.
 """
 
-import contextlib
-import io
-import logging
-import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 import typer
-from onnxscript import opset20
 from rich.console import Console
 
 from export.executor import GraphExecutor
 from export.int8_weights import store_weights_as_int8
 from export.metadata import KEY, Metadata, Numbers, Population
 from export.network import Network, load_network, probe_frames
+from export.onnx_graph import OnnxWriter
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
 from spikinghash.files import atomic_path
 
 OPSET = 20
+IR_VERSION = 10
+"""Of the ONNX file format; older runtimes refuse newer ones."""
 BATCHES_CHECKED = (8, 1, 3)
-"""Batch sizes of the self-check; the first traces the model."""
-
-
-op: Any = opset20
-"""onnxscript's operators; their stubs reject attributes that the exporter accepts."""
-
-
-def lif_operators(current: Any, threshold: float) -> Any:
-    """ONNX operators of ``export.executor.lif_steps``, unrolled over the steps."""
-    steps = int(current.shape[0])
-    axis = op.Constant(value_ints=[0])
-    spikes = []
-    v = None
-    for step in range(steps):
-        a = op.Gather(current, op.Constant(value_int=step), axis=0)
-        v = a if v is None else op.Add(op.Mul(v, op.CastLike(op.Constant(value_float=0.5), a)), a)
-        spike = op.Greater(v, op.CastLike(op.Constant(value_float=threshold), a))
-        v = op.Where(spike, op.CastLike(op.Constant(value_float=0.0), a), v)
-        spikes.append(op.Unsqueeze(op.CastLike(spike, a), axis))
-    return op.Concat(*spikes, axis=0)
+"""Batch sizes of the self-check."""
 
 
 def build_onnx(network: Network) -> onnx.ModelProto:
     """The network as an ONNX model with dynamic batch, checked by onnx.checker with shape inference."""
     executor = network.executor()
-    frames = torch.from_numpy(probe_frames(network.config, BATCHES_CHECKED[0]))
-    batch = torch.export.Dim("batch", min=1)
-    with _quiet():
-        exported = torch.export.export(executor, (frames,), dynamic_shapes={"frames": {0: batch}})
-        program = torch.onnx.export(
-            exported,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["frames"],
-            output_names=["codes", "spike_counts"],
-            custom_translation_table={torch.ops.spikinghash.lif.default: lif_operators},
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
+    graph = OnnxWriter(network.graph, np.float32 if executor.dtype == torch.float32 else np.float64).write()
+    opset = onnx.helper.make_opsetid("", OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="spikinghash")
     onnx.helper.set_model_props(model, {KEY: describe_onnx(network, executor).model_dump_json()})
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep the exporter's chatter (deprecations inside torch, optimiser statistics) from the user."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:

@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {
     "train": ("training.train", "train an encoder"),
+    "figures": ("training.figures", "draw the similarity matrices of a checkpoint"),
     "publish": ("training.publish", "strip a checkpoint to what deployment needs"),
     "evaluate": ("export.evaluate", "retrieval figures of a checkpoint"),
     "to-nir": ("export.to_nir", "write a checkpoint as a NIR graph"),
@@ -12,6 +13,9 @@ COMMANDS = {
     "inspect": ("export.inspect", "show what a NIR or ONNX file holds, and draw it"),
     "verify": ("export.verify", "compare all backends, layer by layer"),
     "run": ("deploy.run", "hash codes of recordings"),
+    "search": ("deploy.search.__main__", "index recordings and find the nearest"),
+    "place": ("deploy.place", "map a network onto the cores of a chip"),
+    "hosts": ("deploy.hosts.__main__", "measure latency and energy on this machine"),
     "report": ("deploy.report", "energy and latency per hardware"),
     "demo": ("deploy.demo", "the whole line on the committed checkpoint"),
     "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),

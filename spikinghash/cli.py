@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 a comparison failed, 2 bad input or usage, 3 done but some
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from spikinghash.errors import SpikinghashError
 
+SKIPPED = 3
 INTERRUPTED = 130
 PLAIN_WIDTH = 160
 """Columns where no terminal tells a width, so that tables in pipes and logs are whole."""
@@ -26,9 +27,18 @@ def wide_console() -> Console:
     return console
 
 
-def run(command: Callable[..., Any]) -> None:
-    """Run ``command`` (a function with typer-annotated parameters) as a program and exit."""
+def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> None:
+    """Run ``command`` (a function with typer-annotated parameters, or several by name) as a program and exit."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    if isinstance(command, Mapping):
+        for name, one in command.items():
+            app.command(name)(_framed(one))
+    else:
+        app.command()(_framed(command))
+    app()
 
+
+def _framed(command: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(command)
     def framed(*args: Any, **kwargs: Any) -> None:
         try:
@@ -38,9 +48,7 @@ def run(command: Callable[..., Any]) -> None:
         except KeyboardInterrupt:
             raise _end("interrupted", INTERRUPTED) from None
 
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(framed)
-    app()
+    return framed
 
 
 def _end(message: str, exit_code: int) -> typer.Exit:

@@ -48,6 +48,10 @@ class BackendError(SpikinghashError):
     """A backend failed while it ran."""
 
 
+class SearchError(SpikinghashError):
+    """An index of hash codes cannot be read, is of another encoder, or cannot do what it is asked."""
+
+
 class ComparisonError(SpikinghashError):
     """Two results that had to be equal are not."""
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from export.drift import CODE, drift, loihi_encoder
 from export.executor import GraphExecutor
+from export.fixed_point.arithmetic import LARGEST_POTENTIAL
 from export.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
-from export.loihi import LARGEST_POTENTIAL, LoihiEmulator, lif_steps
+from export.loihi import LoihiEmulator, lif_steps
 from export.network import build_network
 from spikinghash.errors import GraphError
 from tests.networks import DEEP, SMALL, calibrated, random_frames

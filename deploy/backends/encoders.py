@@ -3,31 +3,39 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from deploy.backends.lava import LavaBackend
+from deploy.backends.emulator import EmulatorRunner
+from deploy.backends.lava import Executor, LavaBackend
 from deploy.backends.simulators import SimulatorBackend
 from deploy.simulators.runners import RUNNERS
 from export.interpreter import Interpreter
 from export.metadata import KEY, Numbers, parse_metadata
 from export.network import load_network
-from export.nir_file import read_encoder, read_nir
+from export.nir_file import read_encoder
+from export.stepwise.read import read_graph
 from export.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
 from spikinghash.errors import GraphError, SpikinghashError
 
 Codes = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
+RunNumbers = Literal["integer", "float", "fixed"]
+"""What a network computes with: its own numbers, or Loihi's fixed point."""
 BACKENDS: dict[str, tuple[str, ...]] = {
     ".pt": ("torch",),
     ".onnx": ("onnxruntime",),
     ".nir": ("nir", "lava", *RUNNERS),
 }
 """Backends by the suffix of the encoder's file; the first is the default."""
+
+ONNX_BATCH = 4
+"""Recordings that ONNX Runtime encodes at once on a CPU: their maps stay in its caches. Of 64 at once a recording takes
+1.6 times as long."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,26 @@ class NirRunner:
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
         """As ``GraphRunner`` says."""
         if graph_path not in self._interpreters:
-            self._interpreters[graph_path] = Interpreter(read_nir(graph_path))
+            self._interpreters[graph_path] = Interpreter(read_graph(graph_path))
         return self._interpreters[graph_path].run(spikes, record)
 
 
-def graph_runner(backend: str) -> GraphRunner:
-    """The runner behind ``backend``, one of those for .nir files."""
+def graph_runner(backend: str, numbers: RunNumbers = "integer", executor: Executor | None = None) -> GraphRunner:
+    """The runner behind ``backend``, one of those for .nir files.
+
+    Raises:
+        SpikinghashError: the backend has no fixed point, or no executors.
+    """
+    fixed = numbers == "fixed"
+    if fixed and backend not in ("nir", "lava"):
+        raise SpikinghashError(f"--numbers fixed: {backend} has no fixed point: use nir (the emulator) or lava")
+    if executor is not None and backend != "lava":
+        raise SpikinghashError(f"--executor {executor}: {backend} has none: use --backend lava")
     if backend == "nir":
-        return NirRunner()
-    return LavaBackend() if backend == "lava" else SimulatorBackend(backend)
+        return EmulatorRunner() if fixed else NirRunner()
+    if backend == "lava":
+        return LavaBackend(numbers="fixed" if fixed else "float", executor=executor)
+    return SimulatorBackend(backend)
 
 
 class TorchEncoder:
@@ -109,11 +128,14 @@ class TorchEncoder:
 class OnnxEncoder:
     """An exported model on ONNX Runtime; CUDA where this onnxruntime has it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=_providers())
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=_providers())
         except Exception as error:  # protobuf and ONNX Runtime each raise their own kinds
             raise GraphError(f"{path}: not a readable ONNX model ({type(error).__name__}): export it again") from None
+        self.providers: list[str] = self._session.get_providers()
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
             raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
@@ -122,7 +144,9 @@ class OnnxEncoder:
 
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
-        return self.trace(frames).codes
+        at_once = ONNX_BATCH if self.providers == ["CPUExecutionProvider"] else max(len(frames), 1)
+        starts = range(0, max(len(frames), 1), at_once)
+        return np.concatenate([self.trace(frames[start : start + at_once]).codes for start in starts])
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
@@ -156,8 +180,16 @@ class NirEncoder:
         return spikes.reshape(*spikes.shape[:2], -1) if self.metadata.flat else spikes
 
 
-def load_encoder(path: Path, backend: str | None = None, numbers: Numbers = "integer") -> Encoder:
+def load_encoder(
+    path: Path,
+    backend: str | None = None,
+    numbers: RunNumbers = "integer",
+    threads: int = 0,
+    executor: Executor | None = None,
+) -> Encoder:
     """Load the encoder ``path`` for ``backend``, by default the first that its suffix allows.
+
+    An .onnx model runs on ``threads`` threads, 0 for all cores; a .nir on Lava in ``executor``.
 
     Raises:
         SpikinghashError: the file cannot be used, or the backend does not run such files.
@@ -168,11 +200,16 @@ def load_encoder(path: Path, backend: str | None = None, numbers: Numbers = "int
     backend = backend or allowed[0]
     if backend not in allowed:
         raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {' or '.join(allowed)}")
+    if path.suffix == ".nir" and numbers != "float":
+        return NirEncoder(path, graph_runner(backend, numbers, executor))
+    if numbers == "fixed" or executor is not None:
+        option = "--numbers fixed" if executor is None else f"--executor {executor}"
+        raise SpikinghashError(f"{option}: {backend} cannot: export a .nir file and use --backend lava")
     if backend == "torch":
         return TorchEncoder(path, numbers)
     if numbers != "integer":
         raise SpikinghashError(f"--numbers {numbers}: {path} holds its own numbers: choose them when exporting")
-    return OnnxEncoder(path) if backend == "onnxruntime" else NirEncoder(path, graph_runner(backend))
+    return OnnxEncoder(path, threads)
 
 
 def _providers() -> list[str]:

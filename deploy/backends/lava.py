@@ -2,53 +2,50 @@
 
 import json
 import os
-import queue
 import secrets
 import shutil
-import signal
-import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from deploy.backends.kept_results import KeptResults
+from deploy.backends.lava_worker import worker
 from spikinghash.errors import BackendError, GraphError, MissingToolError, SpikinghashError
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERPRETER_VARIABLE = "SPIKINGHASH_LAVA_PYTHON"
-SHARED_MEMORY = Path("/dev/shm")
 
-CHUNK_STEPS = 4096
-"""Time steps that one worker runs: bounds its memory and what a failure costs."""
+CHUNK_STEPS = 2048
+"""Time steps that run back to back: bounds the worker's memory and what a failure costs."""
 RECORDED_CHUNK_STEPS = 512
 """The same where spikes are recorded, a byte per neuron and step."""
-GRACE_SECONDS = 5.0
-"""How long a process group may take to end after SIGTERM."""
+LOCAL_SAMPLES = 128
+"""Up to so many samples run inside one process by default: it starts faster and needs no shared memory."""
 
 Progress = Callable[[int, int], None]
 Arrays = dict[str, npt.NDArray[Any]]
-
-_ERRORS: dict[str, type[SpikinghashError]] = {
-    error.__name__: error for error in (BackendError, GraphError, MissingToolError)
-}
+Executor = Literal["processes", "local"]
+LavaNumbers = Literal["float", "fixed"]
 
 
 @dataclass
 class LavaBackend:
-    """Runs NIR graphs on Lava's multi-process CPU simulator, floating point.
+    """Runs NIR graphs on Lava's CPU simulator.
 
     Attributes:
         placement: ``merged`` runs all populations in a few Lava processes; ``layered`` gives each its own (slow).
         on_progress: called with (steps done, steps in all) while a graph runs.
         start_seconds, step_seconds: a worker that runs n steps must end within ``start_seconds + n * step_seconds``.
         silent_seconds: a worker that tells no progress for so long is taken to hang.
+        numbers: ``float``, or ``fixed`` for Loihi's fixed point, bit-accurate.
+        executor: ``processes`` is Lava's own runtime, an OS process per Lava process; ``local`` runs the same process
+            models inside one. By default the number of samples decides. Both give the same values.
     """
 
     placement: Literal["merged", "layered"] = "merged"
@@ -56,14 +53,19 @@ class LavaBackend:
     start_seconds: float = 300.0
     step_seconds: float = 2.0
     silent_seconds: float = 300.0
+    numbers: LavaNumbers = "float"
+    executor: Executor | None = None
 
     def run(
         self, graph_path: Path, spikes: npt.NDArray[Any], record: Sequence[str] = ()
     ) -> tuple[npt.NDArray[np.float32], Arrays]:
         """Run every sample from reset.
 
+        When a run fails or is interrupted after some chunks of samples, their outputs are kept in the user's cache
+        folder, and the same call goes on from there.
+
         Args:
-            graph_path: a NIR file with one Input and one Output and no cycle.
+            graph_path: a NIR file with one Input and one Output.
             spikes: (samples, steps, *input shape).
             record: names of Neuron and Delay nodes whose spikes are wanted.
 
@@ -73,31 +75,20 @@ class LavaBackend:
 
         Raises:
             GraphError: the graph cannot run on Lava, or does not fit the input.
-            MissingToolError: there is no Lava environment, or too few open files are allowed.
+            MissingToolError: there is no Lava environment, too few open files are allowed or shared memory is short.
             BackendError: the worker failed twice.
         """
-        if not Path(graph_path).is_file():
-            raise GraphError(f"{graph_path}: no such file")
+        path = Path(graph_path)
+        if not path.is_file():
+            raise GraphError(f"{path}: no such file")
         if spikes.ndim < 2 or 0 in spikes.shape[:2]:
             raise GraphError(f"input has shape {spikes.shape}: give (samples, steps, ...), at least one of each")
-        interpreter, record = find_interpreter(), tuple(dict.fromkeys(record))
-        size = max(1, (RECORDED_CHUNK_STEPS if record else CHUNK_STEPS) // spikes.shape[1])
-        results = []
-        for first in range(0, len(spikes), size):
-            run = _Run(self, interpreter, Path(graph_path), spikes[first : first + size], record)
-            results.append(_twice(run, self._progress(first, len(run.spikes), spikes)))
-        outputs, *recorded = (np.concatenate([result[key] for result in results]) for key in results[0])
-        return outputs, dict(zip(record, recorded, strict=True))
-
-    def _progress(self, first: int, samples: int, spikes: npt.NDArray[Any]) -> Progress:
-        """Progress over all chunks from the steps of one, whose last steps are Lava's latency and do not count."""
-        steps = spikes.shape[1]
-
-        def tell(step: int, _: int) -> None:
-            if self.on_progress is not None:
-                self.on_progress(first * steps + min(step, samples * steps), len(spikes) * steps)
-
-        return tell
+        run = _Run(self, find_interpreter(), path, np.asarray(spikes, np.float32), tuple(dict.fromkeys(record)))
+        try:
+            with tempfile.TemporaryDirectory(prefix="snh-lava-", ignore_cleanup_errors=True) as name:
+                return run.outputs(Path(name))
+        except OSError as error:
+            raise BackendError(f"Lava: the job could not be run: {error}") from error
 
 
 def find_interpreter() -> Path:
@@ -115,159 +106,102 @@ def find_interpreter() -> Path:
 
 @dataclass(frozen=True)
 class _Run:
-    """One chunk of samples in one worker."""
+    """One call of the backend."""
 
     backend: LavaBackend
     interpreter: Path
     graph: Path
-    spikes: npt.NDArray[Any]
+    spikes: npt.NDArray[np.float32]
     record: tuple[str, ...]
 
-    def __call__(self, progress: Progress) -> Arrays:
-        try:
-            with tempfile.TemporaryDirectory(prefix="snh-lava-", ignore_cleanup_errors=True) as name:
-                return self._run_in(Path(name), progress)
-        except OSError as error:
-            raise BackendError(f"Lava: the job could not be run: {error}") from error
+    @property
+    def chunk(self) -> int:
+        """Samples that run back to back."""
+        return max(1, (RECORDED_CHUNK_STEPS if self.record else CHUNK_STEPS) // self.spikes.shape[1])
 
-    def _run_in(self, job: Path, progress: Progress) -> Arrays:
-        prefix = f"snh{secrets.token_hex(2)}_"
-        self._write(job, prefix)
-        with self._worker(job, prefix) as worker:
-            self._supervise(worker, job / "worker.log", progress)
-        with np.load(job / "output.npz") as arrays:
+    def outputs(self, job: Path) -> tuple[npt.NDArray[np.float32], Arrays]:
+        """What ``LavaBackend.run`` returns, worked out in the empty folder ``job``."""
+        with self._kept(job / "outputs"):
+            try:
+                self._work(job)
+            except BackendError:  # a simulation of many processes may fail by accident
+                self._work(job)
+        results = [self._read(job / "outputs" / f"{first}.npz") for first in range(0, len(self.spikes), self.chunk)]
+        outputs, *recorded = (np.concatenate([result[key] for result in results]) for key in results[0])
+        return outputs, dict(zip(self.record, recorded, strict=True))
+
+    def _read(self, path: Path) -> Arrays:
+        with np.load(path) as arrays:
             return {key: arrays[key] for key in ("outputs", *(f"spikes_{node}" for node in self.record))}
 
-    def _write(self, job: Path, prefix: str) -> None:
+    @contextmanager
+    def _kept(self, outputs: Path) -> Iterator[None]:
+        """Begin with what an earlier run left, and leave what is done if this one ends early."""
+        if self.chunk >= len(self.spikes):
+            outputs.mkdir()
+            yield
+            return
+        backend = self.backend
+        kept = KeptResults(self.graph, self.spikes, (self.record, self.chunk, backend.numbers, backend.placement))
+        kept.take(outputs)
+        try:
+            yield
+        except SpikinghashError as error:
+            if kept.give_back(outputs):
+                done = self._done(outputs)
+                raise type(error)(
+                    f"{error}; {done} of {len(self.spikes)} samples are done and kept: run the same again to go on"
+                ) from error
+            raise
+        except BaseException:
+            kept.give_back(outputs)
+            raise
+
+    def _done(self, outputs: Path) -> int:
+        """Samples before the first that lacks its outputs."""
+        first = 0
+        while first < len(self.spikes) and (outputs / f"{first}.npz").exists():
+            first += self.chunk
+        return min(first, len(self.spikes))
+
+    def _work(self, job: Path) -> None:
+        """Run all samples that have no outputs yet."""
+        first = self._done(job / "outputs")
+        if first == len(self.spikes):
+            return
+        segments = f"snh{secrets.token_hex(2)}_"
+        self._write(job, first, segments)
+        command = [str(self.interpreter), "-m", "deploy.lava.worker", str(job)]
+        steps = (len(self.spikes) - first) * self.spikes.shape[1]
+        limit = self.backend.start_seconds + self.backend.step_seconds * steps
+        with worker(command, job, _environment(job), segments) as running:
+            running.follow(limit, self.backend.silent_seconds, self._tell)
+
+    def _write(self, job: Path, first: int, segments: str) -> None:
         shutil.copyfile(self.graph, job / "graph.nir")
-        np.savez(job / "input.npz", spikes=np.asarray(self.spikes, np.float32))
-        settings = {"record": self.record, "placement": self.backend.placement, "shared_memory": prefix}
+        np.save(job / "input.npy", self.spikes)
+        settings = {
+            "record": self.record,
+            "placement": self.backend.placement,
+            "numbers": self.backend.numbers,
+            "executor": self.backend.executor or default_executor(len(self.spikes)),
+            "first": first,
+            "chunk": self.chunk,
+            "shared_memory": segments,
+        }
         (job / "job.json").write_text(json.dumps(settings))
 
-    @contextmanager
-    def _worker(self, job: Path, prefix: str) -> Iterator["subprocess.Popen[str]"]:
-        """A worker in a process group of its own, of which nothing is left afterwards."""
-        command = [str(self.interpreter), "-m", "deploy.lava.worker", str(job)]
-        with (job / "worker.log").open("w") as log:
-            worker = subprocess.Popen(
-                command,
-                cwd=job,
-                env=_environment(job),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-        try:
-            yield worker
-        finally:
-            _end_group(worker)
-            for segment in SHARED_MEMORY.glob(f"{prefix}*"):
-                segment.unlink(missing_ok=True)
-
-    def _supervise(self, worker: "subprocess.Popen[str]", log: Path, progress: Progress) -> None:
-        """Follow the worker's lines until it is done.
-
-        Raises:
-            SpikinghashError: what the worker reported, or how it ended.
-        """
-        limit = self.backend.start_seconds + self.backend.step_seconds * self.spikes.shape[0] * self.spikes.shape[1]
-        lines = _Lines(worker)
-        while (line := lines.next(limit, self.backend.silent_seconds)) is not None:
-            message = json.loads(line)
-            if "error" in message:
-                raise _ERRORS.get(message["kind"], BackendError)(f"Lava: {message['error']}")
-            if "done" in message:
-                return
-            progress(message["step"], message["steps"])
-        raise BackendError(f"Lava: the worker ended with exit code {worker.wait()}: {_last_line(log)}")
+    def _tell(self, step: int) -> None:
+        if self.backend.on_progress is not None:
+            self.backend.on_progress(step, len(self.spikes) * self.spikes.shape[1])
 
 
-class _Lines:
-    """The lines of a worker, read by a thread, since neither a dead nor a hanging worker closes its output."""
-
-    def __init__(self, worker: "subprocess.Popen[str]") -> None:
-        self._worker, self._begin = worker, time.monotonic()
-        self._queue: queue.Queue[str] = queue.Queue()
-        assert worker.stdout is not None
-        threading.Thread(target=self._read, args=(worker.stdout,), daemon=True).start()
-
-    def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            if line.endswith("\n"):  # a killed worker may leave half a line
-                self._queue.put(line)
-
-    def next(self, limit: float, silent: float) -> str | None:
-        """The next line, or None when the worker has ended.
-
-        Raises:
-            BackendError: the worker took longer than ``limit`` seconds in all or ``silent`` seconds for this line.
-        """
-        asked = time.monotonic()
-        while True:
-            ended = self._worker.poll() is not None
-            try:
-                return self._queue.get(timeout=0.2)
-            except queue.Empty:
-                if ended:
-                    return None
-            now = time.monotonic()
-            if now - asked > silent:
-                raise BackendError(f"Lava: no progress for {silent:.0f} s: the simulation hangs")
-            if now - self._begin > limit:
-                raise BackendError(f"Lava: not done after {limit:.0f} s, the limit for this many steps")
-
-
-def _twice(run: _Run, progress: Progress) -> Arrays:
-    """The result of a chunk, which gets a second chance: a simulation of many processes may fail by accident."""
-    try:
-        return run(progress)
-    except BackendError:
-        return run(progress)
+def default_executor(samples: int) -> Executor:
+    """The faster executor for so many samples, see ``benchmarks.lava``."""
+    return "local" if samples <= LOCAL_SAMPLES else "processes"
 
 
 def _environment(job: Path) -> dict[str, str]:
     """One BLAS thread per process, since Lava's parallelism is its processes; temporary files in the job's folder."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": str(ROOT), "TMPDIR": str(job)}
-
-
-def _end_group(worker: "subprocess.Popen[str]") -> None:
-    """End all processes of the worker's group: SIGTERM first, so that Python's resource tracker can clean up."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, number)
-        _wait_until_ended(worker, time.monotonic() + GRACE_SECONDS)
-    worker.wait()
-    if worker.stdout is not None:
-        worker.stdout.close()
-
-
-def _wait_until_ended(worker: "subprocess.Popen[str]", deadline: float) -> None:
-    while _is_running(worker) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def _is_running(worker: "subprocess.Popen[str]") -> bool:
-    """Whether any process of the worker's group still runs; orphans that wait to be reaped do not count."""
-    worker.poll()  # reaps the leader, which would otherwise stay in the group
-    return any(group == worker.pid and state != "Z" for state, group in map(_state_and_group, _stat_files()))
-
-
-def _stat_files() -> Iterator[Path]:
-    return Path("/proc").glob("[0-9]*/stat")
-
-
-def _state_and_group(stat: Path) -> tuple[str, int]:
-    """State and process group of a process, from proc(5); the command's name may itself hold brackets."""
-    try:
-        state, _, group, *_ = stat.read_text().rpartition(")")[2].split()
-    except OSError:
-        return "Z", 0  # ended since it was listed
-    return state, int(group)
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it wrote nothing"

@@ -3,7 +3,7 @@
 Lava runs an OS process per Lava process and synchronises all of them in every step, so their number decides the speed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +14,15 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.proc.lif.process import LIFReset
 from scipy import sparse
 
-from deploy.lava.network import CONSTANT, Array, Network, Population, Readout, Synapses, latencies
+from deploy.lava.network import CONSTANT, Array, Network, Population, Product, Readout, Synapses, schedule
+from deploy.lava.processes.attention import DynamicProduct, FixedDynamicProduct
+from deploy.lava.processes.clocked_neurons import Clock, ClockedNeurons, Dynamics
+from deploy.lava.processes.fixed_neurons import FixedNeurons
 from deploy.lava.processes.frame_source import FrameSource
-from deploy.lava.processes.projection import Block, Projection
+from deploy.lava.processes.projection import Block, FixedProjection, Projection
 from deploy.lava.processes.recorder import Recorder
 from deploy.lava.processes.window_neurons import WindowIntegrator, WindowLIF
+from export.fixed_point.registers import Registers
 
 Placement = Literal["merged", "layered"]
 """``merged``: all spiking populations in one process, their synapses in another. ``layered``: a process per population
@@ -27,10 +31,14 @@ Placement = Literal["merged", "layered"]
 
 @dataclass(frozen=True)
 class Group:
-    """Populations that share a process; ``slices`` says where each has its neurons in the process's vector."""
+    """Populations that share a process; ``slices`` says where each has its neurons in the process's vector.
+
+    ``arriving`` says where their input goes, if that is another vector.
+    """
 
     slices: dict[str, slice]
     process: AbstractProcess
+    arriving: dict[str, slice] | None = None
 
     @property
     def size(self) -> int:
@@ -56,25 +64,38 @@ class PlacedNetwork:
         window: time steps per window; every window starts from reset state.
         record: populations whose spikes are wanted.
         placement: which populations share a process.
+        registers: of the populations of a fixed-point network; without them, Lava computes in floating point.
 
     Attributes:
         processes: all of the network's Lava processes.
         steps: how many steps Lava has to run.
+        pace: Lava steps per time step of the graph.
         recordings: by node, where its values are written: the readouts and the recorded populations.
     """
 
     def __init__(
-        self, network: Network, frames: Path, window: int, record: Sequence[str], placement: Placement
+        self,
+        network: Network,
+        frames: Path,
+        window: int,
+        record: Sequence[str] = (),
+        placement: Placement = "merged",
+        registers: Mapping[str, Registers] | None = None,
     ) -> None:
-        self._network, self._window, self._folder = network, window, frames.parent
-        self._latencies = latencies(network)
-        self._frames = len(np.load(frames, mmap_mode="r"))
-        self.steps = self._frames + max(self._latencies.values())
+        timing = schedule(network)
+        self._registers = registers
+        self._network, self._folder = network, frames.parent
+        self.pace, self._latencies = timing.pace, timing.latencies
+        self._frames, self._steps = len(np.load(frames, mmap_mode="r")), window
+        self._window = window * self.pace
+        self.steps = self._frames * self.pace + max(self._latencies.values())
         self.processes: list[AbstractProcess] = []
         self.recordings: dict[str, Recording] = {}
-        self._groups = [self._input_group(frames), *map(self._group, _parts(network.populations, placement))]
+        parts = _parts(network.populations, placement, self.pace)
+        products = map(self._product_group, network.products)
+        self._groups = [self._input_group(frames), *map(self._group, parts), *products]
         for group in self._groups[1:]:
-            self._connect(group.slices, group.size, group.process.a_in)
+            self._connect(group.arriving or group.slices, group.process.a_in.shape[0], group.process.a_in)
         for readout in network.readouts:
             self._read_out(readout)
         for group in self._groups[1:]:
@@ -84,8 +105,8 @@ class PlacedNetwork:
         """What was recorded of a node, (windows, window, *shape), in the graph's own time."""
         shape = self._network.shapes()[name]
         recording = self.recordings[name]
-        rows = np.load(recording.path, mmap_mode="r")[recording.latency : recording.latency + self._frames]
-        return rows[:, recording.columns].reshape(-1, self._window, *shape)
+        rows = np.load(recording.path, mmap_mode="r")[recording.latency :: self.pace][: self._frames]
+        return rows[:, recording.columns].reshape(-1, self._steps, *shape)
 
     def _add(self, process: AbstractProcess) -> AbstractProcess:
         self.processes.append(process)
@@ -93,7 +114,7 @@ class PlacedNetwork:
 
     def _input_group(self, frames: Path) -> Group:
         name, size = self._network.input, int(np.prod(self._network.input_shape))
-        source = self._add(FrameSource(f"input {name}", str(frames), size))
+        source = self._add(FrameSource(f"input {name}", str(frames), size, self.pace))
         return Group({name: slice(0, size), CONSTANT: slice(size, size + 1)}, source)
 
     def _group(self, populations: Sequence[Population]) -> Group:
@@ -101,12 +122,21 @@ class PlacedNetwork:
         slices = {p.name: slice(stop - p.size, stop) for p, stop in zip(populations, stops, strict=True)}
         return Group(slices, self._add(self._neurons(populations, slices)))
 
+    def _product_group(self, product: Product) -> Group:
+        kind = DynamicProduct if self._registers is None else FixedDynamicProduct
+        process = self._add(kind(f"product {product.name}", product.attention))
+        return Group({product.name: slice(0, product.size)}, process, {product.name: slice(0, 3 * product.size)})
+
     def _neurons(self, populations: Sequence[Population], slices: dict[str, slice]) -> AbstractProcess:
+        if self._registers is not None:
+            return self._fixed_neurons(populations, self._registers, f"neurons {_listed(slices)}")
         decay, threshold, reset = (
             np.concatenate([getattr(population, field) for population in populations])
             for field in ("decay", "threshold", "reset")
         )
         name = f"neurons {_listed(slices)}"
+        if _is_clocked(populations[0], self.pace):
+            return ClockedNeurons(name, Dynamics.of(populations), self._clock(populations))
         starts: dict[int, list[slice]] = {}
         for key, neurons in slices.items():
             starts.setdefault(self._start(key), []).append(neurons)
@@ -125,6 +155,21 @@ class PlacedNetwork:
             reset_offset=start,
         )
 
+    def _fixed_neurons(
+        self, populations: Sequence[Population], registers: Mapping[str, Registers], name: str
+    ) -> AbstractProcess:
+        found = [registers[population.name] for population in populations]
+        spiking = np.concatenate([np.full(population.size, population.spiking) for population in populations])
+        decay, current_decay, threshold, bias = (
+            np.concatenate([getattr(part, field) for part in found])
+            for field in ("decay", "current_decay", "threshold", "bias")
+        )
+        return FixedNeurons(name, spiking, decay, current_decay, threshold, bias, self._clock(populations))
+
+    def _clock(self, populations: Sequence[Population]) -> Clock:
+        first = [np.full(population.size, self._latencies[population.name] + 1) for population in populations]
+        return Clock(self.pace, self._window, np.concatenate(first))
+
     def _start(self, population: str) -> int:
         """The ``time_step % window`` in which the population's windows start; Lava counts steps from 1."""
         return (self._latencies[population] + 1) % self._window
@@ -136,7 +181,9 @@ class PlacedNetwork:
             if synapses:
                 name = f"synapses {_listed(group.slices)} to {_listed(targets)}"
                 blocks, fan_out = self._blocks(synapses, group.slices, targets, size)
-                projection = self._add(Projection(name, group.size, blocks, fan_out, self._window))
+                real = self._registers is None or isinstance(port.process, Recorder)
+                kind = Projection if real else FixedProjection
+                projection = self._add(kind(name, group.size, blocks, fan_out, self._window))
                 group.process.s_out.connect(projection.s_in)
                 projection.a_out.connect(port)
 
@@ -146,8 +193,9 @@ class PlacedNetwork:
         blocks, fan_outs, first_row = [], [], 0
         for part in synapses:
             latency = self._latencies[part.source]
-            wait = part.delay + self._latencies[part.target] - latency - 1
-            blocks.append(Block(sources[part.source], first_row, wait, part.delay, latency))
+            delay = part.delay * self.pace
+            wait = delay + self._latencies[part.target] - latency - 1
+            blocks.append(Block(sources[part.source], first_row, wait, delay, latency))
             fan_outs.append(_fan_out(part.weights, targets[part.target].start, size))
             first_row += part.weights.shape[1]
         return blocks, sparse.vstack(fan_outs, format="csr")
@@ -162,7 +210,9 @@ class PlacedNetwork:
         if not names:
             return
         chosen = [np.arange(group.slices[name].start, group.slices[name].stop) for name in names]
-        recorder = self._recorder(f"group_{self._groups.index(group)}", np.concatenate(chosen), group.size, np.uint8)
+        spiking = {population.name for population in self._network.populations if population.spiking}
+        dtype = np.uint8 if spiking.issuperset(names) else np.float32
+        recorder = self._recorder(f"group_{self._groups.index(group)}", np.concatenate(chosen), group.size, dtype)
         group.process.s_out.connect(recorder.a_in)
         stops = np.cumsum([len(part) for part in chosen]).tolist()
         for name, part, stop in zip(names, chosen, stops, strict=True):
@@ -175,12 +225,20 @@ class PlacedNetwork:
         return self._add(Recorder(f"recorder {name}", str(path), size, chosen))
 
 
-def _parts(populations: Sequence[Population], placement: Placement) -> list[list[Population]]:
+def _parts(populations: Sequence[Population], placement: Placement, pace: int) -> list[list[Population]]:
     """The populations that share a process, group by group."""
     if placement == "layered":
         return [[population] for population in populations]
-    kinds = ([p for p in populations if p.spiking is spiking] for spiking in (True, False))
-    return [kind for kind in kinds if kind]
+    kinds: dict[tuple[bool, bool], list[Population]] = {}
+    for population in populations:
+        clocked = _is_clocked(population, pace)
+        kinds.setdefault((clocked, population.spiking and not clocked), []).append(population)
+    return list(kinds.values())
+
+
+def _is_clocked(population: Population, pace: int) -> bool:
+    """Whether it needs neurons that Lava's LIF does not have: with a synaptic current, or idle in some Lava steps."""
+    return pace > 1 or population.current is not None
 
 
 def _fan_out(weights: sparse.csr_matrix, first_target: int, targets: int) -> sparse.csr_matrix:

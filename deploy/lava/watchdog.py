@@ -5,7 +5,8 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,14 +43,22 @@ class Watchdog:
     """Watches Lava's processes and the parent process; when one has ended, reports it and exits.
 
     The whole OS process exits, because the main thread is blocked inside Lava and cannot be interrupted.
+
+    Args:
+        parent: id of the process without which the work is pointless.
+        on_failure: called with one line before the exit.
     """
 
-    def __init__(self, actors: Sequence[Actor], parent: int, on_failure: Callable[[str], None]) -> None:
-        self._actors, self._parent, self._on_failure = actors, parent, on_failure
+    def __init__(self, parent: int, on_failure: Callable[[str], None]) -> None:
+        self._actors: Sequence[Actor] = ()
+        self._parent, self._on_failure = parent, on_failure
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def release(self) -> None:
-        """From now on Lava's processes may end; the parent must still not."""
+    @contextmanager
+    def watching(self, actors: Sequence[Actor]) -> Iterator[None]:
+        """Within the context, none of Lava's processes may end."""
+        self._actors = actors
+        yield  # after an error they stay watched: Lava may hang while it is left
         self._actors = ()
 
     def _watch(self) -> None:

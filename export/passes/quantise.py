@@ -34,8 +34,9 @@ def quantise(
 ) -> tuple[Graph, dict[str, float]]:
     """Return the integer graph and the grid step of each population, in units of the float graph's currents.
 
-    The steps are those of ``grids``, if the network was trained on some. Else a grid whose worst case needs more than ``largest_bits`` bits is made coarser, by as little as does it, but not
-    below five bits per weight; the certificate then names a wider arithmetic.
+    The steps are those of ``grids``, if the network was trained on some. Else a grid whose worst case needs more than
+    ``largest_bits`` bits is made coarser, by as little as does it, but not below five bits per weight; the certificate
+    then names a wider arithmetic.
     """
     result = graph.copy()
     steps: dict[str, float] = {}

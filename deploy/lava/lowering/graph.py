@@ -1,102 +1,156 @@
 """A NIR graph as a network of populations and synapses: linear nodes and delays dissolve into the synapses."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import nir
 import numpy as np
 from scipy import sparse
 
+from deploy.lava.lowering.attention import to_product
 from deploy.lava.lowering.flow import Flow
-from deploy.lava.lowering.neurons import dynamics
-from deploy.lava.lowering.shapes import settle_input_shape
-from deploy.lava.network import Array, Network, Population, Readout, Shape, Synapses
-from export.synapse_matrix import LINEAR_NODES, bias_vector, output_shape, synapse_matrix
+from deploy.lava.network import Network, Population, Product, Readout, Synapses, SynapticCurrent
+from export.marked_attention import read_marked
+from export.stepwise.delays import delay_steps
+from export.stepwise.dynamics import NEURONS, Dynamics, dynamics
+from export.stepwise.plan import Plan, make_plan
+from export.stepwise.read import time_step
+from export.synapse_matrix import LINEAR_NODES, bias_vector, synapse_matrix
 from spikinghash.errors import GraphError
 
-DEFAULT_TIME_STEP = 1e-4
-"""Seconds per time step; NIR files name none."""
-
-RECORDABLE_NODES = (nir.LIF, nir.IF, nir.Threshold, nir.Delay)
+RECORDABLE_NODES = (*NEURONS, nir.Delay)
 
 
-def lower(graph: nir.NIRGraph, record: Collection[str] = (), dt: float = DEFAULT_TIME_STEP) -> Network:
-    """Lower an acyclic graph with one Input and one Output.
+def lower(graph: nir.NIRGraph, record: Collection[str] = (), dt: float | None = None) -> Network:
+    """Lower a graph with one Input and one Output.
 
     Args:
         graph: read with or without nir's type check; shapes that it leaves open are inferred.
-        record: Neuron and Delay nodes whose spikes are wanted.
-        dt: time step in seconds.
+        record: Neuron and Delay nodes whose output is wanted; a node of a nested graph is called ``graph.node``.
+        dt: time step in seconds; by default what the graph's metadata say.
 
     Raises:
-        GraphError: a cycle, a node that Lava cannot run, shapes that do not fit; the message names the node.
+        GraphError: a node that Lava cannot run, shapes that do not fit; the message names the node.
     """
-    sources = _sources(graph)
-    _check_recordable(graph, record)
-    source, output = _only(graph, nir.Input), _only(graph, nir.Output)
-    lowering = _Lowering(dt, record)
-    for name in _topological_order(sources):
+    plan = make_plan(graph)
+    _check_recordable(plan, record)
+    lowering = _Lowering(plan, time_step(graph) if dt is None else dt, record)
+    for name in plan.order:
         try:
-            lowering.visit(name, graph.nodes[name], sources[name])
+            lowering.visit(name, plan.nodes[name])
         except (TypeError, ValueError) as error:
             raise GraphError(f"node {name}: {error}") from error
-    readouts = sorted(lowering.readouts, key=lambda readout: readout.name != output)
-    return Network(source, lowering.flows[source].shape, lowering.populations, readouts, lowering.synapses)
+    lowering.close_cycles()
+    readouts = sorted(lowering.readouts, key=lambda readout: readout.name != plan.output)
+    shape = plan.shapes[plan.input]
+    return Network(plan.input, shape, lowering.populations, readouts, lowering.synapses, lowering.products)
 
 
 @dataclass
 class _Lowering:
     """The state of one walk over the graph: what each visited node emits, and what was built for it."""
 
+    plan: Plan
     dt: float
     record: Collection[str]
     flows: dict[str, Flow] = field(default_factory=dict)
     populations: list[Population] = field(default_factory=list)
     readouts: list[Readout] = field(default_factory=list)
     synapses: list[Synapses] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
 
-    def visit(self, name: str, node: nir.NIRNode, sources: Sequence[str]) -> None:
-        """Lower one node whose sources were visited before."""
+    def visit(self, name: str, node: nir.NIRNode) -> None:
+        """Lower one node whose sources were visited before, but for those at the other end of a late edge."""
         if isinstance(node, nir.Input):
-            self.flows[name] = Flow.of(name, _shape(node.input_type["input"]))
+            self.flows[name] = Flow.of(name, self.plan.shapes[name])
             return
-        if isinstance(node, nir.NIRGraph):
-            raise TypeError("Lava has no nested NIRGraph: put its nodes into the outer graph")
-        arriving = self._arriving(sources)
-        node = settle_input_shape(node, arriving.shape)
+        arriving = self._arriving(name)
         if isinstance(node, LINEAR_NODES):
-            self.flows[name] = _mapped(arriving, node)
+            self.flows[name] = self._mapped(name, node, arriving)
         elif isinstance(node, nir.Delay):
-            self.flows[name] = arriving.delayed(_delay_steps(node, self.dt))
+            self.flows[name] = arriving.delayed(delay_steps(node, self.dt))
             if name in self.record:
                 self._read_out(name, self.flows[name])
         elif isinstance(node, nir.Output):
+            self.flows[name] = arriving
             self._read_out(name, arriving)
+        elif isinstance(node, NEURONS):
+            self._add_population(name, dynamics(node, self.dt), arriving)
+        elif (attention := read_marked(name, node)) is not None:
+            self._connect(name, arriving)
+            self.products.append(to_product(name, attention))
+            self.flows[name] = Flow.of(name, attention.shape)
         else:
-            self._add_population(name, node, arriving)
+            raise TypeError(f"Lava has no {type(node).__name__}")
 
-    def _arriving(self, sources: Sequence[str]) -> Flow:
-        if not sources:
-            raise ValueError("nothing arrives at it: connect or remove it")
-        total = self.flows[sources[0]]
-        for source in sources[1:]:
-            if self.flows[source].shape != total.shape:
-                raise ValueError(f"{self.flows[source].shape} from {source} cannot be added to {total.shape}")
-            total = total.plus(self.flows[source])
-        return total
+    def close_cycles(self) -> None:
+        """Put the held nodes in the place of their names, now that it is known what they emit.
 
-    def _add_population(self, name: str, node: nir.NIRNode, arriving: Flow) -> None:
-        rule = dynamics(node, self.dt)
-        current = arriving.through(sparse.diags(rule.gain), arriving.shape)
-        self._connect(name, current.plus_constant(rule.drive))
-        population = Population(name, arriving.shape, rule.spiking, rule.decay, rule.threshold, rule.reset)
+        A held node that itself reads from a held node becomes a population that passes on what it gets.
+        """
+        relays = {name for name in self._held if self._held & {source for source, _ in self.flows[name].terms}}
+        for name in sorted(relays):
+            self._add_relay(name)
+        self.synapses = [part for synapses in self.synapses for part in self._without_held(synapses, relays)]
+
+    @cached_property
+    def _held(self) -> set[str]:
+        """Nodes without neurons at whose end a late edge begins; flows name them as if they were populations."""
+        dissolving = (*LINEAR_NODES, nir.Delay, nir.Output)
+        return {source for source, _ in self.plan.late if isinstance(self.plan.nodes[source], dissolving)}
+
+    def _arriving(self, name: str) -> Flow:
+        first, *others = (self._sent(source, name) for source in self.plan.sources[name])
+        for flow in others:
+            first = first.plus(flow)
+        return first
+
+    def _sent(self, source: str, target: str) -> Flow:
+        """What comes over one edge."""
+        if (source, target) not in self.plan.late:
+            return self.flows[source]
+        flow = Flow.of(source, self.plan.shapes[source])
+        return flow.delayed(np.ones(int(np.prod(flow.shape)), int))
+
+    def _mapped(self, name: str, node: nir.NIRNode, arriving: Flow) -> Flow:
+        flow = arriving.through(synapse_matrix(node), self.plan.shapes[name])
+        bias = bias_vector(node)
+        return flow if bias is None else flow.plus_constant(bias)
+
+    def _add_population(self, name: str, rule: Dynamics, arriving: Flow) -> None:
+        shape = self.plan.shapes[name]
+        current = arriving.through(sparse.diags(rule.gain), shape)
+        if rule.current_decay is None:
+            self._connect(name, current.plus_constant(rule.drive))
+            memory = None
+        else:  # the constant line would pass through the synaptic current
+            self._connect(name, current)
+            memory = SynapticCurrent(rule.current_decay, rule.drive)
+        population = Population(name, shape, rule.spiking, rule.decay, rule.threshold, rule.reset, memory)
         self.populations.append(population)
-        self.flows[name] = Flow.of(name, arriving.shape)
+        self.flows[name] = Flow.of(name, shape)
+
+    def _add_relay(self, name: str) -> None:
+        flow, relay = self.flows[name], _relay_name(name)
+        zeros = np.zeros(int(np.prod(flow.shape)))
+        self._connect(relay, flow)
+        self.populations.append(Population(relay, flow.shape, False, zeros + 1, zeros + np.inf, zeros))
+
+    def _without_held(self, synapses: Synapses, relays: Collection[str]) -> list[Synapses]:
+        if synapses.source in relays:
+            return [replace(synapses, source=_relay_name(synapses.source))]
+        if synapses.source not in self._held:
+            return [synapses]
+        terms = self.flows[synapses.source].terms.items()
+        return [
+            Synapses(source, synapses.target, synapses.delay + delay, sparse.csr_matrix(synapses.weights @ term))
+            for (source, delay), term in terms
+        ]
 
     def _read_out(self, name: str, flow: Flow) -> None:
         self._connect(name, flow)
-        self.readouts.append(Readout(name, flow.shape))
+        self.readouts.append(Readout(name, self.plan.shapes[name]))
 
     def _connect(self, target: str, flow: Flow) -> None:
         """Synapses for all terms of a flow; one of them may be empty, so that no Lava process stands alone."""
@@ -106,56 +160,14 @@ class _Lowering:
         self.synapses += [Synapses(source, target, delay, weights) for (source, delay), weights in terms]
 
 
-def _mapped(arriving: Flow, node: nir.NIRNode) -> Flow:
-    flow = arriving.through(synapse_matrix(node), output_shape(node))
-    bias = bias_vector(node)
-    return flow if bias is None else flow.plus_constant(bias)
+def _relay_name(held: str) -> str:
+    return f"{held}, held for a step"
 
 
-def _delay_steps(node: nir.Delay, dt: float) -> Array:
-    steps = np.round(np.ravel(node.delay) / dt).astype(int)
-    if steps.min(initial=0) < 0:
-        raise ValueError(f"delay {np.min(node.delay):g} s is negative")
-    return steps
-
-
-def _check_recordable(graph: nir.NIRGraph, record: Collection[str]) -> None:
+def _check_recordable(plan: Plan, record: Collection[str]) -> None:
     for name in record:
-        if name not in graph.nodes:
+        if name not in plan.nodes:
             raise GraphError(f"node {name}: the graph has no such node to record")
-        if not isinstance(graph.nodes[name], RECORDABLE_NODES):
+        if not isinstance(plan.nodes[name], RECORDABLE_NODES) and read_marked(name, plan.nodes[name]) is None:
             kinds = ", ".join(kind.__name__ for kind in RECORDABLE_NODES)
-            raise GraphError(f"node {name}: a {type(graph.nodes[name]).__name__} has no spikes to record: use {kinds}")
-
-
-def _sources(graph: nir.NIRGraph) -> dict[str, list[str]]:
-    """By node, the nodes with an edge into it."""
-    try:
-        graph.validate_structure()
-    except ValueError as error:
-        raise GraphError(f"graph: {error}") from error
-    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for source, target in graph.edges:
-        sources[target].append(source)
-    return sources
-
-
-def _topological_order(sources: Mapping[str, Sequence[str]]) -> list[str]:
-    try:
-        return list(TopologicalSorter(sources).static_order())
-    except CycleError as error:
-        cycle = error.args[1]
-        path = " -> ".join(cycle)
-        raise GraphError(f"node {cycle[0]}: it lies on a cycle ({path}): Lava runs acyclic graphs only") from None
-
-
-def _only(graph: nir.NIRGraph, kind: type[nir.NIRNode]) -> str:
-    names = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
-    if len(names) != 1:
-        found = ", ".join(names) or "none"
-        raise GraphError(f"graph: needs exactly one {kind.__name__} node, has {len(names)} ({found})")
-    return names[0]
-
-
-def _shape(value: Array) -> Shape:
-    return tuple(int(size) for size in np.ravel(value))
+            raise GraphError(f"node {name}: a {type(plan.nodes[name]).__name__} has no neurons to record: use {kinds}")

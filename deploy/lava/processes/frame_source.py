@@ -14,13 +14,13 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 
 class FrameSource(AbstractProcess):
-    """Emits row t of an .npy file (steps, size) at step t, zeros after the last, followed by a constant 1.
+    """Emits row t of an .npy file (steps, size), followed by a constant 1, at step ``t * pace``; else zeros.
 
     The file is mapped into the process, since arrays set through a Lava Var travel element by element.
     """
 
-    def __init__(self, name: str, path: str, size: int) -> None:
-        super().__init__(name=name, path=path)
+    def __init__(self, name: str, path: str, size: int, pace: int = 1) -> None:
+        super().__init__(name=name, path=path, pace=pace)
         self.s_out = OutPort(shape=(size + 1,))
 
 
@@ -34,10 +34,14 @@ class PyFrameSource(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.frames = np.load(proc_params["path"], mmap_mode="r")
+        self.pace: int = proc_params["pace"]
         self.row = np.ones(self.frames.shape[1] + 1)
 
     def run_spk(self) -> None:
         """Send the next row."""
-        step = self.time_step - 1
+        step, idle = divmod(self.time_step - 1, self.pace)
+        if idle:
+            self.s_out.send(np.zeros_like(self.row))
+            return
         self.row[:-1] = self.frames[step] if step < len(self.frames) else 0
         self.s_out.send(self.row)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires
+from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
@@ -54,16 +54,18 @@ class Projection(AbstractProcess):
         self.a_out = OutPort(shape=(fan_out.shape[1],))
 
 
-@implements(proc=Projection, protocol=LoihiProtocol)
-@requires(CPU)
-class PyProjection(PyLoihiProcessModel):
-    """Floating-point model of Projection. As in Lava's own synapses, the result is sent one step later.
+class FixedProjection(Projection):
+    """A Projection of whole weights: the sums of the synapses that Loihi stores with different exponents."""
 
-    Unlike Lava's Sparse, it visits the synapses of active sources only, and it has delays.
+
+class AbstractPyProjection(PyLoihiProcessModel):
+    """What both models do. As in Lava's own synapses, the result is sent one step later.
+
+    Unlike Lava's Sparse, they visit the synapses of active sources only, and have delays.
     """
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
+    s_in: PyInPort
+    a_out: PyOutPort
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -71,7 +73,7 @@ class PyProjection(PyLoihiProcessModel):
         self.fan_out: sparse.csr_matrix = proc_params["fan_out"]
         self.window: int = proc_params["window"]
         longest = max(block.wait for block in self.blocks)
-        nothing = (np.zeros(0, int), np.zeros(0))
+        nothing = (np.zeros(0, int), np.zeros(0, self.fan_out.dtype))
         self.history = deque([nothing] * (longest + 1), maxlen=longest + 1)
 
     def run_spk(self) -> None:
@@ -80,10 +82,10 @@ class PyProjection(PyLoihiProcessModel):
         self.a_out.send(values @ self.fan_out[rows])
         received = self.s_in.recv()
         active = np.flatnonzero(received)
-        self.history.appendleft((active, received[active]))
+        self.history.appendleft((active, received[active].astype(self.fan_out.dtype)))
 
     def _active_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        rows, values = [np.zeros(0, int)], [np.zeros(0)]
+        rows, values = [np.zeros(0, int)], [np.zeros(0, self.fan_out.dtype)]
         for block in self.blocks:
             if self._arrives_in_window(block):
                 active, value = self.history[block.wait]
@@ -96,3 +98,27 @@ class PyProjection(PyLoihiProcessModel):
         """Whether a spike that the graph delays still reaches its target inside its own window."""
         sent = (self.time_step - 2 - block.wait - block.latency) % self.window
         return sent + block.delay < self.window
+
+
+@implements(proc=Projection, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class PyProjection(AbstractPyProjection):
+    """Floating-point model of Projection."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
+
+
+@implements(proc=FixedProjection, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyFixedProjection(AbstractPyProjection):
+    """Integer model of FixedProjection.
+
+    Lava's Dense shifts sums of even mantissas by ``weight_exp``, -1 or more here: nothing is lost, so that the sum over
+    all exponents is the sum of the whole weights.
+    """
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)

@@ -1,0 +1,41 @@
+"""Loihi's fixed point without Lava: any NIR graph in the integer emulator."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.lava.emulator import Emulator
+from deploy.lava.fixed_point import as_recorded, to_fixed_point, whole_range
+from deploy.lava.lowering.graph import lower
+from export.stepwise.read import read_graph
+from spikinghash.errors import GraphError
+
+
+class EmulatorRunner:
+    """Runs NIR graphs in Loihi's arithmetic, int64 NumPy throughout; what the Lava backend has to equal."""
+
+    def run(
+        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+        """Run samples from rest.
+
+        Args:
+            graph_path: a NIR file with one Input and one Output.
+            spikes: whole numbers, (samples, steps, *input shape).
+            record: names of Neuron and Delay nodes whose spikes are wanted.
+
+        Returns:
+            Outputs, float32 (samples, steps, *output shape), and by recorded node its spikes (samples, steps, *shape).
+
+        Raises:
+            GraphError: the graph cannot run in fixed point, or does not fit the input.
+        """
+        network = lower(read_graph(Path(graph_path)), record)
+        if spikes.shape[2:] != network.input_shape:
+            raise GraphError(f"input frames have shape {spikes.shape[2:]}, the graph takes {network.input_shape}")
+        fixed = to_fixed_point(network, spikes.shape[1], whole_range(spikes))
+        outputs, recorded = Emulator(fixed).run(spikes, record)
+        return outputs, {name: as_recorded(values * fixed.unit(name)) for name, values in recorded.items()}
