@@ -1,17 +1,18 @@
 """The ANN twin of an encoder: same topology, ReLU for LIF, softmax attention, int8. Operation counts, no weights.
 
-Two twins: T = 1, one frame that sums the events of the window, and T frames, as many as the spiking network has steps.
-The energy model prices the counts with the same terms as the spiking network.
+Twins read one frame that sums the events of the window, or T frames, as many as the spiking network has steps. Two
+variants of the first have narrower activations (QNN) or skip zeros. The energy model prices the counts with the same
+terms as the spiking network.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
-from spikinghash.errors import GraphError
+from deploy.ann_network import POLARITIES, AnnLayer, AnnNetwork
+from spikinghash.errors import ConfigError, GraphError
 
-POLARITIES = 2
-"""ON and OFF events: channels of a frame."""
 _KERNEL = 3
 """Side of the strided convolution at the head of each stage."""
 
@@ -89,50 +90,6 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class AnnLayer:
-    """Work of one layer per code (all frames together), except for ``weights``, which are stored once."""
-
-    name: str
-    macs: int
-    """int8 multiply-accumulates, dense: every tap of a convolution counts, those on the zero padding too."""
-    adds: int
-    """int32 additions outside the MACs: bias, residual, pooling, softmax sums."""
-    multiplies: int
-    """int32 multiplications outside the MACs: requantisation, softmax."""
-    weights: int
-    inputs: int
-    """Activations read, each once."""
-    outputs: int
-    """Activations written."""
-    transform_adds: int = 0
-    """int32 additions of the Haar transform and its inverse."""
-
-    @property
-    def weight_bytes(self) -> int:
-        """Stored weights, one byte each."""
-        return self.weights
-
-    def activation_bytes(self, frames: int) -> int:
-        """Bytes that one frame's inputs and outputs occupy."""
-        return (self.inputs + self.outputs) // frames
-
-
-@dataclass(frozen=True)
-class AnnTwin:
-    """An ANN with the topology of the encoder."""
-
-    frames: int
-    input_bits: int
-    """Bits of all frames that enter: one byte per pixel of the summed frame, one bit per pixel of T binary frames."""
-    layers: tuple[AnnLayer, ...]
-
-    @property
-    def macs(self) -> int:
-        """All multiply-accumulates per code."""
-        return sum(layer.macs for layer in self.layers)
-
-
-@dataclass(frozen=True)
 class _Stage:
     index: int
     frames: int
@@ -151,7 +108,7 @@ class _Stage:
         return f"stage{self.index + 1}_{part}"
 
 
-def ann_twin(config: EncoderSizes, frames: int) -> AnnTwin:
+def ann_twin(config: EncoderSizes, frames: int) -> AnnNetwork:
     """Count the ANN twin that reads ``frames`` frames: 1 (the summed frame) or ``config.time_steps``.
 
     With one frame the Haar transform has no time axis: it is two-dimensional, of 3 L + 1 subbands instead of 7 L + 1.
@@ -159,7 +116,71 @@ def ann_twin(config: EncoderSizes, frames: int) -> AnnTwin:
     pixel_bits = 8 if frames == 1 else 1
     input_bits = POLARITIES * config.size**2 * frames * pixel_bits
     layers = [layer for stage in range(len(config.channels)) for layer in _stage_layers(config, stage, frames)]
-    return AnnTwin(frames, input_bits, (*layers, _head(config, frames)))
+    label = f"ANN twin ({frames} frame{'s' if frames > 1 else ''})"
+    kind = "ann_twin_1" if frames == 1 else "ann_twin_t"
+    return AnnNetwork(label, kind, frames, input_bits, (*layers, _head(config, frames)))
+
+
+def qnn_twin(config: EncoderSizes) -> AnnNetwork:
+    """The twin on the summed frame whose activations have as many levels as T binary steps: ceil(log2(T + 1)) bits.
+
+    Yan, Bai, Wong, "Reconsidering the energy efficiency of spiking neural networks", arXiv:2409.08290, compare with
+    this one: a spike count over T steps carries no more than that.
+    """
+    bits = config.time_steps.bit_length()
+    pixels = POLARITIES * config.size**2
+    return replace(
+        ann_twin(config, 1), label=f"QNN twin ({bits}-bit)", kind="qnn", input_bits=pixels * bits, activation_bits=bits
+    )
+
+
+def sparse_twin(config: EncoderSizes, zero_share: Mapping[str, float], source: str) -> AnnNetwork:
+    """The int8 twin on the summed frame, on hardware that skips zero activations.
+
+    Args:
+        zero_share: measured share of zeros that each activation of the trained twin puts out, by its module's name,
+            or that a layer of this count reads, by the layer's name.
+        source: where the shares come from; named in messages.
+
+    Raises:
+        ConfigError: a name is neither, or a share is outside 0 to 1.
+    """
+    twin = ann_twin(config, 1)
+    names = {layer.name for layer in twin.layers}
+    density: dict[str, float] = {}
+    for name, share in zero_share.items():
+        if not 0 <= share <= 1:
+            raise ConfigError(f"{source}: activation_sparsity of {name} is {share:g}: give a share from 0 to 1")
+        fed = [name] if name in names else _fed_by(name)
+        if fed is None:
+            raise ConfigError(
+                f"{source}: activation_sparsity of {name}, which is no activation of an ANN twin: measure it again"
+            )
+        density |= {layer: 1 - share for layer in fed if layer in names}
+    return replace(twin, label="int8 twin (zeros skipped)", kind="int8_twin", density=density)
+
+
+_ACTIVATION = re.compile(r"stages\.(\d+)\.(?:blocks\.(\d+)\.)?(lif|mixer\.lif|mixer\.mixer\.activation|mlp\.\w+)")
+_READERS = {
+    "mixer.lif": ("mixer_q", "mixer_k", "mixer_v"),
+    "mixer.mixer.activation": ("mixer_proj",),
+    "mlp.lif": ("mlp_expand",),
+    "mlp.hidden_lif": ("mlp_contract",),
+}
+"""Layers of a block that read an activation. A Haar transform and a mean over the map leave no zeros to skip."""
+
+
+def _fed_by(activation: str) -> list[str] | None:
+    """Layers whose MACs read the activation of this module name; ``None`` if the twin has no such activation."""
+    if activation == "activation":
+        return []
+    found = _ACTIVATION.fullmatch(activation)
+    if found is None:
+        return None
+    stage, block, part = int(found[1]) + 1, found[2], found[3]
+    if block is None:
+        return [f"stage{stage}_down"]
+    return [f"stage{stage}_block{block}_{layer}" for layer in _READERS.get(part, ())]
 
 
 def _stage_layers(config: EncoderSizes, index: int, frames: int) -> Iterator[AnnLayer]:

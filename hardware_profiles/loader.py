@@ -4,18 +4,21 @@ import hashlib
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hardware_profiles.schema import Location, Profile
+from hardware_profiles.estimates import Estimate, Location
+from hardware_profiles.schema import Profile
+from hardware_profiles.terms import TERM_PATHS
 from spikinghash.errors import ProfileError
 
 _FOLDER = Path(__file__).parent
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]")
-_KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
+_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_\-.\s]|"[^"]*"|'[^']*')+?)\s*=""")
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,39 @@ def parse_profile(text: str, source: str) -> Profile:
 
 
 def _check_references(profile: Profile, text: str, source: str) -> None:
+    for place, what in _inconsistencies(profile):
+        raise _problem(text, source, place, what)
+
+
+def _inconsistencies(profile: Profile) -> Iterator[tuple[Location, str]]:
+    """What the schema alone does not see: place in the document, and what is wrong there."""
     for place, key in profile.cited():
         if key not in profile.sources:
-            known = ", ".join(profile.sources)
-            raise _problem(text, source, place, f"source {key!r} is not in [sources] (there: {known})")
+            yield place, f"source {key!r} is not in [sources] (there: {', '.join(profile.sources)})"
     for place, estimates in profile.estimate_lists():
-        if sum(estimate.preferred for estimate in estimates) > 1:
-            raise _problem(text, source, place, "more than one estimate is preferred: prefer one")
-    for index, case in enumerate(profile.validation):
-        for term in case.counts:
-            if term not in profile.energy:
-                raise _problem(text, source, ("validation", index, "counts"), f"counts {term}, which has no energy")
+        yield from _list_inconsistencies(place, estimates)
+    for term, rates in profile.rate.items():
+        for index, rate in enumerate(rates):
+            if rate.unit.endswith("B/s") != (term == "memory"):
+                right = "MB/s or GB/s" if term == "memory" else "Mop/s, Gop/s or Top/s"
+                yield ("rate", term, index, "unit"), f"{rate.unit} is no unit of rate.{term}: use {right}"
+    for number, case in enumerate(profile.validation):
+        for counted in case.counts:
+            if counted not in profile.energy:
+                yield ("validation", number, "counts"), f"counts {counted}, which has no energy"
+
+
+def _list_inconsistencies(place: Location, estimates: Sequence[Estimate]) -> Iterator[tuple[Location, str]]:
+    """Estimates of one term become one band, so that they must cover the same things."""
+    if sum(estimate.preferred for estimate in estimates) > 1:
+        yield place, "more than one estimate is preferred: prefer one"
+    usable = [(index, estimate) for index, estimate in enumerate(estimates) if estimate.scope != "all_in"]
+    for index, estimate in usable:
+        for term in estimate.supersedes:
+            if term not in TERM_PATHS:
+                yield (*place, index, "supersedes"), f"{term} is no term: use one such as energy.hop"
+        if set(estimate.supersedes) != set(usable[0][1].supersedes):
+            yield (*place, index), "supersedes other terms than the estimate before it: one band, one scope"
 
 
 def _explain(error: ErrorDetails) -> str:
@@ -123,15 +148,32 @@ def line_of(text: str, place: Location) -> int:
 def _key_lines(text: str) -> dict[Location, int]:
     """Line of every table header and every key. Reads the one-key-per-line TOML that profiles are written in."""
     lines: dict[Location, int] = {}
-    repeats: Counter[str] = Counter()
+    repeats: Counter[Location] = Counter()
     table: Location = ()
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.match(line):
-            names: Location = tuple(part.strip().strip("\"'") for part in header[2].split("."))
-            table = names if header[1] == "[" else (*names, repeats[header[2]])
-            repeats[header[2]] += header[1] == "[["
+            names, is_array = _names(header[2]), header[1] == "[["
+            table = _inside(names, repeats, is_array)
+            repeats[names] += is_array
             lines.setdefault(names, number)
             lines.setdefault(table, number)
         elif key := _KEY.match(line):
-            lines.setdefault((*table, key[1]), number)
+            lines.setdefault((*table, *_names(key[1])), number)
     return lines
+
+
+def _names(dotted: str) -> Location:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _inside(names: Location, repeats: Mapping[Location, int], is_array: bool) -> Location:
+    """The place of a table: an array that it lies in is followed by the index of its latest element."""
+    place: Location = ()
+    for length, name in enumerate(names, start=1):
+        place = (*place, name)
+        seen = repeats.get(names[:length], 0)
+        if length == len(names):
+            place = (*place, seen) if is_array else place
+        elif seen:
+            place = (*place, seen - 1)
+    return place

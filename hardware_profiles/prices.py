@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
-from hardware_profiles.schema import KINDS, EnergyEstimate, Estimate, Kind, Profile, TimeEstimate, Validation
+from hardware_profiles.estimates import Estimate, TimeEstimate
+from hardware_profiles.schema import Profile, Validation
+from hardware_profiles.terms import KINDS, Kind
 
 
 @dataclass(frozen=True)
 class Price:
-    """A value with its band, in joules, seconds or watts."""
+    """A value with its band, in joules, seconds, watts, or operations or bytes per second."""
 
     low: float
     nominal: float
@@ -17,11 +20,17 @@ class Price:
     kind: Kind
     """Kind of evidence behind the nominal value."""
     sources: tuple[str, ...]
+    bound: Literal["min", "max"] | None = None
+    """Set where all that is published is the least or the most that the value can be."""
 
     @property
     def corners(self) -> tuple[float, float, float]:
         """(low, nominal, high)."""
         return self.low, self.nominal, self.high
+
+
+SIGNIFICANT_SHARE = 0.05
+"""Terms below this share of a total do not lower its grade."""
 
 
 def weakest(kinds: Sequence[Kind]) -> Kind:
@@ -34,14 +43,30 @@ def price(estimates: Sequence[Estimate]) -> Price | None:
 
     All-in estimates cover more than the term and are left out. ``None`` when nothing is left.
     """
-    usable = [estimate for estimate in estimates if estimate.scope != "all_in"]
+    usable = _usable(estimates)
     if not usable:
         return None
     best = min(map(_strength, usable))
     chosen = [e for e in usable if e.preferred] or [e for e in usable if _strength(e) == best]
     values = [estimate.si for estimate in usable]
     nominal = median(estimate.si for estimate in chosen)
-    return Price(min(values), nominal, max(values), chosen[0].kind, _sources(usable))
+    bounds = {estimate.bound for estimate in usable}
+    bound = bounds.pop() if len(bounds) == 1 else None
+    return Price(min(values), nominal, max(values), chosen[0].kind, _sources(usable), bound)
+
+
+def _usable(estimates: Sequence[Estimate]) -> list[Estimate]:
+    return [estimate for estimate in estimates if estimate.scope != "all_in"]
+
+
+def superseded(profile: Profile) -> dict[str, str]:
+    """Terms that the price of another term already holds, such as ``energy.hop``, with that other term."""
+    return {
+        inner: ".".join(map(str, place))
+        for place, estimates in profile.estimate_lists()
+        for estimate in _usable(estimates)
+        for inner in estimate.supersedes
+    }
 
 
 def barrier_price(estimates: Sequence[TimeEstimate], tiles: int) -> Price | None:
@@ -82,12 +107,21 @@ def _sources(estimates: Sequence[Estimate]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a validation case came out; energies in joules."""
+    """How a validation case came out, in joules or watts."""
 
     case: Validation
     predicted: tuple[float, float]
     """At the low and the high end of the counts, with nominal prices."""
-    measured: float
+
+    @property
+    def measured(self) -> float:
+        """What was published."""
+        return self.case.measured_si
+
+    @property
+    def unit(self) -> Literal["J", "W"]:
+        """Unit of ``predicted`` and ``measured``."""
+        return self.case.si_unit
 
     @property
     def errors(self) -> tuple[float, float]:
@@ -106,11 +140,26 @@ def validate(profile: Profile) -> list[Outcome]:
     return [_outcome(profile, case) for case in profile.validation]
 
 
+def verdict(outcomes: Sequence[Outcome]) -> Literal["reproduced", "missed", "unvalidated"]:
+    """Whether the published measurements of a profile are reproduced; without any, the profile is unvalidated."""
+    if not outcomes:
+        return "unvalidated"
+    return "reproduced" if all(outcome.passed for outcome in outcomes) else "missed"
+
+
+def _at(estimates: Sequence[Estimate], case: Validation) -> Sequence[Estimate]:
+    """The estimates of the case's operating point; all of them where there is none."""
+    return [
+        one for one in estimates if one.operating_point and one.operating_point == case.operating_point
+    ] or estimates
+
+
 def _outcome(profile: Profile, case: Validation) -> Outcome:
-    ends = [0.0, 0.0]
+    static = price(_at(profile.power.get("static", ()), case)) if case.si_unit == "W" else None
+    ends = [case.chips * static.nominal if static else 0.0] * 2
     for term, count in case.counts.items():
-        band = price(profile.energy[term])
+        band = price(_at(profile.energy[term], case))
         if band is not None:
             pair = count if isinstance(count, tuple) else (count, count)
             ends = [end + number * band.nominal for end, number in zip(ends, pair, strict=True)]
-    return Outcome(case, (ends[0], ends[1]), case.measured * EnergyEstimate.factors[case.unit])
+    return Outcome(case, (ends[0], ends[1]))

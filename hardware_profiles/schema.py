@@ -6,72 +6,47 @@ another chip (a borrowed value is of kind "assumed" and says in its note where i
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-SCHEMA_VERSION = 1
-
-Kind = Literal["metered", "measured", "fitted", "simulated", "derived", "vendor", "assumed"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Kinds of evidence, strongest first: ``fitted`` to silicon, ``simulated`` before or after layout, ``derived`` by
-arithmetic from published figures."""
-
-EnergyTerm = Literal[
-    "synop",
-    "neuron_update_active",
-    "neuron_update_inactive",
-    "spike_out",
-    "packet",
-    "hop",
-    "chip_crossing",
-    "reset",
-    "ac_int32",
-    "mul_int32",
-    "mac_int8",
-    "ac_fp32",
-    "mac_fp32",
-    "offchip_bit",
-]
-"""synop: one spike at one synapse. packet: one spike delivered to one core. chip_crossing: one packet over a link
-between chips. reset: the state of one chip cleared between recordings. ac, mac: (multiply-)accumulate. offchip_bit: one
-bit in or out."""
-
-TimeTerm = Literal["synop", "neuron_update_active", "neuron_update_inactive", "spike_out", "packet", "barrier", "cycle"]
-PowerTerm = Literal["static", "io"]
-
-PLACEMENT_LIMITS = (
-    "neurons_per_core",
-    "synapse_bytes_per_core",
-    "synapse_bits",
-    "cores_per_chip",
-    "cores_per_tile",
+from hardware_profiles.estimates import (
+    EnergyEstimate,
+    Estimate,
+    Location,
+    Positive,
+    PowerEstimate,
+    RateEstimate,
+    Table,
+    TimeEstimate,
+    Whole,
 )
-"""Limits without which no network can be placed on cores."""
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(gt=0)]
-Location = tuple[str | int, ...]
+from hardware_profiles.terms import EnergyTerm, Execution, Kind, Platform, PowerTerm, RateTerm, TimeTerm
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Meta(_Table):
+class Meta(Table):
     """What the profile describes."""
 
     id: str
     name: str
-    platform: Literal["event_cores", "accelerator"]
-    """event_cores: neurons live on cores and are priced per event. accelerator: arithmetic units beside a memory."""
-    execution: Literal["timestep_barrier", "clocked"]
-    process_nm: Positive
+    execution: Execution
+    process_nm: Positive | None = None
     vdd_v: Positive | None = None
     note: str = ""
 
+    @property
+    def platform(self) -> Platform:
+        """The family, from the way of execution.
 
-class Source(_Table):
+        event_cores: neurons live on cores and are priced per event. accelerator: arithmetic units beside a memory.
+        processor: a CPU, GPU or microcontroller that runs the network as dense arithmetic.
+        """
+        if self.execution == "clocked":
+            return "accelerator"
+        return "processor" if self.execution == "roofline" else "event_cores"
+
+
+class Source(Table):
     """Where values come from, and how it was read: the figure is only as good as that."""
 
     title: str
@@ -86,7 +61,7 @@ class Source(_Table):
     note: str = ""
 
 
-class Limit(_Table):
+class Limit(Table):
     """One capacity of the hardware."""
 
     value: Whole
@@ -95,7 +70,7 @@ class Limit(_Table):
     note: str = ""
 
 
-class Limits(_Table):
+class Limits(Table):
     """Capacities; an absent one is not checked."""
 
     chips: Limit | None = None
@@ -106,70 +81,34 @@ class Limits(_Table):
     neurons_per_core: Limit | None = None
     synapse_bytes_per_core: Limit | None = None
     synapse_bits: Limit | None = None
+    weight_bits: Limit | None = None
+    """Widest weight of a synapse, sign included."""
+    populations: Limit | None = None
+    """Populations on a chip, where a core holds exactly one."""
+    neurons_per_chip: Limit | None = None
     max_fan_in: Limit | None = None
+    max_fan_out: Limit | None = None
     in_axons_per_core: Limit | None = None
     out_axons_per_core: Limit | None = None
+    weight_memory_bytes: Limit | None = None
+    """Memory of a processor that holds the weights, where it is apart from the working memory."""
+    working_memory_bytes: Limit | None = None
+    """Memory of a processor that holds membrane potentials or activations."""
     lanes: Limit | None = None
     """Operations that a clocked platform does per cycle."""
 
 
-class Support(_Table):
+class Support(Table):
     """What the platform can compute."""
 
     spikes: bool
     dense: bool
-    """Multiply-accumulates on activations, as the ANN twin needs."""
+    """Multiply-accumulates on activations, as an ANN needs."""
+    dynamic_matmul: bool = False
+    """Products of two activations, as attention needs."""
 
 
-class Estimate(_Table):
-    """One published value of a term."""
-
-    factors: ClassVar[dict[str, float]]
-
-    value: Positive
-    kind: Kind
-    scope: Literal["per_term", "marginal", "all_in"]
-    """per_term: this event alone. marginal: slope of the total against the event rate. all_in: total power over the
-    event rate at one operating point; kept for the record, never added to other terms."""
-    source: str
-    bound: Literal["min", "max"] | None = None
-    includes: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-    operating_point: str = ""
-    preferred: bool = False
-    note: str = ""
-    unit: str
-
-    @property
-    def si(self) -> float:
-        """The value in joules, seconds or watts."""
-        return self.value * self.factors[self.unit]
-
-
-class EnergyEstimate(Estimate):
-    """Energy per event."""
-
-    factors: ClassVar[dict[str, float]] = {"fJ": 1e-15, "pJ": 1e-12, "nJ": 1e-9, "uJ": 1e-6, "mJ": 1e-3, "J": 1.0}
-    unit: Literal["fJ", "pJ", "nJ", "uJ", "mJ", "J"]
-
-
-class TimeEstimate(Estimate):
-    """Time per event. ``at`` names the size of the system, in tiles, where the time of a barrier was found."""
-
-    factors: ClassVar[dict[str, float]] = {"ps": 1e-12, "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-    unit: Literal["ps", "ns", "us", "ms", "s"]
-    at: Whole = 1
-
-
-class PowerEstimate(Estimate):
-    """Power per chip."""
-
-    factors: ClassVar[dict[str, float]] = {"uW": 1e-6, "mW": 1e-3, "W": 1.0}
-    unit: Literal["uW", "mW", "W"]
-    per: Literal["chip"] = "chip"
-
-
-class MemoryLevel(_Table):
+class MemoryLevel(Table):
     """One memory, priced per access of a whole word. Without a capacity it holds anything (DRAM)."""
 
     capacity_kb: Positive | None = None
@@ -177,20 +116,49 @@ class MemoryLevel(_Table):
     access: Annotated[tuple[EnergyEstimate, ...], Field(min_length=1)]
 
 
-class Validation(_Table):
-    """A published measurement that the prices must reproduce: counts times nominal prices, against ``measured``."""
+class Validation(Table):
+    """A published measurement that the prices must reproduce: counts times nominal prices, against ``measured``.
+
+    With an energy unit, ``counts`` are events per inference and static power is left out. With a unit of power, they
+    are events per second, and the static power of ``chips`` is added.
+    """
 
     name: str
     counts: dict[EnergyTerm, Positive | tuple[Positive, Positive]]
-    """Events per inference; a pair where the source gives a range."""
+    """A pair where the source gives a range."""
+    chips: Whole = 1
+    operating_point: str = ""
+    """Where a term has estimates of this operating point, only they are used."""
     measured: Positive
-    unit: Literal["fJ", "pJ", "nJ", "uJ", "mJ", "J"]
+    unit: Literal["fJ", "pJ", "nJ", "uJ", "mJ", "J", "uW", "mW", "W"]
     tolerance_rel: Positive
     source: str
     note: str = ""
 
+    @property
+    def si_unit(self) -> Literal["J", "W"]:
+        """Joules or watts."""
+        return "W" if self.unit in PowerEstimate.factors else "J"
 
-class Profile(_Table):
+    @property
+    def measured_si(self) -> float:
+        """The measurement in joules or watts."""
+        factors = PowerEstimate.factors if self.si_unit == "W" else EnergyEstimate.factors
+        return self.measured * factors[self.unit]
+
+
+class Run(Table):
+    """A whole application that somebody ran and measured. Kept for the record: its counts are not published."""
+
+    name: str
+    value: Positive
+    unit: Literal["nJ", "uJ", "mJ", "J", "ns", "us", "ms", "s", "uW", "mW", "W"]
+    kind: Kind
+    source: str
+    note: str = ""
+
+
+class Profile(Table):
     """One platform."""
 
     schema_version: Literal[1]
@@ -198,15 +166,17 @@ class Profile(_Table):
     sources: dict[str, Source]
     support: Support
     limits: Limits = Limits()
-    energy: dict[EnergyTerm, tuple[EnergyEstimate, ...]] = {}
-    time: dict[TimeTerm, tuple[TimeEstimate, ...]] = {}
-    power: dict[PowerTerm, tuple[PowerEstimate, ...]] = {}
-    memory: dict[str, MemoryLevel] = {}
+    energy: dict[EnergyTerm, tuple[EnergyEstimate, ...]] = Field(default_factory=dict)
+    time: dict[TimeTerm, tuple[TimeEstimate, ...]] = Field(default_factory=dict)
+    power: dict[PowerTerm, tuple[PowerEstimate, ...]] = Field(default_factory=dict)
+    rate: dict[RateTerm, tuple[RateEstimate, ...]] = Field(default_factory=dict)
+    memory: dict[str, MemoryLevel] = Field(default_factory=dict)
+    run: tuple[Run, ...] = ()
     validation: tuple[Validation, ...] = ()
 
     def estimate_lists(self) -> Iterator[tuple[Location, tuple[Estimate, ...]]]:
         """Every list of estimates with its place in the file."""
-        for section in ("energy", "time", "power"):
+        for section in ("energy", "time", "power", "rate"):
             for term, estimates in getattr(self, section).items():
                 yield (section, term), estimates
         for name, level in self.memory.items():
@@ -222,13 +192,13 @@ class Profile(_Table):
                 yield ("limits", name), limit.source
         for index, case in enumerate(self.validation):
             yield ("validation", index, "source"), case.source
+        for index, run in enumerate(self.run):
+            yield ("run", index, "source"), run.source
 
     @model_validator(mode="after")
     def _platform_is_complete(self) -> "Profile":
         if self.meta.platform == "accelerator" and not self.memory:
-            raise ValueError("an accelerator needs at least one [memory.LEVEL]")
-        if self.meta.platform == "event_cores":
-            absent = [name for name in PLACEMENT_LIMITS if getattr(self.limits, name) is None]
-            if absent:
-                raise ValueError(f"a platform of event_cores needs limits.{absent[0]}")
+            raise ValueError("a clocked accelerator needs at least one [memory.LEVEL]")
+        if self.meta.platform == "processor" and "memory" not in self.rate:
+            raise ValueError("a roofline needs [[rate.memory]]")
         return self

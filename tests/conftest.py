@@ -6,6 +6,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.browser import chromium as chromium  # a fixture for every test
+
 # On a busy machine the time that an example takes says nothing; each test has its own limit.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")

@@ -1,45 +1,37 @@
-"""The report: one page, one JSON file and one CSV file with the same figures, equal bytes for equal inputs."""
+"""The report: one page, one JSON file and one CSV file with the same figures."""
 
 import csv
-import dataclasses
-import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from energy_cases import small_counts
-from test_energy import TINY
+from report_cases import host_values, report_of
 
-from deploy.ann_twin import ann_twin
+from deploy.energy.model import REAL_TIME, SPIKING
 from deploy.energy.wording import si
-from deploy.report import _recording_files, csv_text, page, write_report
-from deploy.report_data import report_data
-from export.counts import LayerCounts, NetworkCounts, network_id
-from hardware_profiles.loader import load_profiles
-from spikinghash.errors import RecordingError
-
-FILES = ("counts.json", "report.csv", "report.html", "report.json")
-
-
-def data_of(counts: NetworkCounts) -> dict[str, Any]:
-    return report_data(counts, [ann_twin(TINY, 1), ann_twin(TINY, 4)], load_profiles("all"), ["a <note> on inputs"])
+from deploy.reporting.chart import bubble_chart
+from deploy.reporting.page import RangeBar, page, stacks
+from deploy.reporting.tables import csv_text, remarks, terminal_table
+from export.counts import LayerCounts
 
 
 @pytest.fixture(scope="module")
-def data() -> dict[str, Any]:
-    return data_of(small_counts())
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return report_of(hosts=host_values(tmp_path_factory.mktemp("hosts")))
 
 
 @pytest.fixture(scope="module")
 def html(data: dict[str, Any]) -> str:
     return page(data)
+
+
+def platform(data: dict[str, Any], key: str) -> dict[str, Any]:
+    return next(item for item in data["platforms"] if item["id"] == key)
 
 
 class Elements(HTMLParser):
@@ -63,6 +55,9 @@ class Elements(HTMLParser):
         if tag in ("p", "li") and tag not in self.open:
             raise AssertionError(f"</{tag}> closes nothing")
         assert self.open.pop() == tag
+
+
+# The page
 
 
 def test_the_page_refers_to_nothing_outside_itself(html: str) -> None:
@@ -91,84 +86,64 @@ def test_the_page_is_escaped_and_dateless(html: str) -> None:
     assert "dc:date" not in html
 
 
-def test_plots_follow_the_page_from_light_to_dark(html: str) -> None:
+def test_charts_follow_the_page_from_light_to_dark(html: str) -> None:
     assert "prefers-color-scheme: dark" in html
-    plots = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
-    assert len(plots) == 6
-    for plot in plots:
-        assert "#0000" not in plot
-        assert "var(--muted)" in plot
+    charts = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    assert len(charts) == 2
+    for chart in charts:
+        assert "#0000" not in chart
+        assert "var(--snn)" in chart
     used = set(re.findall(r"var\(--(\w+)\)", html))
     assert used <= set(re.findall(r"--(\w+):", html))
 
 
+def test_measured_hosts_keep_their_figures(data: dict[str, Any], html: str) -> None:
+    (run,) = data["hosts"]["runs"]
+    assert run["per_code_s"] == pytest.approx(2e-3)
+    assert "2.0 ms" in html
+    assert "not measured" in html[html.index('id="hosts"') :]
+
+
+def test_every_section_is_there(html: str) -> None:
+    for text in (
+        "Break-even sparsity", "Placement", "Where the energy goes", "Do the prices reproduce", "Measured hosts",
+        "no energy counter: powercap absent", "Search among 1,000 codes", "Assumptions", "Sources", "HashNet", "CSQ",
+    ):  # fmt: skip
+        assert text in html, text
+
+
+# Figures
+
+
 def test_every_total_is_on_the_page_and_in_the_csv(data: dict[str, Any], html: str) -> None:
-    rows = list(csv.DictReader(csv_text(data).splitlines()))
-    totals = [row for row in rows if row["row"] != "term"]
-    scenarios = [row for item in [*data["platforms"], data["paper_style"]] for row in item["scenarios"]]
-    assert len(totals) == len(scenarios) > 8
-    for scenario, total in zip(scenarios, totals, strict=True):
+    rows = [row for row in csv.DictReader(csv_text(data).splitlines()) if row["row"] != "term"]
+    billed = [*data["platforms"], *data["search"]["platforms"], data["paper_style"]]
+    scenarios = [row for item in billed for row in item["scenarios"]]
+    assert len(rows) == len(scenarios) > 8
+    for scenario, total in zip(scenarios, rows, strict=True):
         assert [float(total[key]) for key in ("energy_low_j", "energy_j", "energy_high_j")] == scenario["energy_j"]
         assert total["row"] == ("total" if scenario["complete"] else "lower bound")
         assert total["unpriced"] == "; ".join(scenario["unpriced"])
-        assert si(scenario["energy_j"][1], "J") in html
+        mark = "" if scenario["complete"] else "≥ "
+        assert f"{mark}{si(scenario['energy_j'][1], 'J')}" in html
 
 
-def test_terms_add_up_to_their_total(data: dict[str, Any]) -> None:
-    for platform in data["platforms"]:
-        for row in platform["scenarios"]:
+def test_terms_layers_and_parts_add_up_to_their_total(data: dict[str, Any]) -> None:
+    for item in data["platforms"]:
+        for row in item["scenarios"]:
             for corner in range(3):
                 terms = sum(term["energy_j"][corner] for term in row["terms"] if term["energy_j"])
                 assert terms == pytest.approx(row["energy_j"][corner], rel=1e-4)
+                parts = sum(part[corner] for part in row["parts"].values())
+                assert parts == pytest.approx(row["energy_j"][corner], rel=1e-4)
             layers = sum(sum(parts.values()) for parts in row["layers"].values())
             assert layers == pytest.approx(row["energy_j"][1], rel=1e-4)
 
 
-def test_lower_bounds_are_marked_wherever_they_stand(data: dict[str, Any], html: str) -> None:
-    cmos = next(item for item in data["platforms"] if item["id"] == "cmos_45nm")
-    for row in cmos["scenarios"]:
-        assert not row["complete"]
-        assert row["unpriced"] == ["static power"]
-        assert f"≥ {si(row['energy_j'][1], 'J')}" in html
-    assert "dynamic energy" in data["answer"][0]
-
-
-def test_the_ann_is_compared_on_the_same_platform_and_basis(data: dict[str, Any]) -> None:
-    cmos = next(item for item in data["platforms"] if item["id"] == "cmos_45nm")
-    energies = {(row["network"], row["basis"]): row["energy_j"] for row in cmos["scenarios"]}
-    assert len(cmos["break_even"]) == 4
-    for item in cmos["break_even"]:
-        own, other = energies["SNN", item["basis"]], energies[item["against"], item["basis"]]
-        assert item["ratio"][1] == pytest.approx(own[1] / other[1], rel=1e-4)
-
-
-def test_a_network_that_does_not_fit_gets_no_figure() -> None:
-    counts = small_counts()
-    lif = counts.layers[1]
-    wide = replace(lif, fan_in_max=5000)
-    data = data_of(replace(counts, layers=(counts.layers[0], wide, *counts.layers[2:])))
-    loihi = next(item for item in data["platforms"] if item["id"] == "loihi1")
-    assert loihi["scenarios"] == []
-    assert "does not fit: input axons per core: needs 5,000, has 4,096" in loihi["refusals"][0]
-    assert any("does not fit" in sentence for sentence in data["answer"])
-    assert "does not fit" in page(data)
-
-
-def test_a_silent_network_still_has_a_report() -> None:
-    def silent(layer: LayerCounts) -> LayerCounts:
-        return replace(layer, spikes=0 * layer.spikes, synops=0 * layer.synops, active_updates=0 * layer.active_updates)
-
-    counts = small_counts()
-    data = data_of(replace(counts, layers=tuple(map(silent, counts.layers))))
-    assert all(item["break_even"] == [] for item in data["platforms"])
-    assert "<svg" in page(data)
-
-
 def test_counts_in_the_report_are_those_of_the_trace(data: dict[str, Any]) -> None:
     counts = small_counts()
-    assert data["network"]["synops"] == pytest.approx(
-        sum(float(layer.synops.mean()) for layer in counts.layers), rel=1e-5
-    )
+    synops = sum(float(layer.synops.mean()) for layer in counts.layers)
+    assert data["network"]["synops"] == pytest.approx(synops, rel=1e-5)
     rows = {row["layer"]: row for row in data["layers"]}
     assert list(rows) == ["input", "stage1", "head"]
     lif, delay = counts.layers[1:3]
@@ -177,107 +152,151 @@ def test_counts_in_the_report_are_those_of_the_trace(data: dict[str, Any]) -> No
     assert rows["stage1"]["helper_synops_share"] == pytest.approx(share, rel=1e-5)
 
 
-# The command
+def test_lower_bounds_are_marked_wherever_they_stand(data: dict[str, Any], html: str) -> None:
+    cmos = platform(data, "cmos_45nm")
+    for row in cmos["scenarios"]:
+        assert not row["complete"]
+        assert row["unpriced"] == ["static power"]
+        assert f"≥ {si(row['energy_j'][1], 'J')}" in html
+    assert "at least" in cmos["answer"]
 
 
-def command(*arguments: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONWARNINGS": "ignore", "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.report", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=environment,
-    )
+def test_headlines_hold_every_basis_but_the_real_time_window(data: dict[str, Any]) -> None:
+    checked = 0
+    for item in data["platforms"]:
+        for headline in item["headlines"]:
+            rows = [row for row in item["scenarios"] if row["network"] == headline["network"]]
+            computing = [row for row in rows if REAL_TIME not in row["basis"]]
+            assert headline["real_time"] == (computing == [])
+            low = min(row["energy_j"][0] for row in computing or rows)
+            high = max(row["energy_j"][2] for row in computing or rows)
+            assert (headline["energy_j"][0], headline["energy_j"][2]) == (low, high)
+            assert low <= headline["energy_j"][1] <= high
+            checked += len(rows) > len(computing)
+    assert checked
 
 
-@pytest.fixture
-def counts_file(tmp_path: Path) -> Path:
-    path = tmp_path / "trace.json"
-    path.write_text(small_counts().to_json())
-    return path
+def test_networks_are_compared_on_the_same_platform_and_basis(data: dict[str, Any]) -> None:
+    cmos = platform(data, "cmos_45nm")
+    energies = {(row["network"], row["basis"]): row["energy_j"] for row in cmos["scenarios"]}
+    others = {network for network, _ in energies} - {SPIKING}
+    assert {item["against"] for item in cmos["comparisons"]} == others
+    assert len(others) == 5
+    for item in cmos["comparisons"]:
+        pairs = [(e, energies[SPIKING, b]) for (n, b), e in energies.items() if n == item["against"]]
+        ratios = [own[corner] / other[corner] for other, own in pairs for corner in range(3)]
+        assert item["ratio"][0] == pytest.approx(min(ratios), rel=1e-4)
+        assert item["ratio"][2] == pytest.approx(max(ratios), rel=1e-4)
+    for item in cmos["break_even"]:
+        own, other = energies[SPIKING, item["basis"]], energies[item["against"], item["basis"]]
+        assert item["ratio"][1] == pytest.approx(own[1] / other[1], rel=1e-4)
 
 
-def test_equal_inputs_give_equal_bytes(tmp_path: Path, counts_file: Path) -> None:
-    for name, seed in (("one", "1"), ("two", "2")):
-        done = command("--counts", str(counts_file), "--out", str(tmp_path / name), seed=seed)
-        assert done.returncode == 0, done.stderr
-        assert "lower bound, unpriced: static power" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == list(FILES)
-    for name in FILES:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert json.loads((tmp_path / "one" / "report.json").read_text())["ann_twins"] == []
+def test_a_map_stands_beside_every_energy(data: dict[str, Any], html: str) -> None:
+    maps = {item["kind"]: item["maps"] for item in data["networks"]}
+    assert [each["mean"] for each in maps["snn"]] == [0.92]
+    assert (maps["snn"][0]["low"], maps["snn"][0]["high"], maps["snn"][0]["seeds"]) == (0.91, 0.93, 2)
+    assert [each["name"] for each in maps["resnet18"]] == ["HashNet", "CSQ"]
+    assert maps["qnn"] == []
+    assert "0.920 (0.910 to 0.930, 2 seeds)" in html
+    assert "at a mAP of 0.920 against 0.940" in data["answer"]
+    rows = [row for row in csv.DictReader(csv_text(data).splitlines()) if row["network"] == "ResNet-18"]
+    assert {row["map"] for row in rows} == {"0.96 0.97"}
 
 
-def refused(out: Path, *arguments: str) -> str:
-    """The one line of a refused command, which must leave nothing behind."""
-    done = command(*arguments, "--out", str(out))
-    assert done.returncode == 2, done.stdout
-    assert not out.exists()
-    (line,) = done.stderr.strip().splitlines()
-    return line
+def test_without_results_the_map_is_said_to_be_missing() -> None:
+    data = report_of(measured=False)
+    assert all(item["maps"] == [] for item in data["networks"])
+    assert "mAP not measured" in data["answer"]
+    assert "mAP not measured" in page(data)
+    assert not any(item["kind"] == "int8_twin" for item in data["networks"])
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, counts_file: Path) -> None:
-    out = tmp_path / "out"
-    counts_file.write_text("{")
-    assert "trace.json:1: not JSON" in refused(out, "--counts", str(counts_file))
-    assert "nowhere.json: cannot be read" in refused(out, "--counts", str(tmp_path / "nowhere.json"))
-    assert "no network" in refused(out)
+def test_skipped_zeros_make_the_twin_cheaper_where_macs_are_billed(data: dict[str, Any]) -> None:
+    energies = {(row["network"], row["basis"]): row["energy_j"][1] for row in platform(data, "cmos_45nm")["scenarios"]}
+    for (network, basis), energy in energies.items():
+        if network == "int8 twin (zeros skipped)" and "each time" in basis:
+            assert energy < energies["ANN twin (1 frame)", basis]
 
 
-def test_a_profile_with_a_negative_price_is_refused(tmp_path: Path, counts_file: Path) -> None:
-    text = Path(load_profiles("loihi1")[0].path).read_text().replace("value = 81", "value = -81")
-    mine = tmp_path / "mine.toml"
-    mine.write_text(text)
-    line = text[: text.index("value = -81")].count("\n") + 1
-    message = refused(tmp_path / "out", "--counts", str(counts_file), "--profiles", f"cmos_45nm,{mine}")
-    assert f"{mine}:{line}: energy.neuron_update_active.0.value" in message
+# Refusals
 
 
-def test_a_trace_of_another_network_is_refused(tmp_path: Path, counts_file: Path) -> None:
-    encoder = tmp_path / "encoder.nir"
-    encoder.write_bytes(b"another")
-    message = refused(tmp_path / "out", str(encoder), "--counts", str(counts_file))
-    assert "traced from small.nir" in message
-    assert network_id(encoder) in message
+def test_a_network_that_does_not_fit_gets_no_figure() -> None:
+    counts = small_counts()
+    wide = replace(counts.layers[1], fan_in_max=5000)
+    data = report_of(replace(counts, layers=(counts.layers[0], wide, *counts.layers[2:])), "loihi1")
+    loihi = platform(data, "loihi1")
+    assert loihi["scenarios"] == loihi["headlines"] == []
+    assert "input axons per core: needs 5,000, has 4,096" in loihi["refusals"][0]
+    assert "input axons per core" in loihi["fit"]["broken"]
+    assert "does not fit" in data["answer"]
+    html = page(data)
+    assert "Limits broken: " in html
+    assert "<svg" not in html
 
 
-def test_counts_and_recordings_exclude_each_other(tmp_path: Path, counts_file: Path) -> None:
-    message = refused(tmp_path / "out", "--counts", str(counts_file), "--recordings", str(tmp_path))
-    assert "--counts and --recordings" in message
+def test_networks_that_share_a_refusal_share_its_line(data: dict[str, Any]) -> None:
+    refusals = platform(data, "loihi1")["refusals"]
+    reasons = [refusal.partition(": ")[2] for refusal in refusals]
+    assert len(set(reasons)) == len(reasons)
+    assert any(refusal.startswith("ANN twin (1 frame), ANN twin (4 frames), QNN twin") for refusal in refusals)
+    assert any("loihi1: no figure for ANN twin" in line for line in remarks(data))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # norse scripts on import
-def test_an_encoder_is_traced_from_recordings(tmp_path: Path) -> None:
-    from export.network import build_network
-    from export.to_nir import export_nir
-    from training.config import EncoderConfig
-    from training.data.digits import write_recordings
-    from training.model.encoder import Spikinghash
-
-    encoder, out = tmp_path / "encoder.nir", tmp_path / "out"
-    export_nir(build_network(Spikinghash(EncoderConfig(**dataclasses.asdict(TINY))).eval()), encoder)
-    recordings = write_recordings(tmp_path / "recordings", range(3))
-    done = command(str(encoder), "--recordings", str(tmp_path / "recordings"), "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    data = json.loads((out / "report.json").read_text())
-    assert data["network"]["recordings"] == len(recordings)
-    assert data["network"]["id"] == network_id(encoder)
-    assert 0.2 < data["network"]["window_s"] < 0.4
-    assert data["network"]["synops"] > 0
-    again = command(str(encoder), "--counts", str(out / "counts.json"), "--out", str(tmp_path / "again"))
-    assert again.returncode == 0, again.stderr
-    assert (tmp_path / "again" / "report.html").read_bytes() == (out / "report.html").read_bytes()
+def test_platforms_with_figures_come_first(data: dict[str, Any]) -> None:
+    empty = [item["scenarios"] == [] for item in data["platforms"]]
+    assert empty == sorted(empty)
 
 
-def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="holds no recording"):
-        list(_recording_files([tmp_path]))
+def test_a_silent_network_still_has_a_report() -> None:
+    def silent(layer: LayerCounts) -> LayerCounts:
+        return replace(layer, spikes=0 * layer.spikes, synops=0 * layer.synops, active_updates=0 * layer.active_updates)
+
+    counts = small_counts()
+    data = report_of(replace(counts, layers=tuple(map(silent, counts.layers))), "cmos_45nm,loihi1")
+    assert all(item["break_even"] == [] for item in data["platforms"])
+    assert "<svg" in page(data)
 
 
-def test_write_report_replaces_an_earlier_one(tmp_path: Path, data: dict[str, Any]) -> None:
-    for _ in range(2):
-        write_report(data, small_counts(), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == list(FILES)
+# Charts and tables
+
+
+def test_the_chart_names_every_point(data: dict[str, Any]) -> None:
+    points = data["chart"]["points"]
+    titles = re.findall(r"<title>(.*?)</title>", bubble_chart(points, 6, 3, "x"))
+    assert len(titles) == len(points) > 5
+    for point, title in zip(points, titles, strict=True):
+        assert title.startswith(f"{point['platform']}, {point['network']}: ")
+        assert ("at least" in title) == (not point["complete"])
+    shown = {item["id"] for item in data["platforms"] if item["headlines"]}
+    assert set(data["chart"]["platforms"]) == shown
+
+
+@pytest.mark.parametrize("values", [(1e-6, 2e-6, 4e-6), (1e-9, 1e-9, 1e-9), (1e-6, 1e-3, 1e-3)])
+def test_bars_are_placed_on_a_logarithmic_axis(values: tuple[float, float, float]) -> None:
+    bar = RangeBar(1e-9, 1e-3)(values)
+    at = [100 * (np.log10(value) + 9) / 6 for value in values]
+    assert bar["left"] == pytest.approx(at[0], abs=0.01)
+    assert bar["dot"] == pytest.approx(at[1], abs=0.01)
+    assert bar["width"] == pytest.approx(max(at[2] - at[0], 0.5), abs=0.01)
+
+
+def test_layers_are_stacked_against_the_dearest() -> None:
+    layers = {"a": {"memory": 1e-6, "input": 1e-6}, "b": {"memory": 4e-6}, "whole network": {"standing power": 1.0}}
+    rows = {row["layer"]: [part["width"] for part in row["parts"]] for row in stacks({"layers": layers})}
+    assert rows == {"a": [25.0, 25.0], "b": [100.0]}
+
+
+def test_the_terminal_table_has_every_bill(data: dict[str, Any]) -> None:
+    bills = sum(len(item["scenarios"]) for item in [*data["platforms"], data["paper_style"]])
+    assert terminal_table(data).row_count == bills
+
+
+def test_one_platform_alone_is_answered_with_energy_and_time(data: dict[str, Any]) -> None:
+    alone = report_of(profiles="loihi1")
+    energy = platform(alone, "loihi1")["headlines"][0]["energy_j"][1]
+    time = platform(alone, "loihi1")["latency"][SPIKING]["after_window_s"][1]
+    assert f"{si(energy, 'J')}" in alone["answer"]
+    assert f"on Intel Loihi 1 and is there {si(time, 's')} after the window" in alone["answer"].replace("at least ", "")
+    assert "(Intel Loihi 1)" not in alone["answer"]

@@ -1,14 +1,18 @@
 """Charges of spiking and conventional networks on arithmetic units beside a memory, under the same assumptions.
 
 Every layer has its own buffers, each the smallest memory that holds them: weights (8 bits), membrane potentials
-(16 bits) or activations (8 bits). Designs lie between two dataflows:
+(16 bits) or activations (8 bits, fewer in a quantised network). Designs lie between two dataflows:
 
 - ``per operation``: every operand is fetched for every operation. A synaptic operation reads a weight, reads and
   writes a membrane potential and adds; a MAC reads a weight and an activation; an addition of the Haar transform
   reads an operand and writes a result. Scattered operands cost between their share of a word (packed, nominal) and a
   whole word.
+  Where an ANN's zero activations are skipped, only the MACs that remain fetch operands.
 - ``once``: every datum moves once per step or frame: weights, potentials (read and written), spikes or activations.
-  What a perfect reuse in registers leaves.
+  What a perfect reuse in registers leaves. Skipped zeros are not moved, but one bit per activation tells where they
+  are.
+
+A MAC of narrower activations is priced as one of 8 bits: nothing narrower is published.
 
 Memory per operation follows Lemaire et al. 2022 (doi 10.1007/978-3-031-30105-6_48); prices per access depend on the
 capacity as in Jouppi et al. 2021, Table 2.
@@ -20,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 
-from deploy.ann_twin import AnnLayer, AnnTwin
+from deploy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.amounts import Amount, between, exact
 from deploy.energy.bill import Charge
 from export.counts import LayerCounts, NetworkCounts
@@ -30,7 +34,6 @@ Dataflow = Literal["per operation", "once"]
 DATAFLOWS: tuple[Dataflow, ...] = ("per operation", "once")
 
 WEIGHT_BITS = 8
-ACTIVATION_BITS = 8
 STATE_BITS = 16
 """Membrane potential, and operands of the Haar transform."""
 EVENT_BITS = 16
@@ -87,7 +90,7 @@ def _spiking_layer(profile: Profile, layer: LayerCounts, dataflow: Dataflow) -> 
     updates = layer.neurons * layer.steps
     weights = buffer_for(profile, layer.weights * WEIGHT_BITS / 8)
     state = buffer_for(profile, layer.neurons * STATE_BITS / 8)
-    yield Charge("synaptic operations", layer.layer, "energy.ac_int32", exact(layer.synops), scales=True)
+    yield from _additions(layer)
     if dataflow == "per operation":
         operands = (
             (weights.term, weights.scattered(layer.synops, WEIGHT_BITS)),
@@ -108,31 +111,45 @@ def _spiking_layer(profile: Profile, layer: LayerCounts, dataflow: Dataflow) -> 
     yield Charge("neuron updates", layer.layer, state.term, state.packed(2 * updates, STATE_BITS))
 
 
-def ann_charges(profile: Profile, twin: AnnTwin, dataflow: Dataflow) -> list[Charge]:
-    """Charges per code of the ANN twin."""
-    charges = [Charge("input", INPUT, "energy.offchip_bit", exact(float(twin.input_bits)))]
-    for layer in twin.layers:
-        charges += _ann_layer(profile, layer, twin.frames, dataflow)
+def _additions(layer: LayerCounts) -> Iterator[Charge]:
+    """One addition per synaptic operation; a multiply-accumulate where a whole number arrives and no spike."""
+    additions = layer.synops
+    if layer.integer_synops is not None:
+        additions = additions - layer.integer_synops
+        yield Charge("synaptic operations", layer.layer, "energy.mac_int8", exact(layer.integer_synops), scales=True)
+    if layer.ands is not None and layer.adds is not None:
+        additions = additions + layer.adds
+        yield Charge("synaptic operations", layer.layer, "energy.and_popcount", exact(layer.ands), scales=True)
+    yield Charge("synaptic operations", layer.layer, "energy.ac_int32", exact(additions), scales=True)
+
+
+def ann_charges(profile: Profile, network: AnnNetwork, dataflow: Dataflow) -> list[Charge]:
+    """Charges per code of an ANN."""
+    charges = [Charge("input", INPUT, "energy.offchip_bit", exact(float(network.input_bits)))]
+    for layer in network.layers:
+        charges += _ann_layer(profile, layer, network, dataflow)
     return charges
 
 
-def _ann_layer(profile: Profile, layer: AnnLayer, frames: int, dataflow: Dataflow) -> Iterator[Charge]:
+def _ann_layer(profile: Profile, layer: AnnLayer, network: AnnNetwork, dataflow: Dataflow) -> Iterator[Charge]:
+    density, bits = network.density.get(layer.name, 1.0), network.activation_bits
     weights = buffer_for(profile, layer.weight_bytes)
-    activations = buffer_for(profile, layer.activation_bytes(frames))
-    yield Charge("operations", layer.name, "energy.mac_int8", exact(float(layer.macs)))
+    activations = buffer_for(profile, layer.activation_bytes(network.frames) * bits / WEIGHT_BITS)
+    macs = layer.macs * density
+    yield Charge("operations", layer.name, "energy.mac_int8", exact(float(macs)))
     yield Charge("operations", layer.name, "energy.ac_int32", exact(float(layer.adds + layer.transform_adds)))
     yield Charge("operations", layer.name, "energy.mul_int32", exact(float(layer.multiplies)))
     if dataflow == "per operation":
-        operand = weights if layer.weights else activations
-        yield Charge("memory", layer.name, operand.term, operand.scattered(layer.macs, WEIGHT_BITS))
-        yield Charge("memory", layer.name, activations.term, activations.scattered(layer.macs, ACTIVATION_BITS))
-        yield Charge("memory", layer.name, activations.term, activations.packed(layer.outputs, ACTIVATION_BITS))
+        operand, operand_bits = (weights, WEIGHT_BITS) if layer.weights else (activations, bits)
+        yield Charge("memory", layer.name, operand.term, operand.scattered(macs, operand_bits))
+        yield Charge("memory", layer.name, activations.term, activations.scattered(macs, bits))
+        yield Charge("memory", layer.name, activations.term, activations.packed(layer.outputs, bits))
         transformed = activations.scattered(2 * layer.transform_adds, STATE_BITS)
         yield Charge("memory", layer.name, activations.term, transformed)
     else:
-        moved = activations.packed(layer.inputs + layer.outputs, ACTIVATION_BITS)
-        yield Charge("memory", layer.name, weights.term, weights.packed(layer.weights * frames, WEIGHT_BITS))
-        yield Charge("memory", layer.name, activations.term, moved)
+        moved = layer.inputs * density * bits + layer.outputs * bits + (layer.inputs if density < 1 else 0)
+        yield Charge("memory", layer.name, weights.term, weights.packed(layer.weights * network.frames, WEIGHT_BITS))
+        yield Charge("memory", layer.name, activations.term, activations.packed(moved, 1))
 
 
 def operations(charges: list[Charge]) -> Amount:

@@ -1,16 +1,16 @@
 """A bill: what was counted, what each unit costs, and what that adds up to, with its band and its grade."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from deploy.energy.amounts import Amount, Band, exact, mean, priced
-from deploy.energy.latency import SIGNIFICANT_SHARE
-from hardware_profiles.prices import Price, price, weakest
-from hardware_profiles.schema import Kind, Profile
+from hardware_profiles.prices import SIGNIFICANT_SHARE, Price, price, superseded, weakest
+from hardware_profiles.schema import Profile
+from hardware_profiles.terms import Kind
 
 Part = Literal[
     "synaptic operations", "operations", "memory", "neuron updates", "spike traffic", "input", "reset", "standing power"
@@ -25,6 +25,9 @@ PARTS: tuple[Part, ...] = (
     "reset",
     "standing power",
 )
+WHOLE_NETWORK = "whole network"
+"""Layer of charges that no single layer causes."""
+_PRICED_SECTIONS = ("energy", "power")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Charge:
     """Events, words or chip-seconds per recording; ``None`` where they cannot be told."""
     scales: bool = False
     """Whether the count is proportional to the spikes that arrive."""
+    kind: Kind | None = None
+    """Evidence behind a count that is modelled itself, such as a time; ``None`` for what was counted."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Bill:
     """All lines of one network on one platform."""
 
     lines: tuple[Line, ...]
+    covered: Mapping[str, str] = field(default_factory=dict)
+    """Terms that are not charged because the price of another one already holds them, with that other term."""
 
     @cached_property
     def unpriced(self) -> tuple[str, ...]:
@@ -85,9 +92,16 @@ class Bill:
     @cached_property
     def grade(self) -> Kind:
         """The weakest kind of evidence among the terms that carry more than 5 % of the nominal total."""
-        total = self.total.nominal
-        kinds = [p.kind for term, p in self.prices.items() if self.of_term(term).nominal > SIGNIFICANT_SHARE * total]
+        least = SIGNIFICANT_SHARE * self.total.nominal
+        kinds = [kind for term in self.prices if self.of_term(term).nominal > least for kind in self._kinds(term)]
         return weakest(kinds or ["assumed"])
+
+    def _kinds(self, term: str) -> list[Kind]:
+        """Evidence behind the price of a term and behind its counts."""
+        return [self.prices[term].kind, *(c.kind for c in self._charges(term) if c.kind is not None)]
+
+    def _charges(self, term: str) -> list[Charge]:
+        return [line.charge for line in self.lines if line.charge.term == term]
 
     @cached_property
     def prices(self) -> dict[str, Price]:
@@ -109,15 +123,18 @@ class Bill:
 
     def count_of_term(self, term: str) -> Band | None:
         """Events, words or chip-seconds of one term; ``None`` where they cannot be told."""
-        counts = [line.charge.count for line in self.lines if line.charge.term == term]
+        counts = [charge.count for charge in self._charges(term)]
         known = [count for count in counts if count is not None]
         return mean(np.sum(np.broadcast_arrays(*known), axis=0)) if len(known) == len(counts) and known else None
 
 
 def make_bill(profile: Profile, charges: Sequence[Charge]) -> Bill:
-    """Price the charges. Charges that counted nothing need no price and are dropped."""
+    """Price the charges. Charges that counted nothing need no price and are dropped, as are those that are covered."""
     needed = [charge for charge in charges if charge.count is None or charge.count.any()]
-    return Bill(tuple(Line(charge, price_of(profile, charge.term)) for charge in needed))
+    terms = {charge.term for charge in needed}
+    covered = {inner: outer for inner, outer in superseded(profile).items() if {inner, outer} <= terms}
+    lines = (Line(charge, price_of(profile, charge.term)) for charge in needed if charge.term not in covered)
+    return Bill(tuple(lines), covered)
 
 
 def price_of(profile: Profile, term: str) -> Price | None:
@@ -125,4 +142,4 @@ def price_of(profile: Profile, term: str) -> Price | None:
     section, _, name = term.partition(".")
     if section == "memory":
         return price(profile.memory[name].access)
-    return price(getattr(profile, section).get(name, ()))
+    return price(getattr(profile, section).get(name, ())) if section in _PRICED_SECTIONS else None

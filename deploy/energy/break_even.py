@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from deploy.energy.amounts import Band, mean
 from deploy.energy.bill import Bill
+from hardware_profiles.prices import price
+from hardware_profiles.schema import Profile
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,19 @@ def break_even(spiking: Bill, ann: Bill, measured: float, against: str, basis: s
     at = [_solve(still, moving, target, measured) for still, moving, target in corners]
     ratios = [own / other for own, other in zip(spiking.total.corners, ann.total.corners, strict=True)]
     return BreakEven(against, basis, measured, (at[0], at[1], at[2]), Band(min(ratios), ratios[1], max(ratios)))
+
+
+def operations_only(profile: Profile, density: float = 1.0) -> Band | None:
+    """Spikes per synapse and recording at which additions cost as much as MACs, with everything else left out.
+
+    ``k (1 - gamma)`` of Yan et al. 2024 (arXiv:2409.08290): k the price of a MAC over that of an addition, both with
+    integers, ``density`` the share 1 - gamma of MACs whose activation is not zero. An upper bound of any break-even
+    that counts memory too. ``None`` where one of the prices is missing.
+    """
+    mac, add = (price(profile.energy.get(term, ())) for term in ("mac_int8", "ac_int32"))
+    if mac is None or add is None:
+        return None
+    return Band(density * mac.low / add.high, density * mac.nominal / add.nominal, density * mac.high / add.low)
 
 
 def _solve(fixed: float, scaling: float, target: float, measured: float) -> float | None:

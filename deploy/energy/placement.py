@@ -195,7 +195,7 @@ def _summary(
     shares = np.zeros((len(placed), cores))
     for index, core, neurons in slices:
         shares[index, core] = neurons / placed[index].neurons
-    tiles = math.ceil(cores / required(limits, "cores_per_tile"))
+    tiles = math.ceil(cores / (limits.cores_per_tile.value if limits.cores_per_tile else 1))
     synapse_bytes = sum(layer.synapses for layer in placed) * required(limits, "synapse_bits") / 8
     return Placement(
         layers=placed,

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from hardware_profiles.schema import Profile
+
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
 
 
@@ -49,3 +51,37 @@ def _scale(value: float) -> tuple[float, str]:
     exponent = 3 * math.floor(math.log10(abs(shown)) / 3)
     exponent = max(min(_PREFIXES), min(max(_PREFIXES), exponent))
     return value / 10.0**exponent, _PREFIXES[exponent]
+
+
+_TERMS = {
+    "energy.synop": "synaptic operation",
+    "energy.neuron_update_active": "neuron update, active",
+    "energy.neuron_update_inactive": "neuron update, inactive",
+    "energy.spike_out": "spike generated",
+    "energy.packet": "spike delivered to a core",
+    "energy.hop": "hop between tiles",
+    "energy.chip_crossing": "spike crossing to another chip",
+    "energy.reset": "reset of a chip",
+    "energy.ac_int32": "int32 addition",
+    "energy.mul_int32": "int32 multiplication",
+    "energy.mac_int8": "int8 multiply-accumulate",
+    "energy.ac_fp32": "fp32 addition",
+    "energy.mac_fp32": "fp32 multiply-accumulate",
+    "energy.and_popcount": "product of two spikes",
+    "energy.offchip_bit": "bit of input",
+    "power.static": "static power",
+    "power.io": "power of the embedded I/O processors",
+    "power.busy": "power while computing",
+    "time.memory": "waiting for the memory",
+    "utilisation": "share of the peak rate that is reached",
+}
+
+
+def term_name(profile: Profile, term: str) -> str:
+    """What a term of a bill is called: ``energy.hop``, ``memory.sram_8kb``, ``time.synop``, ``utilisation``."""
+    section, _, name = term.partition(".")
+    if section == "memory":
+        level = profile.memory[name]
+        size = f"{level.capacity_kb:g} KB" if level.capacity_kb else "unbounded"
+        return f"{level.word_bits}-bit access to {name.partition('_')[0].upper()}, {size}"
+    return _TERMS.get(term) or f"{section} of {name.replace('_', ' ')}"

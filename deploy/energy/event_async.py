@@ -1,0 +1,73 @@
+"""Machines without time steps: every event is handled as it comes (Speck, analogue chips)."""
+
+from collections.abc import Sequence
+from graphlib import TopologicalSorter
+
+import numpy as np
+
+from deploy.ann_network import AnnNetwork
+from deploy.energy.amounts import Amount, exact, priced
+from deploy.energy.assessment import Assessment
+from deploy.energy.event_cores import assess_on_cores
+from deploy.energy.latency import Latency, unstated
+from deploy.energy.layout import Layout
+from deploy.energy.wording import si
+from export.counts import NetworkCounts
+from export.populations import SynapseNetwork
+from hardware_profiles.loader import LoadedProfile
+from hardware_profiles.prices import Price, price, weakest
+from hardware_profiles.schema import Profile
+
+
+def assess(
+    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], synapses: SynapseNetwork | None
+) -> Assessment:
+    """Assess the spiking network on such a machine."""
+    return assess_on_cores(loaded, counts, networks, synapses, event_latency)
+
+
+def event_latency(profile: Profile, counts: NetworkCounts, where: Layout) -> Latency:
+    """The last event's way through the layers; work at the rate of the busiest core.
+
+    ``response = depth * t_layer``. ``busy`` is the time that the busiest core needs for its synaptic operations at
+    its published rate, plus the response. A core that gets more per second than it keeps up with loses events:
+    refused.
+    """
+    layer_time = price(profile.time.get("layer", ()))
+    if layer_time is None:
+        return Latency(refused=unstated("how long an event takes through a layer"))
+    response = priced(exact(np.full(counts.samples, float(depth(counts)))), layer_time.corners)
+    rate = price(profile.rate.get("synop_core", ()))
+    if rate is None:
+        return Latency(response, response, layer_time.kind, ("synop",))
+    busiest = where.core_synops.max(axis=2)
+    lost = _saturation(busiest, rate, counts.window_us * 1e-6)
+    if lost:
+        return Latency(refused=lost)
+    busy = busiest / np.asarray(rate.corners[::-1])[:, None] + response
+    return Latency(busy, response, weakest([layer_time.kind, rate.kind]))
+
+
+def _saturation(busiest: Amount, rate: Price, window_s: float) -> str:
+    wanted = float(busiest[1].max()) / window_s
+    if wanted <= rate.high:
+        return ""
+    return (
+        f"saturated: the busiest core gets {si(wanted, 'SOP/s')} in the densest recording, it keeps up with "
+        f"{si(rate.high, 'SOP/s')}"
+    )
+
+
+def depth(counts: NetworkCounts) -> int:
+    """Populations on the longest path from the input; all of them where the edges are not known."""
+    names = {layer.name for layer in counts.layers if layer.kind != "input"}
+    if not counts.edges:
+        return len(names)
+    sources: dict[str, set[str]] = {name: set() for name in names}
+    for source, destination in counts.edges:
+        if destination in names and source != destination:
+            sources[destination].add(source)
+    depths: dict[str, int] = {}
+    for name in TopologicalSorter(sources).static_order():
+        depths[name] = max((depths[source] for source in sources.get(name, ())), default=0) + (name in names)
+    return max(depths.values(), default=0)

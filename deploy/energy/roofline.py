@@ -1,0 +1,159 @@
+"""Processors (CPU, GPU, microcontroller): dense arithmetic, bound by the arithmetic units or by the main memory.
+
+They gain nothing from silent neurons: the spiking network runs as dense multiply-accumulates over all steps, and zero
+activations of an ANN are not skipped.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deploy.ann_network import AnnNetwork
+from deploy.energy.amounts import Amount, between, exact
+from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment, Scenario, latency_refusals
+from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
+from deploy.energy.latency import Latency, unstated
+from deploy.energy.placement import Check
+from export.counts import NetworkCounts
+from hardware_profiles.loader import LoadedProfile
+from hardware_profiles.prices import Price, price, weakest
+from hardware_profiles.schema import Limits, Profile
+from hardware_profiles.terms import COMPUTE_RATES, RateTerm
+
+UTILISATION = "utilisation"
+"""Named as unpriced where only the peak rate is published: nobody knows which part of it a network reaches."""
+OPERATIONS_PER_MAC = 2
+STATE_BYTES = 2
+"""Of a membrane potential."""
+_BYTES: dict[RateTerm, int] = {"int8": 1, "bf16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a processor has to do per code."""
+
+    network: str
+    operations: float
+    """A multiply-accumulate being two."""
+    weight_bytes: float
+    input_bytes: float
+    state_bytes: float
+    """Held at one time: membrane potentials, or the activations of the largest layer."""
+
+
+def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> Assessment:
+    """Time every network by the roofline and price the time with the power drawn meanwhile."""
+    profile = loaded.profile
+    latencies: dict[str, Latency] = {}
+    scenarios: list[Scenario] = []
+    refusals: list[str] = []
+    for work in [spiking_work(profile, counts), *(ann_work(profile, network) for network in networks)]:
+        broken = [check.excess for check in memory_checks(profile.limits, work) if check.fits == "no"]
+        if broken:
+            refusals.append(f"{work.network}: does not fit: {'; '.join(broken)}")
+            continue
+        latency = latencies[work.network] = work_latency(profile, work, counts.samples)
+        scenarios += _scenarios(profile, work.network, latency, counts.window_us)
+    if "static" not in profile.power:
+        refusals.append(f"{REAL_TIME}: {unstated('its idle power')}")
+    return Assessment(loaded, None, latencies, tuple(scenarios), (), (*latency_refusals(latencies), *refusals))
+
+
+def work_latency(profile: Profile, work: Work, samples: int) -> Latency:
+    """Time of a network. Its weights come from the main memory once per code; at best they are in a cache already."""
+    everything = np.full(samples, work.weight_bytes + work.input_bytes)
+    moved = between(np.full(samples, work.input_bytes), everything, everything)
+    return roofline_latency(profile, exact(np.full(samples, work.operations)), moved)
+
+
+def roofline_latency(profile: Profile, operations: Amount, bytes_moved: Amount) -> Latency:
+    """``max(operations / rate, bytes / bandwidth)`` (Williams et al. 2009, doi 10.1145/1498765.1498785).
+
+    With nothing but peak rates published it is a lower bound: a single recording seldom reaches them. Launch overhead
+    and caches are left out.
+    """
+    form, rate = _compute_rate(profile)
+    bandwidth = price(profile.rate.get("memory", ()))
+    if form is None or rate is None or bandwidth is None:
+        return Latency(refused=unstated("its operations per second"))
+    computing, moving = operations / _rates(rate), bytes_moved / _rates(bandwidth)
+    busy = np.maximum(computing, moving)
+    binding = rate if computing[1].mean() >= moving[1].mean() else bandwidth
+    untimed = (UTILISATION,) if binding.bound == "max" else ()
+    limit = f"{form} arithmetic" if binding is rate else "main memory"
+    return Latency(busy, busy, weakest([binding.kind]), untimed, note=f"bound by its {limit}")
+
+
+def work_bill(profile: Profile, operations: Amount, bytes_moved: Amount) -> tuple[Latency, Bill]:
+    """Time and energy of any dense work on a processor, such as a scan of stored codes.
+
+    Args:
+        operations: (3, samples), a multiply-accumulate being two.
+        bytes_moved: (3, samples) to and from the main memory.
+    """
+    latency = roofline_latency(profile, operations, bytes_moved)
+    return latency, make_bill(profile, _busy_charges(latency))
+
+
+def spiking_work(profile: Profile, counts: NetworkCounts) -> Work:
+    """The spiking network, run densely: every synapse in every step, a multiply-accumulate each."""
+    macs = sum(layer.dense_macs or layer.synapses * layer.steps for layer in counts.layers)
+    products = sum(layer.dense_ands + layer.dense_adds for layer in counts.layers)
+    operations = OPERATIONS_PER_MAC * (macs + products)
+    inputs = sum(layer.neurons * counts.time_steps for layer in counts.layers if layer.kind == "input")
+    state = STATE_BYTES * sum(layer.neurons for layer in counts.layers if layer.kind != "input")
+    weights = _width(profile) * sum(layer.weights for layer in counts.layers)
+    return Work(SPIKING, operations, weights, inputs / 8, state)
+
+
+def ann_work(profile: Profile, network: AnnNetwork) -> Work:
+    """An ANN, dense: its multiply-accumulates, and what is done beside them."""
+    beside = sum(layer.adds + layer.transform_adds + layer.multiplies for layer in network.layers)
+    operations = OPERATIONS_PER_MAC * network.macs + beside
+    state = _width(profile) * max(layer.activation_bytes(network.frames) for layer in network.layers)
+    return Work(network.label, operations, _width(profile) * network.weights, network.input_bits / 8, state)
+
+
+def memory_checks(limits: Limits, work: Work) -> Iterator[Check]:
+    """The memories of a small processor beside what the network keeps in them."""
+    needs = (
+        ("weight memory bytes", work.weight_bytes, limits.weight_memory_bytes),
+        ("working memory bytes", work.state_bytes, limits.working_memory_bytes),
+    )
+    for name, needed, limit in needs:
+        if limit:
+            yield Check(name, needed, limit.value, "yes" if needed <= limit.value else "no", f"of {work.network}")
+
+
+def _scenarios(profile: Profile, name: str, latency: Latency, window_us: float) -> Iterator[Scenario]:
+    """The processor off between codes; and waiting, at static power, for the rest of the window."""
+    if latency.busy is None:
+        return
+    charges = _busy_charges(latency)
+    yield Scenario(name, BUSY, make_bill(profile, charges))
+    if "static" in profile.power:
+        waiting = np.maximum(window_us * 1e-6 - latency.busy, 0)
+        idle = Charge("standing power", WHOLE_NETWORK, "power.static", waiting)
+        yield Scenario(name, REAL_TIME, make_bill(profile, [*charges, idle]))
+
+
+def _busy_charges(latency: Latency) -> list[Charge]:
+    charges = [Charge("operations", WHOLE_NETWORK, "power.busy", latency.busy, kind=latency.kind)]
+    return charges + [Charge("operations", WHOLE_NETWORK, term, None) for term in latency.untimed]
+
+
+def _compute_rate(profile: Profile) -> tuple[RateTerm | None, Price | None]:
+    """The narrowest number format whose rate is published."""
+    form = next((term for term in COMPUTE_RATES if term in profile.rate), None)
+    return form, price(profile.rate[form]) if form else None
+
+
+def _width(profile: Profile) -> int:
+    form, _ = _compute_rate(profile)
+    return _BYTES[form] if form else 1
+
+
+def _rates(rate: Price) -> Amount:
+    """Rates by corner of the time: the highest rate takes the least time."""
+    return np.asarray(rate.corners[::-1])[:, None]

@@ -1,0 +1,90 @@
+"""What it costs to find the codes nearest to one query among N stored ones, on each kind of platform.
+
+- Accelerator and processor: a linear scan. Every stored code is read once; per 32-bit word an exclusive or and a
+  population count, per code the sum of its counts and a comparison.
+- Event cores: an associative memory, as in Frady et al., "Neuromorphic nearest neighbor search using Intel's Pohoiki
+  Springs", NICE 2020 (arXiv:2004.12691). One neuron per stored code; 2 K input lines, one for each value of each bit.
+  A stored code has a synapse to the K lines of its own bits, so that a query raises its potential by the bits in which
+  both agree, K - d at Hamming distance d.
+"""
+
+import numpy as np
+
+from deploy.energy.accelerator import buffer_for, operations
+from deploy.energy.amounts import between, exact
+from deploy.energy.assessment import BUSY, REAL_TIME, Assessment, Scenario, latency_refusals, standing, without_figures
+from deploy.energy.bill import WHOLE_NETWORK, Charge
+from deploy.energy.clocked import clocked_latency
+from deploy.energy.model import SPIKING, assess
+from deploy.energy.roofline import work_bill
+from deploy.search_counts import ScanWork, scan
+from export.counts import LayerCounts, NetworkCounts
+from hardware_profiles.loader import LoadedProfile
+from hardware_profiles.schema import Profile
+
+SEARCH = "search"
+FOUND = 100
+"""Stored codes that answer with a spike; the figures hardly depend on it."""
+_WORD = 32
+"""Bits of the accelerator's integer unit."""
+
+
+def assess_search(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:
+    """Price one search among ``codes`` stored codes of ``bits`` bits; what has no figure is refused with the reason."""
+    platform = loaded.profile.meta.platform
+    if platform == "event_cores":
+        return _on_cores(loaded, codes, bits)
+    work = scan(codes, bits, _WORD)
+    if platform == "processor":
+        return _on_processor(loaded, work)
+    return _on_accelerator(loaded, work)
+
+
+def scan_charges(profile: Profile, work: ScanWork) -> list[Charge]:
+    """Charges of a linear scan on an accelerator.
+
+    No exclusive or and no population count is priced anywhere. Neither takes more gates than an int32 addition: each is
+    charged as one, and as nothing at the low end.
+    """
+    memory = buffer_for(profile, work.bytes_read)
+    known = float(work.adds + work.compares)
+    most = known + work.xors + work.popcounts
+    return [
+        Charge("memory", WHOLE_NETWORK, memory.term, memory.packed(work.bytes_read, 8)),
+        Charge("operations", WHOLE_NETWORK, "energy.ac_int32", between(known, most, most)),
+    ]
+
+
+def associative_memory(codes: int, bits: int) -> NetworkCounts:
+    """Counts of one query on the associative memory: stored codes agree with an unrelated query in half their bits."""
+    one = np.ones(1)
+    lines = LayerCounts("query", "query", "input", 2 * bits, 0, 0, 0, 1, bits * one, 0 * one, bits * one)
+    matches = LayerCounts(
+        "codes", "codes", "lif", codes, codes * bits, codes * bits, bits, 1,
+        spikes=min(FOUND, codes) * one, synops=0.5 * codes * bits * one, active_updates=codes * one,
+    )  # fmt: skip
+    return NetworkCounts(SEARCH, 1, 1, 1, 0, 1.0, (lines, matches), (("query", "codes"),))
+
+
+def _on_cores(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:
+    found = assess(loaded, associative_memory(codes, bits), ())
+    scenarios = [Scenario(SEARCH, row.basis, row.bill) for row in found.scenarios if row.basis != REAL_TIME]
+    latencies = {SEARCH: found.latencies[SPIKING]} if SPIKING in found.latencies else {}
+    refusals = tuple(refusal.replace(SPIKING, SEARCH, 1) for refusal in found.refusals)
+    return Assessment(loaded, found.fit, latencies, tuple(scenarios), (), refusals)
+
+
+def _on_accelerator(loaded: LoadedProfile, work: ScanWork) -> Assessment:
+    charges = scan_charges(loaded.profile, work)
+    latency = clocked_latency(loaded.profile, operations(charges))
+    rows = [row for row in standing(loaded.profile, SEARCH, "", charges, latency, 1, 0.0) if row.basis != REAL_TIME]
+    refusals = tuple(latency_refusals({SEARCH: latency}))
+    return without_figures(Assessment(loaded, None, {SEARCH: latency}, tuple(rows), (), refusals))
+
+
+def _on_processor(loaded: LoadedProfile, work: ScanWork) -> Assessment:
+    arithmetic = exact(float(work.xors + work.popcounts + work.adds + work.compares))
+    latency, bill = work_bill(loaded.profile, arithmetic, exact(float(work.bytes_read)))
+    rows = (Scenario(SEARCH, BUSY, bill),) if latency.busy is not None else ()
+    refusals = tuple(latency_refusals({SEARCH: latency}))
+    return without_figures(Assessment(loaded, None, {SEARCH: latency}, rows, (), refusals))

@@ -1,0 +1,145 @@
+"""Energy counters of the machine: RAPL for processors and their memory, NVML for NVIDIA GPUs.
+
+A counter that cannot be read is no counter: the reason goes with the result, and no figure is made up in its place.
+"""
+
+import importlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from spikinghash.errors import MissingToolError
+
+POWERCAP = Path("/sys/class/powercap")
+POLL_SECONDS = 1.0
+"""How often a counter is read during a window. RAPL wraps around after a minute or more, so none is missed."""
+
+
+class Counter(Protocol):
+    """Counts joules."""
+
+    covers: str
+    """Which parts of the machine."""
+
+    def read(self) -> float:
+        """Joules since the counter was made. Must be called at least once per wrap-around of the hardware."""
+
+
+@dataclass
+class _Domain:
+    name: str
+    energy: Path
+    wraps_at: int
+    """Microjoules after which the hardware starts again from 0."""
+    last: int
+    total: int = 0
+
+    def advance(self) -> int:
+        now = _microjoules(self.energy)
+        self.total += now - self.last if now >= self.last else now + self.wraps_at - self.last
+        self.last = now
+        return self.total
+
+
+class Rapl:
+    """Running Average Power Limit, read through the Linux powercap interface (Intel, and AMD since Linux 5.8).
+
+    Counts all packages, and their memory where it is a domain of its own (DRAM is not part of the package). Cores and
+    graphics are parts of the package and are not counted twice; nor is the whole platform (psys).
+
+    Args:
+        root: the folder of the powercap class.
+
+    Raises:
+        MissingToolError: there is no such counter, or it may not be read.
+    """
+
+    def __init__(self, root: Path = POWERCAP) -> None:
+        if not root.is_dir():
+            raise MissingToolError(f"no energy counter: {root} is absent")
+        self._domains = [
+            domain
+            for folder in sorted(root.glob("intel-rapl:*"))
+            if (domain := _domain(folder)) and domain.name.startswith(("package", "dram"))
+        ]
+        if not self._domains:
+            raise MissingToolError(f"no energy counter: {root} has no intel-rapl package")
+        self.covers = ", ".join(domain.name for domain in self._domains)
+
+    def read(self) -> float:
+        """Joules of all domains since the counter was made."""
+        return sum(domain.advance() for domain in self._domains) * 1e-6
+
+
+def _domain(folder: Path) -> _Domain | None:
+    energy = folder / "energy_uj"
+    if not energy.exists():
+        return None
+    name = (folder / "name").read_text().strip()
+    return _Domain(name, energy, int((folder / "max_energy_range_uj").read_text()), _microjoules(energy))
+
+
+def _microjoules(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except PermissionError:
+        raise MissingToolError(f"no energy counter: {path} may be read by root alone: allow it with chmod") from None
+    except (OSError, ValueError) as error:
+        raise MissingToolError(f"no energy counter: {path} cannot be read ({error})") from None
+
+
+class Nvml:
+    """Total energy of one NVIDIA GPU (Volta or later), through the package nvidia-ml-py.
+
+    Raises:
+        MissingToolError: no package, no driver, or no such counter.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        try:
+            self._nvml: Any = importlib.import_module("pynvml")
+        except ImportError:
+            raise MissingToolError("no energy counter: install nvidia-ml-py to read the GPU's") from None
+        try:
+            self._nvml.nvmlInit()
+            self._gpu = self._nvml.nvmlDeviceGetHandleByIndex(index)
+            self._start = self._millijoules()
+            name = self._nvml.nvmlDeviceGetName(self._gpu)
+        except self._nvml.NVMLError as error:
+            raise MissingToolError(f"no energy counter: NVML: {error}") from None
+        self.covers = name if isinstance(name, str) else name.decode()
+
+    def _millijoules(self) -> int:
+        return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu))
+
+    def read(self) -> float:
+        """Joules since the counter was made."""
+        return (self._millijoules() - self._start) * 1e-3
+
+
+class Metering:
+    """``with Metering(counter) as window: ...`` then ``window.joules``; reads often enough for wrap-arounds."""
+
+    def __init__(self, counter: Counter, poll_seconds: float = POLL_SECONDS) -> None:
+        self._counter, self._poll = counter, poll_seconds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.joules = 0.0
+
+    def __enter__(self) -> "Metering":
+        self._start = self._counter.read()
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._poll):
+            self._counter.read()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        self.joules = self._counter.read() - self._start

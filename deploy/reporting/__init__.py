@@ -1,0 +1,1 @@
+"""The report: what it reads, the tree of figures, the page, the tables, and the comparison of two reports."""

@@ -1,0 +1,73 @@
+"""A small report for the tests of page, tables, comparison and browser."""
+
+from pathlib import Path
+from typing import Any
+
+from energy_cases import small_counts
+from test_energy import TINY
+
+from deploy.hosts.results import Energy, Hosts, Machine, Run, Seconds, Window
+from deploy.reporting.data import Inputs, report_data
+from deploy.reporting.inputs import read_measured
+from deploy.reporting.networks import baselines
+from deploy.reporting.results import Row, select
+from export.counts import NetworkCounts
+from hardware_profiles.loader import load_profiles
+
+ROWS = [
+    Row(name="Spikinghash, integer", dataset="digits", bits=8, map=(0.91, 0.93), kind="spikinghash_integer"),
+    Row(name="ANN twin, 1 frame", dataset="digits", bits=8, map=(0.95,), kind="ann_twin_1"),
+    Row(name="int8 twin", dataset="digits", bits=8, map=(0.94,), kind="int8_twin", activation_sparsity={"head": 0.5}),
+    Row(name="HashNet", dataset="digits", bits=8, map=(0.96,), kind="resnet18_hashnet"),
+    Row(name="CSQ", dataset="digits", bits=8, map=(0.97,), kind="resnet18_csq"),
+]
+HOSTS = Hosts(
+    machine=Machine(
+        cpu="Some CPU", cores=2, memory_bytes=2**34, system="Linux", virtual=True, versions={"torch": "2.13"}
+    ),
+    idle=Window(start=0, end=1),
+    runs=(
+        Run(
+            encoder="encoder.onnx",
+            network="encoder.onnx sha256:00",
+            runtime="onnxruntime",
+            device="cpu",
+            threads=None,
+            batch=4,
+            warmup=10,
+            repetitions=100,
+            seconds=Seconds(p50=8e-3, p95=9e-3, mean=8.1e-3, min=7.9e-3),
+            window=Window(start=1, end=2),
+            energy=Energy(reason="no energy counter: powercap absent"),
+        ),
+    ),
+)
+
+
+def host_values(folder: Path) -> dict[str, Any]:
+    """``HOSTS``, written and read."""
+    path = folder / "hosts.json"
+    path.write_text(HOSTS.to_json())
+    return read_measured(path)
+
+
+def report_of(
+    counts: NetworkCounts | None = None,
+    profiles: str = "all",
+    measured: bool = True,
+    hosts: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The report of a small network beside the baselines of TINY; without mAP unless ``measured``."""
+    selection = select(ROWS if measured else [], "digits", TINY.bits, None, "results.json")
+    inputs = Inputs(
+        counts=counts or small_counts(),
+        profiles=load_profiles(profiles),
+        networks=tuple(baselines(TINY, selection, "results.json")),
+        selection=selection,
+        dataset="digits",
+        bits=TINY.bits,
+        codes=1000,
+        hosts=hosts,
+        notes=["a <note> on inputs"],
+    )
+    return report_data(inputs)

@@ -1,0 +1,187 @@
+"""``python -m deploy.report`` as a command: files, equal bytes, bad input, the comparison of two reports."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from energy_cases import small_counts
+from report_cases import report_of
+from test_energy import TINY
+
+from deploy.report import main, write_report
+from deploy.reporting.inputs import recording_files
+from export.counts import network_id
+from hardware_profiles.loader import load_profiles
+from spikinghash.cli import run
+from spikinghash.errors import RecordingError
+
+FILES = ["counts.json", "report.csv", "report.html", "report.json"]
+
+
+@pytest.fixture
+def counts_file(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.json"
+    path.write_text(small_counts().to_json())
+    return path
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path: Path, counts_file: Path) -> None:
+    for name in ("1", "2"):
+        arguments = ["--counts", str(counts_file), "--profiles", "cmos_45nm,loihi1", "--out", str(tmp_path / name)]
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.report", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=250,
+            check=False,
+            env={**os.environ, "PYTHONHASHSEED": name, "PYTHONWARNINGS": "ignore"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert "lower bound, unpriced: static power" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "1").iterdir()) == FILES
+    for name in FILES:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert json.loads((tmp_path / "1" / "report.json").read_text())["search"] is None
+
+
+def test_a_whole_report_is_the_same_when_made_again() -> None:
+    assert json.dumps(report_of()) == json.dumps(report_of())
+
+
+class Command:
+    """Runs the command in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        self._monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run(main)
+        written = self._capsys.readouterr()
+        return int(ended.value.code or 0), written.out, written.err
+
+    def refused(self, out: Path, *arguments: object) -> str:
+        """The one line of a refused command, which must leave nothing behind."""
+        code, _, errors = self(*arguments, "--out", out)
+        assert code == 2
+        assert not out.exists()
+        (line,) = errors.strip().splitlines()
+        return line
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capsys)
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(command: Command, tmp_path: Path, counts_file: Path) -> None:
+    out, given = tmp_path / "out", ("--counts", counts_file)
+    assert "nowhere.json: cannot be read" in command.refused(out, "--counts", tmp_path / "nowhere.json")
+    assert "no network" in command.refused(out)
+    assert "--counts and --recordings" in command.refused(out, *given, "--recordings", tmp_path)
+    assert "a.json: cannot be read" in command.refused(out, "--compare", "a.json", "b.json")
+    counts_file.write_text("{")
+    assert "trace.json:1: not JSON" in command.refused(out, *given)
+
+
+def test_a_profile_with_a_negative_price_is_refused(command: Command, tmp_path: Path, counts_file: Path) -> None:
+    text = Path(load_profiles("loihi1")[0].path).read_text().replace("value = 81", "value = -81")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text)
+    line = text[: text.index("value = -81")].count("\n") + 1
+    message = command.refused(tmp_path / "out", "--counts", counts_file, "--profiles", f"cmos_45nm,{mine}")
+    assert f"{mine}:{line}: energy.neuron_update_active.0.value" in message
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained encoder of TINY's sizes."""
+    pytest.importorskip("torch")
+    from export.network import build_network
+    from export.to_nir import export_nir
+    from training.config import EncoderConfig
+    from training.model.encoder import Spikinghash
+
+    path = tmp_path_factory.mktemp("encoder") / "encoder.nir"
+    export_nir(build_network(Spikinghash(EncoderConfig(**dataclasses.asdict(TINY))).eval()), path)
+    return path
+
+
+TORCH = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # norse scripts on import
+
+
+@TORCH
+def test_a_trace_of_another_network_is_refused(
+    command: Command, tmp_path: Path, counts_file: Path, encoder: Path
+) -> None:
+    message = command.refused(tmp_path / "out", encoder, "--counts", counts_file)
+    assert "traced from small.nir" in message
+    assert network_id(encoder) in message
+
+
+@TORCH
+def test_results_are_checked_and_attached(command: Command, tmp_path: Path, encoder: Path) -> None:
+    out, results = tmp_path / "out", tmp_path / "results.json"
+    recordings = _recordings(tmp_path)
+    row: dict[str, Any] = {"name": "ours", "dataset": "digits", "bits": 8, "map": [0.9], "kind": "spikinghash_integer"}
+    results.write_text(json.dumps([row, row | {"map": [1.5]}]))
+    given = (encoder, "--recordings", recordings, "--profiles", "cmos_45nm", "--results", results)
+    assert "results.json: row 2: map.0: " in command.refused(out, *given)
+    results.write_text("[")
+    assert "results.json: " in command.refused(out, *given)
+    assert "no.json: cannot be read" in command.refused(out, *given[:-1], tmp_path / "no.json")
+    results.write_text(json.dumps([row, row | {"name": "wide", "encoder": {"channels": [1, 2]}}]))
+    assert command(*given, "--out", out)[0] == 0
+    data = json.loads((out / "report.json").read_text())
+    assert [each["name"] for each in data["networks"][0]["maps"]] == ["ours"]
+    assert any("wide for another encoder" in line for line in data["assumptions"])
+    assert data["network"]["id"] == network_id(encoder)
+    assert 0.2 < data["network"]["window_s"] < 0.4
+    assert data["network"]["synops"] > 0
+    again = (encoder, "--counts", out / "counts.json", *given[3:])
+    assert command(*again, "--out", tmp_path / "again")[0] == 0
+    assert (tmp_path / "again" / "report.html").read_bytes() == (out / "report.html").read_bytes()
+
+
+def _recordings(folder: Path) -> Path:
+    from training.data.digits import write_recordings
+
+    write_recordings(folder / "recordings", range(2))
+    return folder / "recordings"
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="holds no recording"):
+        list(recording_files([tmp_path]))
+
+
+def test_write_report_replaces_an_earlier_one(tmp_path: Path) -> None:
+    data = report_of(profiles="loihi1")
+    for _ in range(2):
+        write_report(data, small_counts(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert json.loads((tmp_path / "report.json").read_text()) == data
+
+
+def test_two_reports_are_compared(command: Command, tmp_path: Path) -> None:
+    counts = small_counts()
+    double = dataclasses.replace(counts.layers[3], synops=2 * counts.layers[3].synops)
+    changed = dataclasses.replace(counts, layers=(*counts.layers[:3], double))
+    for name, traced in (("a", counts), ("b", changed)):
+        write_report(report_of(traced, "loihi1,cmos_45nm"), traced, tmp_path / name)
+    reports = [tmp_path / name / "report.json" for name in "ab"]
+    code, written, _ = command("--compare", *reports, "--out", tmp_path / "out")
+    assert code == 0
+    assert "Layers that changed most" in written
+    comparison = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert comparison["layers"][0]["layer"] == "head"
+    before, after = comparison["layers"][0]["synops"]
+    assert after == pytest.approx(2 * before, rel=1e-4)  # written with six digits
+    assert len(comparison["platforms"]) == 2
