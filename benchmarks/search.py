@@ -1,0 +1,221 @@
+"""What encoding and searching cost, and what follows for 10^6 to 10^10 codes.
+
+``python -m benchmarks.search`` prints the page docs/scale.md, ``--out docs/scale.md`` writes it. Costs are CPU seconds,
+so that other work on the machine does not count; where the time on the clock matters, the load is printed beside it.
+"""
+
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import faiss
+import numpy as np
+import typer
+
+from benchmarks.search_page import page
+from deploy.backends.encoders import load_encoder
+from deploy.search.bulk import CHUNK, encode_files
+from deploy.search.evaluation import recall
+from deploy.search.faiss_index import FlatIndex, MultiHashIndex
+from deploy.search.files import find_sources, read_frames
+from deploy.search.index import CodeIndex, Codes
+from deploy.search.manifest import Facts, Manifest
+from export.network import load_network
+from export.to_onnx import export_onnx
+from spikinghash.cli import run
+from spikinghash.files import atomic_path
+from training.data.recordings import EVENT_DTYPE, write_recording
+
+EVENTS = 4_130
+"""Events of a recording: the mean of 200 recordings of N-MNIST."""
+QUERIES = 50
+K = 10
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Costs of encoding, CPU milliseconds per recording unless said otherwise."""
+
+    read: float
+    bin_and_read: float
+    one: float
+    """Encoding, batch 1, one thread."""
+    batch: float
+    """Encoding, batch 64, one thread."""
+    bulk: dict[int, tuple[float, float]]
+    """By workers: CPU ms and clock ms per recording, imports of the workers included."""
+    readers: dict[int, float]
+    """By threads that read and bin: clock ms per recording."""
+    recordings: int
+    memory: tuple[float, float]
+    """MiB held after half of the recordings and after all."""
+    file_bytes: float
+    manifest_bytes: float
+    load: float
+
+
+@dataclass(frozen=True)
+class Searching:
+    """Costs of one kind of index over codes of one kind."""
+
+    kind: str
+    codes: str
+    count: int
+    milliseconds: float
+    """CPU ms per query, k = 10, one thread."""
+    bytes_per_code: float
+    recall: float
+    build: float
+    """CPU seconds to add all codes."""
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
+
+
+def cost(work: Callable[[], object], times: int) -> float:
+    """CPU milliseconds of ``work`` divided by ``times``, after one warm-up."""
+    work()
+    begin = cpu_seconds()
+    work()
+    return 1e3 * (cpu_seconds() - begin) / times
+
+
+def resident() -> float:
+    """Bytes of memory that this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def write_recordings(folder: Path, count: int) -> list[Path]:
+    """Random recordings with as many events as N-MNIST's, in its format."""
+    generator = np.random.default_rng(0)
+    paths = []
+    for number in range(count):
+        events = np.zeros(EVENTS, EVENT_DTYPE)
+        for axis, middle in zip("xy", generator.uniform(10, 24, 2), strict=True):
+            events[axis] = np.clip(generator.normal(middle, 5, EVENTS), 0, 33)
+        events["t"] = np.sort(generator.integers(0, 300_000, EVENTS))
+        events["p"] = generator.random(EVENTS) < 0.5
+        paths.append(folder / f"{number:06d}.bin")
+        write_recording(paths[-1], events)
+    return paths
+
+
+def measure_encoding(folder: Path, encoder: Path, recordings: int) -> Encoding:
+    """Costs of each stage, of the whole, and the memory it holds."""
+    paths = write_recordings(folder, recordings)
+    some = paths[:CHUNK]
+    loaded = load_encoder(encoder, threads=1)
+    size = loaded.time_steps, loaded.size
+    frames = np.stack([read_frames(path, *size) for path in some])
+    readers = {}
+    for threads in (1, 2):
+        with ThreadPoolExecutor(threads) as pool:
+            begin = time.perf_counter()
+            list(pool.map(lambda path: read_frames(path, *size), paths))
+            readers[threads] = 1e3 * (time.perf_counter() - begin) / len(paths)
+    held: list[float] = []
+    bulk = {workers: _bulk(paths, encoder, workers, held if workers == 1 else []) for workers in (1, 2)}
+    return Encoding(
+        read=cost(lambda: [path.read_bytes() for path in some], len(some)),
+        bin_and_read=cost(lambda: [read_frames(path, *size) for path in some], len(some)),
+        one=cost(lambda: [loaded.encode(frames[i : i + 1]) for i in range(16)], 16),
+        batch=cost(lambda: loaded.encode(frames), len(frames)),
+        bulk=bulk,
+        readers=readers,
+        recordings=recordings,
+        memory=(held[len(held) // 2 - 1], held[-1]),
+        file_bytes=paths[0].stat().st_size,
+        manifest_bytes=_manifest_bytes(paths),
+        load=os.getloadavg()[0],
+    )
+
+
+def _bulk(paths: list[Path], encoder: Path, workers: int, held: list[float]) -> tuple[float, float]:
+    """CPU and clock ms per recording; the memory held after each chunk is put into ``held``."""
+    begin, clock = cpu_seconds(), time.perf_counter()
+    for _ in encode_files(paths, encoder, workers):
+        held.append(resident() / 2**20)
+    return 1e3 * (cpu_seconds() - begin) / len(paths), 1e3 * (time.perf_counter() - clock) / len(paths)
+
+
+def _manifest_bytes(paths: list[Path]) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        facts = Facts(encoder="encoder.onnx", encoder_sha256="0" * 64, bits=32, kind="flat")
+        manifest = Manifest.create(Path(name), facts)
+        sources = [source for path in paths for source in find_sources(path)]
+        manifest.add((source, bytes(4)) for source in sources)
+        manifest.close()
+        return manifest.path.stat().st_size / len(sources)
+
+
+def random_codes(count: int, bits: int, clusters: int, seed: int) -> Codes:
+    """Codes of independent bits, or with each of ``clusters`` centres' bits flipped with probability 0.1."""
+    generator = np.random.default_rng(seed)
+    if not clusters:
+        return generator.integers(0, 256, (count, bits // 8), dtype=np.uint8)
+    centres = np.random.default_rng(0).integers(0, 256, (clusters, bits // 8), dtype=np.uint8)
+    flips = np.packbits(generator.random((count, bits)) < 0.1, axis=1)
+    return np.asarray(centres[generator.integers(0, clusters, count)] ^ flips)
+
+
+def measure_search(make: type[FlatIndex] | type[MultiHashIndex], count: int, clusters: int, bits: int) -> Searching:
+    """Costs of an index over ``count`` codes."""
+    codes, queries = random_codes(count, bits, clusters, 1), random_codes(QUERIES, bits, clusters, 2)
+    before, begin = resident(), cpu_seconds()
+    index: CodeIndex = make(bits)
+    index.add(codes, np.arange(count))
+    build, held = cpu_seconds() - begin, resident() - before
+    return Searching(
+        kind="flat" if make is FlatIndex else "multi-hash",
+        codes="10 clusters" if clusters else "random",
+        count=count,
+        milliseconds=cost(lambda: index.search(queries, K), QUERIES),
+        bytes_per_code=held / count,
+        recall=recall(index, codes, queries[:10], K),
+        build=build,
+    )
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Option(help="Encoder to measure.")] = Path("checkpoints/digits.pt"),
+    recordings: Annotated[int, typer.Option(min=2 * CHUNK)] = 8 * CHUNK,
+    largest: Annotated[int, typer.Option(min=1000, help="Codes in the largest index.")] = 1_000_000,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
+) -> None:
+    """Measure, extrapolate, and print the page."""
+    faiss.omp_set_num_threads(1)
+    network = load_network(checkpoint, "integer")
+    bits = network.config.bits
+    counts = [count for count in (10_000, 100_000, 1_000_000, 10_000_000) if count <= largest]
+    # The largest first: memory that an index gave back would hide in the growth that the next one shows.
+    searches = [
+        measure_search(make, count, clusters, bits)
+        for count in reversed(counts)
+        for make in (FlatIndex, MultiHashIndex)
+        for clusters in (0, 10)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        encoder = Path(name) / "encoder.onnx"
+        export_onnx(network, encoder)
+        (Path(name) / "recordings").mkdir()
+        encoding = measure_encoding(Path(name) / "recordings", encoder, recordings)
+    text = page(encoding, sorted(searches, key=lambda one: (one.count, one.codes, one.kind)), bits)
+    if out is None:
+        print(text)
+        return
+    with atomic_path(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,163 @@
+"""The page docs/scale.md: measured costs, and the arithmetic from them to 10^10 codes."""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.search import Encoding, Searching
+
+SIZES = (10**6, 10**8, 10**10)
+NODE_BYTES = 64e9
+"""Memory of a node that indexes may fill."""
+NODE_CORES = 16
+ID_BYTES = 8
+
+
+def page(encoding: "Encoding", searches: "list[Searching]", bits: int) -> str:
+    """The whole page, Markdown."""
+    largest = max(one.count for one in searches)
+    biggest = [one for one in searches if one.count == largest]
+    flat = max((one for one in biggest if one.kind == "flat"), key=lambda one: one.milliseconds)
+    hashed = next(one for one in biggest if one.kind == "multi-hash" and one.codes == "random")
+    parts = [
+        "# Search at scale",
+        _opening(largest),
+        "## Encoding, measured",
+        _encoding(encoding),
+        "## Searching, measured",
+        _searching(searches, bits),
+        f"## 10^6, 10^8, 10^10 codes of {bits} bits",
+        _rates(encoding, flat, hashed, bits),
+        *(_size(count, encoding, flat, bits) for count in SIZES),
+        f"### What {bits} bits can tell apart",
+        _chance(bits),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _opening(largest: int) -> str:
+    return f"""Written by `python -m benchmarks.search --out docs/scale.md`. The first two sections are measured on one
+machine; the third is arithmetic from them, each step shown: nothing with more than {_power(largest)} codes was run.
+Costs are CPU time. Ray and Milvus (as Milvus Lite) were run on one machine only, so that what several machines cost
+each other is not in the figures."""
+
+
+def _encoding(e: "Encoding") -> str:
+    rows = [
+        ("read the file", e.read),
+        ("decode, check, bin", e.bin_and_read - e.read),
+        ("encode, batch 1", e.one),
+        ("encode, batch 64", e.batch),
+        ("whole pipeline, 1 worker", e.bulk[1][0]),
+        ("whole pipeline, 2 workers, their start included", e.bulk[2][0]),
+    ]
+    table = "\n".join(["| stage | CPU ms per recording |", "|---|---|", *(f"| {n} | {ms:.2f} |" for n, ms in rows)])
+    speeds = ", ".join(f"{workers} worker{'s' * (workers > 1)} {ms:.1f} ms" for workers, (_, ms) in e.bulk.items())
+    readers = ", ".join(f"{threads} thread{'s' * (threads > 1)} {ms:.2f} ms" for threads, ms in e.readers.items())
+    return f"""{e.recordings} random recordings in the N-MNIST format, {e.file_bytes / 1e3:.1f} kB each.
+
+{table}
+
+On the clock, per recording: {speeds} (load average {e.load:.1f} at the end). Reading and binning in threads of one
+process: {readers}; threads share Python's lock, hence one process per core, with ONNX Runtime on one thread in each.
+
+Memory of the encoding process: {e.memory[0]:.0f} MiB after half of the recordings, {e.memory[1]:.0f} MiB after all.
+A recording takes {e.manifest_bytes:.0f} bytes in the manifest."""
+
+
+def _searching(searches: "list[Searching]", bits: int) -> str:
+    head = "| codes | | index | CPU ms per query | recall@10 | bytes per code | CPU s to build |\n" + 7 * "|---" + "|"
+    rows = [
+        f"| {_power(one.count)} | {one.codes} | {one.kind} | {one.milliseconds:.3g} | {one.recall:.3f} | "
+        f"{one.bytes_per_code:.0f} | {one.build:.2g} |"
+        for one in searches
+    ]
+    return f"""Codes of {bits} bits, 10 nearest, ties by id, 50 queries at once on one thread. *Random*: independent
+bits. *10 clusters*: the bits of one of 10 centres, each flipped with probability 0.1, which is nearer to the codes of a
+trained encoder. Recall is the share of the 10 nearest distances that was returned; both kinds are exact. Memory is the
+growth of the process, with the {bits // 8} bytes of the code and {ID_BYTES} of the id; small indexes fit into memory
+that was held before, and show little.
+
+{head}
+""" + "\n".join(rows)
+
+
+def _rates(e: "Encoding", flat: "Searching", hashed: "Searching", bits: int) -> str:
+    lines = [
+        f"- **Encoding**: N x {e.bulk[1][0]:.2f} ms of one core (whole pipeline, 1 worker).",
+        f"- **Recordings**: N x {e.file_bytes / 1e3:.1f} kB of storage; **manifest** N x {e.manifest_bytes:.0f} B.",
+        f"- **Flat index**: N x {flat.bytes_per_code:.0f} B of memory, and {flat.milliseconds:.3g} ms / "
+        f"{_power(flat.count)} = {_scan_ns(flat):.3g} ns of one core per code and query ({flat.codes}).",
+        f"- **Multi-hash**: N x {hashed.bytes_per_code:.0f} B of memory, {hashed.milliseconds:.3g} ms per query at "
+        f"{_power(hashed.count)} random codes. It was not measured on more and is not extrapolated.",
+        f"- **Bare codes and ids**, what Milvus `BIN_FLAT` holds at least: N x ({bits // 8} + {ID_BYTES}) B.",
+        f"- **Node**: {NODE_CORES} cores, {NODE_BYTES / 1e9:.0f} GB of memory for the index: an assumption.",
+    ]
+    return "\n".join(lines)
+
+
+def _scan_ns(flat: "Searching") -> float:
+    return 1e6 * flat.milliseconds / flat.count
+
+
+def _size(n: int, e: "Encoding", flat: "Searching", bits: int) -> str:
+    total, memory, bare = n * e.bulk[1][0] / 1e3, n * flat.bytes_per_code, n * (bits // 8 + ID_BYTES)
+    nodes, scan = math.ceil(memory / NODE_BYTES), 1e-9 * n * _scan_ns(flat)
+    return f"""### {_power(n)} codes
+
+- Encoding: {_power(n)} x {e.bulk[1][0]:.2f} ms = {_time(total)} of one core; / {NODE_CORES} cores =
+  {_time(total / NODE_CORES)} on one node; / 1,000 cores = {_time(total / 1000)}.
+- Storage: recordings {_power(n)} x {e.file_bytes / 1e3:.1f} kB = {_bytes(n * e.file_bytes)}; manifest
+  {_power(n)} x {e.manifest_bytes:.0f} B = {_bytes(n * e.manifest_bytes)}.
+- Memory: flat index {_power(n)} x {flat.bytes_per_code:.0f} B = {_bytes(memory)}, / {NODE_BYTES / 1e9:.0f} GB =
+  {nodes} node{"s" * (nodes > 1)}; bare codes and ids {_bytes(bare)}, {math.ceil(bare / NODE_BYTES)}.
+- Query: {_power(n)} x {_scan_ns(flat):.3g} ns = {_time(scan)} of one core; / ({nodes} x {NODE_CORES} cores) =
+  {_time(scan / nodes / NODE_CORES)}, network left out.
+- {_advice(n)}"""
+
+
+def _advice(n: int) -> str:
+    if n <= 10**6:
+        return "`--kind flat`, on one machine; `multi-hash` where many queries come."
+    if n <= 10**8:
+        return (
+            "`--engine ray` for the encoding; one large node, or Milvus `BIN_FLAT`. One SQLite manifest still serves."
+        )
+    return (
+        "Milvus on the nodes, `BIN_IVF_FLAT` to look at a part of the codes (its recall to be measured). One manifest "
+        "and one `build` no longer serve: split the folder, one index folder each, into the same kind of collection."
+    )
+
+
+def _chance(bits: int) -> str:
+    def expected(n: int, radius: int) -> float:
+        return n * sum(math.comb(bits, distance) for distance in range(radius + 1)) / 2**bits
+
+    rows = [f"| {_power(n)} | {expected(n, 0):.2g} | {expected(n, 2):.2g} | {expected(n, 4):.2g} |" for n in SIZES]
+    return f"""Codes of unrelated recordings within distance r of a query by chance, if bits were independent and even:
+N x (C({bits},0) + ... + C({bits},r)) / 2^{bits}.
+
+| codes | r = 0 | r = 2 | r = 4 |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+Where that is not far below the number of true neighbours, a longer code is needed."""
+
+
+def _power(n: int) -> str:
+    exponent = round(math.log10(n))
+    return f"10^{exponent}" if n == 10**exponent else f"{n:,}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60), ("s", 1), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}" if seconds / size < 100 else f"{seconds / size:,.0f} {unit}"
+    return f"{1e6 * seconds:.2g} us"
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"

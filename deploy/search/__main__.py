@@ -1,0 +1,177 @@
+"""Index recordings and find the nearest: ``python -m deploy.search build|add|query|eval|serve``."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from deploy.backends.encoders import load_encoder
+from deploy.search.building import Engine, Report, add_sources
+from deploy.search.bulk import encode_files
+from deploy.search.evaluation import Queries, evaluate_index
+from deploy.search.files import find_sources
+from deploy.search.manifest import Manifest
+from deploy.search.searcher import Answer, Searcher
+from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
+from spikinghash.cli import SKIPPED, run
+from spikinghash.errors import SearchError
+from training.data.recordings import SensorSize
+
+Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that read and encode; each holds an encoder.")]
+EngineOption = Annotated[Engine, typer.Option(help="local, or ray: Ray Data, one encoder per actor, Parquet out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+INDEX = Path("idx")
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def build(
+    recordings: Annotated[Path, typer.Argument(help="Folder; each recording is of its folder's class.", metavar="DIR")],
+    encoder: Annotated[Path, typer.Option(help="Encoder: .onnx, .nir or .pt; the index keeps a copy.")],
+    index: Index = INDEX,
+    kind: Annotated[Kind, typer.Option(help="How codes are searched; milvus-* need --milvus.")] = "flat",
+    milvus: Annotated[str | None, typer.Option(help="http://HOST:PORT, or a file *.db for Milvus Lite.")] = None,
+    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    workers: Workers = WORKERS,
+    engine: EngineOption = "local",
+) -> None:
+    """Encode the recordings below a folder into an index; an interrupted build goes on where it was."""
+    sources = list(find_sources(recordings))
+    bits = load_encoder(encoder).bits
+    with writing(index):
+        manifest = open_or_create(index, encoder, bits, kind, milvus, _sensor(sensor))
+        report = add_sources(index, manifest, sources, workers=workers, engine=engine)
+    _tell(index, manifest, report)
+
+
+def add(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings or folders.", metavar="RECORDING...")],
+    index: Index = INDEX,
+    label: Annotated[str | None, typer.Option(help="Class of all of them; by default the folder's name.")] = None,
+    workers: Workers = WORKERS,
+    engine: EngineOption = "local",
+) -> None:
+    """Add recordings to an index."""
+    manifest = Manifest(index)
+    sources = list(chain.from_iterable(find_sources(place, label) for place in recordings))
+    with writing(index):
+        report = add_sources(index, manifest, sources, workers=workers, engine=engine)
+    _tell(index, manifest, report)
+
+
+def query(
+    recording: Annotated[Path, typer.Argument(help="Recording to search for.", metavar="RECORDING")],
+    index: Index = INDEX,
+    k: Annotated[int | None, typer.Option("-k", min=1, help="Neighbours; default 10, all with --radius.")] = None,
+    radius: Annotated[int | None, typer.Option(min=0, help="Only those within this Hamming distance.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Page to write, with the events animated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the recordings that are nearest to one."""
+    answer = Searcher(index).query(recording, k, radius)
+    if html is not None:
+        from deploy.search.page import write_html
+
+        write_html(html, answer)
+    print(_as_json(answer) if as_json else _as_text(answer))
+
+
+def evaluate(
+    index: Index = INDEX,
+    queries: Annotated[Path | None, typer.Option(help="Folder of queries; by default each item is one.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Only this many queries, drawn at random.")] = None,
+    workers: Workers = WORKERS,
+    as_json: AsJson = False,
+) -> None:
+    """Print retrieval figures of an index: tie-aware mAP against the labels."""
+    manifest = Manifest(index)
+    codes, _ = manifest.codes()
+    labels = manifest.labels()
+    errors: list[str] = []
+    if queries is None:
+        asked = Queries(codes, labels, np.arange(len(codes)))
+    else:
+        asked, errors = _encode_queries(queries, encoder_path(index, manifest.facts), workers, manifest.facts.sensor)
+    figures = evaluate_index(open_index(index, manifest), codes, labels, _sampled(asked, sample))
+    if as_json:
+        print(json.dumps(asdict(figures), indent=1))
+    else:
+        print("\n".join(f"{name:24}{value:.4g}" for name, value in asdict(figures).items()))
+    _end(errors)
+
+
+def serve(
+    index: Index = INDEX,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
+    max_upload: Annotated[int, typer.Option(min=1, help="Largest upload, MiB.")] = 16,
+) -> None:
+    """Serve a web page: drop a recording, see its neighbours."""
+    from deploy.search.serve import serve as serve_page
+
+    serve_page(Searcher(index), host, port, max_upload * 2**20)
+
+
+def _sensor(text: str | None) -> SensorSize | None:
+    if text is None:
+        return None
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise SearchError(f"--sensor {text}: WIDTHxHEIGHT in pixels is needed, as 346x260")
+    return int(width), int(height), 2
+
+
+def _encode_queries(folder: Path, encoder: Path, workers: int, sensor: SensorSize | None) -> tuple[Queries, list[str]]:
+    sources = list(find_sources(folder))
+    outcomes = list(chain.from_iterable(encode_files([source.path for source in sources], encoder, workers, sensor)))
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    for error in errors:
+        print(f"skipped: {error}", file=sys.stderr)
+    good = [(source, outcome) for source, outcome in zip(sources, outcomes, strict=True) if not outcome.error]
+    if not good:
+        raise SearchError(f"{folder}: none of its {len(sources)} recordings can be used as a query")
+    codes = np.stack([np.frombuffer(outcome.code, np.uint8) for _, outcome in good])
+    return Queries(codes, [source.label for source, _ in good]), errors
+
+
+def _sampled(queries: Queries, sample: int | None) -> Queries:
+    if sample is None or sample >= len(queries.codes):
+        return queries
+    chosen = np.sort(np.random.default_rng(0).choice(len(queries.codes), sample, replace=False))
+    own = None if queries.own is None else queries.own[chosen]
+    return Queries(queries.codes[chosen], [queries.labels[number] for number in chosen], own)
+
+
+def _tell(index: Path, manifest: Manifest, report: Report) -> None:
+    renewed = f"{report.renewed} encoded again since their files changed, " if report.renewed else ""
+    print(f"{index}: {report.added} added, {renewed}{report.known} there before, {len(manifest)} codes in all")
+    _end(report.errors)
+
+
+def _end(errors: list[str]) -> None:
+    if errors:
+        print(f"{len(errors)} skipped", file=sys.stderr)
+        raise typer.Exit(SKIPPED)
+
+
+def _as_text(answer: Answer) -> str:
+    lines = [f"{hit.distance:8}  {hit.id:8}  {hit.label:12}  {hit.path}" for hit in answer.hits]
+    return "\n".join([f"{answer.code}  {answer.name}", "distance        id  label         recording", *lines])
+
+
+def _as_json(answer: Answer) -> str:
+    hits = [{"id": hit.id, "distance": hit.distance, "label": hit.label, "path": str(hit.path)} for hit in answer.hits]
+    return json.dumps({"query": answer.name, "code": answer.code, "hits": hits}, indent=1)
+
+
+main: dict[str, Callable[..., None]] = {"build": build, "add": add, "query": query, "eval": evaluate, "serve": serve}
+
+if __name__ == "__main__":
+    run(main)

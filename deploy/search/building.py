@@ -1,0 +1,95 @@
+"""Recordings into an index folder: what is not encoded yet is encoded, committed chunk by chunk, and indexed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import rich.console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from deploy.search.bulk import CHUNK, Outcome, encode_files
+from deploy.search.files import Source
+from deploy.search.manifest import Manifest
+from deploy.search.store import encoder_path, open_index, save_index
+
+Engine = Literal["local", "ray"]
+
+
+@dataclass
+class Report:
+    """What a build or an addition did."""
+
+    added: int = 0
+    """Recordings that have a code now and had none."""
+    renewed: int = 0
+    """Recordings whose files have changed since they were encoded, and that have a new code now."""
+    known: int = 0
+    """Recordings that were encoded already."""
+    errors: list[str] = field(default_factory=list)
+    """One line per recording that was skipped."""
+
+
+def add_sources(
+    folder: Path,
+    manifest: Manifest,
+    sources: Sequence[Source],
+    *,
+    workers: int = 1,
+    engine: Engine = "local",
+    chunk: int = CHUNK,
+) -> Report:
+    """Encode ``sources`` into the index ``folder``, and bring its index up to date.
+
+    May be interrupted or killed at any moment, and then be called again: ids and codes are those of a call that was
+    left alone. A recording whose file has changed is encoded again; if it can no longer be, it keeps its code.
+
+    Args:
+        folder: the index.
+        manifest: its manifest, open.
+        sources: recordings.
+        workers: worker processes, or actors.
+        engine: what runs the stages.
+        chunk: recordings committed at once, by the engine ``local``.
+
+    Raises:
+        SpikinghashError: the encoder or the index cannot be used. Recordings that cannot are in the report.
+    """
+    encoder = encoder_path(folder, manifest.facts)
+    missing, sensor = manifest.missing(sources), manifest.facts.sensor
+    report, retired = Report(known=len(sources) - len(missing)), len(manifest.retired())
+    if engine == "ray":
+        from deploy.search.ray_engine import encode_with_ray
+
+        parquet = folder / "parquet" / f"{len(manifest) + retired:012d}"
+        outcomes = encode_with_ray([source.path for source in missing], encoder, parquet, workers, sensor)
+    else:
+        outcomes = encode_files([source.path for source in missing], encoder, workers, sensor, chunk)
+    _commit(manifest, missing, outcomes, report)
+    report.renewed = len(manifest.retired()) - retired
+    report.added -= report.renewed
+    save_index(folder, open_index(folder, manifest))
+    return report
+
+
+def _commit(manifest: Manifest, sources: Sequence[Source], outcomes: Iterator[list[Outcome]], report: Report) -> None:
+    """Commit the ``outcomes`` of ``sources``, which come in the same order."""
+    pending = iter(sources)
+    with _progress() as progress:
+        task = progress.add_task("encode", total=len(sources))
+        for chunk in outcomes:
+            pairs = [(next(pending), outcome) for outcome in chunk]
+            encoded = [(source, outcome.code) for source, outcome in pairs if not outcome.error]
+            manifest.add(encoded)
+            report.added += len(encoded)
+            for outcome in chunk:
+                if outcome.error:
+                    report.errors.append(outcome.error)
+                    progress.console.print(f"skipped: {outcome.error}", markup=False, soft_wrap=True)
+            progress.advance(task, len(chunk))
+
+
+def _progress() -> Progress:
+    console = rich.console.Console(stderr=True, highlight=False)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

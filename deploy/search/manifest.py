@@ -1,0 +1,208 @@
+"""What an index folder holds: every recording that is encoded, with its code, and by which encoder.
+
+The manifest is an SQLite database, since its transactions are what the commands promise: a batch of codes is there
+whole or not at all, whenever the process is killed, and a recording is there once. All other files of the folder can
+be made anew from it.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deploy.search.files import Source
+from deploy.search.index import Codes, Ids
+from spikinghash.errors import SearchError
+from training.data.recordings import SensorSize
+
+FILE = "manifest.sqlite"
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE facts (value TEXT NOT NULL);
+CREATE TABLE recordings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, label TEXT NOT NULL,
+    size INTEGER NOT NULL, modified INTEGER NOT NULL, code BLOB NOT NULL
+);
+CREATE TABLE retired (id INTEGER PRIMARY KEY);
+"""
+_CHANGED = "FROM recordings WHERE path = ?1 AND (size, modified) != (?2, ?3)"
+_ASKED_AT_ONCE = 500  # SQLite limits the number of parameters of a statement
+
+
+class Facts(BaseModel):
+    """What is true of all codes of an index."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    encoder: str
+    """File name of the encoder's copy in the folder."""
+    encoder_sha256: str
+    bits: int
+    kind: str
+    """One of ``deploy.search.store.KINDS``."""
+    milvus: str | None = None
+    """Address of the Milvus server, or a file for Milvus Lite."""
+    sensor: SensorSize | None = None
+    """Sensor of recordings that do not tell theirs."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An encoded recording."""
+
+    id: int
+    path: Path
+    label: str
+
+
+class Manifest:
+    """The open manifest of an index folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the manifest of ``folder``.
+
+        Raises:
+            SearchError: there is none, or it is damaged or of another version.
+        """
+        self.path = folder / FILE
+        if not self.path.is_file():
+            raise SearchError(f"{folder}: not an index: it has no {FILE}; make one with `build`")
+        # The web page asks from several threads; sqlite3 serialises them.
+        self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
+        with self._told():
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version != VERSION:
+                raise SearchError(
+                    f"{self.path}: version {version}, this program reads version {VERSION}: build it again"
+                )
+            text = self._database.execute("SELECT value FROM facts").fetchone()
+        try:
+            self.facts = Facts.model_validate_json(text[0] if text else "")
+        except ValidationError as error:
+            raise SearchError(f"{self.path}: damaged: {error.error_count()} wrong facts: build it again") from None
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether ``folder`` has a manifest; one whose making was killed is none."""
+        if not (folder / FILE).is_file():
+            return False
+        database = sqlite3.connect(folder / FILE, timeout=60)
+        try:
+            return bool(database.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error:
+            return True  # opening it tells what is wrong
+        finally:
+            database.close()
+
+    @classmethod
+    def create(cls, folder: Path, facts: Facts) -> Self:
+        """Make the manifest of ``folder``, or open what another process has just made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
+        try:
+            with _transaction(database):
+                if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    for statement in _SCHEMA.split(";"):
+                        database.execute(statement)
+                    database.execute("INSERT INTO facts VALUES (?)", (facts.model_dump_json(),))
+                    database.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.Error as error:
+            raise SearchError(f"{folder / FILE}: cannot be made: {error}: give an empty folder") from None
+        finally:
+            database.close()
+        return cls(folder)
+
+    def __len__(self) -> int:
+        with self._told():
+            return int(self._database.execute("SELECT count(*) FROM recordings").fetchone()[0])
+
+    def missing(self, sources: Sequence[Source]) -> list[Source]:
+        """Those of ``sources`` that are not encoded yet, or whose files have changed since (size or time)."""
+        known: dict[str, tuple[int, int]] = {}
+        with self._told():
+            for start in range(0, len(sources), _ASKED_AT_ONCE):
+                paths = [str(source.path) for source in sources[start : start + _ASKED_AT_ONCE]]
+                marks = ", ".join("?" * len(paths))
+                rows = self._database.execute(
+                    f"SELECT path, size, modified FROM recordings WHERE path IN ({marks})", paths
+                )
+                known.update((path, (size, modified)) for path, size, modified in rows)
+        return [source for source in sources if known.get(str(source.path)) != (source.size, source.modified)]
+
+    def add(self, encoded: Iterable[tuple[Source, bytes]]) -> None:
+        """Add recordings with their packed codes in one transaction.
+
+        A recording that is there already stays as it is, unless its file has changed: then it gets the new code under a
+        new id, and its old id is retired.
+        """
+        pairs = list(encoded)
+        stamps = [(str(source.path), source.size, source.modified) for source, _ in pairs]
+        rows = [(*stamp, source.label, code) for stamp, (source, code) in zip(stamps, pairs, strict=True)]
+        with self._told(), _transaction(self._database):
+            self._database.executemany(f"INSERT INTO retired SELECT id {_CHANGED}", stamps)
+            self._database.executemany(f"DELETE {_CHANGED}", stamps)
+            self._database.executemany(
+                "INSERT OR IGNORE INTO recordings (path, size, modified, label, code) VALUES (?, ?, ?, ?, ?)", rows
+            )
+
+    def retired(self) -> Ids:
+        """Ids of codes that an index may still hold and the manifest no longer does."""
+        with self._told():
+            rows = self._database.execute("SELECT id FROM retired ORDER BY id").fetchall()
+        return np.array([id for (id,) in rows], np.int64)
+
+    def codes(self) -> tuple[Codes, Ids]:
+        """Packed codes (N, K/8) and ids (N,) of all recordings, in order of ids.
+
+        Raises:
+            SearchError: a code has the wrong length.
+        """
+        width = self.facts.bits // 8
+        with self._told():
+            rows = self._database.execute("SELECT id, code FROM recordings ORDER BY id").fetchall()
+        wrong = next((id for id, code in rows if len(code) != width), None)
+        if wrong is not None:
+            raise SearchError(f"{self.path}: damaged: code {wrong} has not {width} bytes: build it again")
+        codes = np.frombuffer(b"".join(code for _, code in rows), np.uint8).reshape(-1, width)
+        return codes, np.array([id for id, _ in rows], np.int64)
+
+    def labels(self) -> list[str]:
+        """Labels of all recordings, in order of ids."""
+        with self._told():
+            return [label for (label,) in self._database.execute("SELECT label FROM recordings ORDER BY id")]
+
+    def entries(self, ids: Iterable[int]) -> list[Entry]:
+        """What is known of the recordings ``ids``, in their order."""
+        statement = "SELECT id, path, label FROM recordings WHERE id = ?"
+        with self._told():
+            rows = [self._database.execute(statement, (int(id),)).fetchone() for id in ids]
+        if None in rows:
+            raise SearchError(f"{self.path}: a recording that was found has a new code since: open the index again")
+        return [Entry(id, Path(path), label) for id, path, label in rows]
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise SearchError(f"{self.path}: not a readable manifest: {error}: build it again") from None
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")

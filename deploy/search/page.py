@@ -1,0 +1,75 @@
+"""What a query found, as a page: the recordings as small animations of their events, drawn by a script in the page."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from deploy.search.files import read_events
+from deploy.search.searcher import Answer, Hit
+from spikinghash.errors import SpikinghashError
+from spikinghash.files import atomic_path
+from training.data.binning import place_events
+from training.data.recordings import Recording
+
+FILM_STEPS = 24
+"""Pictures of an animation, whatever the length of the recording."""
+LARGEST_FILM = 96
+"""Width and height of an animation in pixels, at most; recordings of larger sensors are scaled down."""
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_html(path: Path, answer: Answer) -> None:
+    """Write ``answer`` as one page that needs nothing else; it is either whole or absent.
+
+    A hit whose file is gone or cannot be read any more is shown with a note in place of its animation.
+    """
+    page = TEMPLATES.get_template("page.html").render(answer=describe_answer(answer), nonce="")
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def describe_answer(answer: Answer) -> dict[str, Any]:
+    """What the page's script shows of ``answer``, fit for JSON."""
+    return {
+        "code": answer.code,
+        "bits": 4 * len(answer.code),
+        "query": {"name": answer.name, "film": film(answer.recording)},
+        "hits": [_describe_hit(hit) for hit in answer.hits],
+    }
+
+
+def _describe_hit(hit: Hit) -> dict[str, Any]:
+    shown = {"name": "/".join(hit.path.parts[-2:]), "label": hit.label, "distance": hit.distance}
+    try:
+        return {**shown, "film": film(read_events(hit.path, hit.sensor))}
+    except SpikinghashError:
+        return {**shown, "note": "its file is gone or cannot be read"}
+
+
+def film(recording: Recording) -> dict[str, Any]:
+    """The events of a recording as ``steps`` binary pictures of ``size`` x ``size`` pixels.
+
+    Returns:
+        ``size``, ``steps``, ``events`` (how many the recording has) and ``bits``: base64 of the packed bits
+        (steps, 2, size, size), channel 0 ON, 1 OFF. Equal spans of time, all events in them; the last may be
+        empty.
+    """
+    events = recording.events
+    size = min(max(recording.sensor[:2]), LARGEST_FILM)
+    x, y, inside = place_events(events, recording.sensor, size)
+    elapsed = events["t"] - events["t"][0]
+    steps = elapsed // (elapsed[-1] // FILM_STEPS + 1)
+    pictures = np.zeros((FILM_STEPS, 2, size, size), np.uint8)
+    pictures[steps[inside], 1 - events["p"][inside].astype(np.int64), y[inside], x[inside]] = 1
+    bits = base64.b64encode(np.packbits(pictures).tobytes()).decode()
+    return {"size": size, "steps": FILM_STEPS, "events": len(events), "bits": bits}

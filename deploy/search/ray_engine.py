@@ -1,0 +1,117 @@
+"""The stages of ``bulk`` on Ray Data: one encoder per actor, Parquet out; on this machine or a cluster.
+
+A cluster is the one that the environment variable RAY_ADDRESS names; its machines must see the recordings under the
+same paths. Without it, Ray is started on this machine's loopback and ended afterwards.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.search.bulk import CHUNK, ChunkEncoder, Outcome
+from spikinghash.errors import BackendError, MissingToolError
+from training.data.recordings import SensorSize
+
+JOB = 100 * CHUNK
+"""Recordings per job; a job's codes are committed when it is done."""
+_STORE_BYTES = 128 * 2**20  # paths and codes are small: Ray's least is 75 MiB
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class EncodeBatch:
+    """An actor's work: paths in, codes or errors out."""
+
+    def __init__(self, encoder: str, sensor: SensorSize | None) -> None:
+        self._stage = ChunkEncoder(Path(encoder), sensor)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Encode the paths of ``batch``."""
+        outcomes = self._stage([Path(path) for path in batch["path"]])
+        return {
+            "number": batch["number"],
+            "path": batch["path"],
+            "code": np.array([outcome.code for outcome in outcomes], object),
+            "error": np.array([outcome.error for outcome in outcomes], object),
+        }
+
+
+def encode_with_ray(
+    paths: Sequence[Path],
+    encoder: Path,
+    out: Path,
+    workers: int,
+    sensor: SensorSize | None = None,
+    job: int = JOB,
+) -> Iterator[list[Outcome]]:
+    """Encode ``paths`` on ``workers`` actors and yield the outcomes job by job, in order.
+
+    Job j leaves the folder ``out/jJJJJJJ`` of Parquet files with the columns number, path, code and error, one row per
+    recording; its rows may be in any order.
+
+    Raises:
+        MissingToolError: Ray is not installed.
+        BackendError: Ray cannot be started, or a job fails.
+    """
+    shutil.rmtree(out, ignore_errors=True)  # of a run that was killed before it was committed
+    if not paths:
+        return
+    with _cluster(workers):
+        for number, start in enumerate(range(0, len(paths), job)):
+            folder = out.resolve() / f"j{number:06d}"
+            yield _run_job(paths[start : start + job], encoder.resolve(), folder, workers, sensor)
+
+
+def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, sensor: SensorSize | None) -> list[Outcome]:
+    import pyarrow.dataset
+    import ray
+
+    rows = [{"number": number, "path": str(path)} for number, path in enumerate(paths)]
+    try:
+        dataset = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // CHUNK)).map_batches(
+            EncodeBatch,
+            fn_constructor_args=(str(encoder), sensor),
+            batch_size=CHUNK,
+            compute=ray.data.ActorPoolStrategy(size=min(workers, -(-len(rows) // CHUNK))),
+            num_cpus=1,
+        )
+        dataset.write_parquet(str(out))
+    except Exception as error:  # Ray wraps what its tasks raise in kinds of its own
+        line = str(error).strip().splitlines()[-1:]
+        raise BackendError(f"Ray: {type(error).__name__}: {''.join(line)}") from None
+    table = pyarrow.dataset.dataset(out, format="parquet").to_table().sort_by("number").to_pylist()
+    return [Outcome(Path(row["path"]), row["code"], row["error"]) for row in table]
+
+
+@contextmanager
+def _cluster(workers: int) -> Iterator[None]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingToolError("ray is not installed; install the extra 'ray'") from None
+    # What the actors import must be found by them too.
+    settings: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": str(_ROOT)}}}
+    if "RAY_ADDRESS" not in os.environ:
+        settings |= {
+            "num_cpus": workers,
+            "object_store_memory": _STORE_BYTES,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    except Exception as error:
+        raise BackendError(f"Ray cannot be started: {type(error).__name__}: {error}") from None
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,95 @@
+"""An opened index folder: recordings in, nearest recordings out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.backends.encoders import load_encoder
+from deploy.search.files import read_events
+from deploy.search.index import Codes
+from deploy.search.manifest import Manifest
+from deploy.search.store import encoder_path, open_index
+from training.data.frames import events_to_frames
+from training.data.recordings import Recording, SensorSize
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A recording that was found."""
+
+    id: int
+    distance: int
+    """Hamming distance in bits."""
+    label: str
+    """Its class."""
+    path: Path
+    """Absolute, as it was when the recording was encoded."""
+    sensor: SensorSize | None = None
+    """Sensor to read it with, if the file does not tell its own."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query and what was found, ordered by (distance, id)."""
+
+    name: str
+    code: str
+    """Lower-case hex."""
+    recording: Recording
+    """Its events and sensor."""
+    hits: list[Hit]
+
+
+class Searcher:
+    """An index with its encoder. May be used from several threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the index ``folder``.
+
+        Raises:
+            SpikinghashError: it, or a part of it, cannot be used.
+        """
+        self.manifest = Manifest(folder)
+        self._encoder = load_encoder(encoder_path(folder, self.manifest.facts))
+        self.bits, self.time_steps, self.size = self._encoder.bits, self._encoder.time_steps, self._encoder.size
+        self.index = open_index(folder, self.manifest)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def query(self, recording: Path, k: int | None = 10, radius: int | None = None, name: str | None = None) -> Answer:
+        """The ``k`` recordings nearest to the file ``recording``, or with ``radius`` the (first ``k``) within it.
+
+        Args:
+            recording: file of the query.
+            k: recordings to find at most; None for all within ``radius``.
+            radius: Hamming distance in bits, inclusive.
+            name: what the answer and messages call the query.
+
+        Raises:
+            RecordingError: the recording cannot be used.
+            SearchError: ``k`` or ``radius`` cannot be.
+        """
+        read = read_events(recording, self.manifest.facts.sensor, name)
+        frames = events_to_frames(read.events, read.sensor, self.time_steps, self.size, name or str(recording))
+        code = self.encode_frames(frames[None])
+        return Answer(name or recording.name, code.tobytes().hex(), read, self.find(code, k, radius))
+
+    def encode_frames(self, frames: NDArray[np.uint8]) -> Codes:
+        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
+        return self._encoder.encode(frames)
+
+    def find(self, code: Codes, k: int | None = 10, radius: int | None = None) -> list[Hit]:
+        """As ``query``, for a packed code (1, K/8)."""
+        if radius is None:
+            found = self.index.search(code, 10 if k is None else k)[0]
+        else:
+            found = self.index.within(code, radius)[0]
+        entries = self.manifest.entries(found.ids[:k].tolist())
+        distances = found.distances[:k].tolist()
+        return [
+            Hit(entry.id, distance, entry.label, entry.path, self.manifest.facts.sensor)
+            for entry, distance in zip(entries, distances, strict=True)
+        ]

@@ -1,0 +1,157 @@
+"""The files of an index folder: the manifest, the encoder's copy, and the index that is made from the manifest."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, get_args
+
+from deploy.search.faiss_index import FlatIndex, MultiHashIndex
+from deploy.search.index import CodeIndex
+from deploy.search.manifest import Facts, Manifest
+from deploy.search.milvus_index import MilvusIndex, MilvusSettings
+from spikinghash.errors import SearchError
+from spikinghash.files import atomic_path
+from training.data.recordings import SensorSize
+
+Kind = Literal["flat", "multi-hash", "milvus-flat", "milvus-ivf"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_FAISS: dict[str, type[FlatIndex] | type[MultiHashIndex]] = {"flat": FlatIndex, "multi-hash": MultiHashIndex}
+_CODES = "codes.npz"
+_MILVUS = "milvus.json"
+_LOCK = "lock"
+
+
+def open_or_create(
+    folder: Path, encoder: Path, bits: int, kind: Kind, milvus: str | None, sensor: SensorSize | None
+) -> Manifest:
+    """The manifest of ``folder``, made with a copy of ``encoder`` if there is none.
+
+    Raises:
+        SearchError: the folder holds an index of another encoder, of another kind or for another sensor.
+    """
+    if (milvus is None) == kind.startswith("milvus"):
+        raise SearchError(f"--kind {kind}: --milvus ADDRESS goes with milvus-flat and milvus-ivf, and only with them")
+    if milvus is not None and not milvus.startswith(("http://", "https://")):
+        milvus = os.path.abspath(milvus)
+    digest = _sha256(encoder)
+    if not Manifest.exists(folder):
+        copy = f"encoder{encoder.suffix}"
+        with atomic_path(folder / copy) as temporary:
+            shutil.copyfile(encoder, temporary)
+        facts = Facts(encoder=copy, encoder_sha256=digest, bits=bits, kind=kind, milvus=milvus, sensor=sensor)
+        manifest = Manifest.create(folder, facts)
+    else:
+        manifest = Manifest(folder)
+    facts = manifest.facts
+    if facts.encoder_sha256 != digest:
+        raise SearchError(
+            f"{folder}: holds codes of the encoder {facts.encoder_sha256[:12]}, but {encoder} is {digest[:12]}; their "
+            "codes cannot be compared: give another --index"
+        )
+    if facts.sensor != sensor:
+        raise SearchError(f"{folder}: made with --sensor {facts.sensor}, not {sensor}: give another --index")
+    if (facts.kind, facts.milvus) != (kind, milvus):
+        raise SearchError(
+            f"{folder}: is an index of kind {facts.kind} ({facts.milvus or 'in memory'}), not {kind} "
+            f"({milvus or 'in memory'}): give another --index"
+        )
+    return manifest
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Be the only one who writes to ``folder``; what a writer that was killed left half done is removed.
+
+    Raises:
+        SearchError: another process writes to it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SearchError(f"{folder}: a file; --index is a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process ends, however it ends
+        except BlockingIOError:
+            raise SearchError(f"{folder}: another process is writing to this index: wait until it is done") from None
+        for left in (path for name in (_CODES, _MILVUS, "encoder") for path in folder.glob(f".{Path(name).stem}.*")):
+            left.unlink()
+        yield
+
+
+def encoder_path(folder: Path, facts: Facts) -> Path:
+    """The encoder's copy in ``folder``.
+
+    Raises:
+        SearchError: it is missing, or not what the codes were made with.
+    """
+    path = folder / facts.encoder
+    if not path.is_file():
+        raise SearchError(f"{path}: the index's encoder is missing: copy it back, or build again in another folder")
+    if _sha256(path) != facts.encoder_sha256:
+        raise SearchError(
+            f"{path}: not the encoder that made the codes (SHA-256 is not {facts.encoder_sha256[:12]}...): copy it "
+            "back, or build again in another folder"
+        )
+    return path
+
+
+def open_index(folder: Path, manifest: Manifest) -> CodeIndex:
+    """The index of ``folder``, completed with what the manifest has and the index has not.
+
+    Raises:
+        SearchError: a file is damaged, or the index holds other codes than the manifest.
+    """
+    index = _open_milvus(folder, manifest.facts) if manifest.facts.milvus else _open_faiss(folder, manifest.facts)
+    retired, known = manifest.retired(), len(index)
+    if len(retired):
+        known -= index.remove(retired)
+    if known != len(manifest):
+        codes, ids = manifest.codes()
+        lacking = index.lacking(ids)
+        if lacking.any():
+            index.add(codes[lacking], ids[lacking])
+    if len(index) != len(manifest):
+        raise SearchError(
+            f"{folder}: the index holds {known} codes, some of them not among the {len(manifest)} of the manifest: "
+            f"delete {_CODES} or the Milvus collection, it is made anew"
+        )
+    return index
+
+
+def save_index(folder: Path, index: CodeIndex) -> None:
+    """Write ``index`` where ``open_index`` finds it."""
+    index.save(folder / (_MILVUS if isinstance(index, MilvusIndex) else _CODES))
+
+
+def _open_faiss(folder: Path, facts: Facts) -> CodeIndex:
+    kind, path = _FAISS[facts.kind], folder / _CODES
+    if not path.exists():
+        return kind(facts.bits)
+    index = kind.load(path)
+    if index.bits != facts.bits:
+        raise SearchError(f"{path}: codes of {index.bits} bits, the manifest says {facts.bits}: delete it")
+    return index
+
+
+def _open_milvus(folder: Path, facts: Facts) -> MilvusIndex:
+    path = folder / _MILVUS
+    if path.exists():
+        return MilvusIndex.load(path)
+    # The name is the same whenever a build that was killed is run again.
+    name = "codes_" + hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    assert facts.milvus is not None
+    kind = "BIN_FLAT" if facts.kind == "milvus-flat" else "BIN_IVF_FLAT"
+    return MilvusIndex(MilvusSettings(uri=facts.milvus, collection=name, bits=facts.bits, kind=kind))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SearchError(f"{path}: cannot be read: {error.strerror}") from None

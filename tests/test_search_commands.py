@@ -1,0 +1,439 @@
+"""The commands of deploy.search: what they print and refuse, and that a killed build loses and doubles nothing."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from search_cases import small_encoder as small_encoder
+from search_cases import write_bad_files, write_random_folder, write_random_recording
+
+from deploy.search.__main__ import main
+from deploy.search.index import Codes
+from deploy.search.manifest import VERSION
+from deploy.search.store import writing
+from spikinghash.cli import run
+from training.retrieval import evaluate
+
+Done = tuple[int, str, str]
+Search = Callable[..., Done]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def search(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Search:
+    """Runs a command; returns its exit code and what it printed."""
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["search", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            run(main)
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve recordings in three classes."""
+    write_random_folder(tmp_path / "recordings", classes=3, each=4)
+    return tmp_path / "recordings"
+
+
+@pytest.fixture
+def index(search: Search, folder: Path, small_encoder: Path, tmp_path: Path) -> Path:
+    """An index of ``folder``."""
+    done = search("build", folder, "--encoder", small_encoder, "--index", tmp_path / "idx", "--workers", 1)
+    assert done == (0, f"{tmp_path / 'idx'}: 12 added, 0 there before, 12 codes in all\n", "")
+    return tmp_path / "idx"
+
+
+def refused(done: Done, *messages: str) -> None:
+    """One line of error, exit code 2, nothing printed."""
+    code, out, err = done
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    for message in messages:
+        assert message in err
+
+
+def rows(index: Path) -> list[tuple[int, str, str, bytes]]:
+    database = sqlite3.connect(index / "manifest.sqlite")
+    try:
+        return database.execute("SELECT id, path, label, code FROM recordings ORDER BY id").fetchall()
+    finally:
+        database.close()
+
+
+def ranking(index: Path, code: Codes) -> list[tuple[int, int]]:
+    return sorted(
+        (int(np.bitwise_count(np.frombuffer(other, np.uint8) ^ code).sum()), id) for id, _, _, other in rows(index)
+    )
+
+
+@pytest.mark.parametrize("kind", ["flat", "multi-hash", "milvus-flat"])
+def test_build_query_and_add(
+    kind: str, search: Search, folder: Path, small_encoder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    index = tmp_path / "idx"
+    options = ["--kind", kind]
+    if kind == "milvus-flat":
+        pytest.importorskip("pymilvus")
+        options += ["--milvus", str(tmp_path / "codes.db")]
+        request.addfinalizer(_end_milvus_lite)
+    build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1, *options)
+    done = search(*build)
+    assert done[0] == 0, done[2]
+    assert [(Path(path).name, label) for _, path, label, _ in rows(index)] == [
+        (f"{number:03d}.bin", f"c{label}") for label in range(3) for number in range(4)
+    ]
+    assert search(*build)[1] == f"{index}: 0 added, 12 there before, 12 codes in all\n"
+
+    new = write_random_recording(tmp_path / "other" / "new.bin", seed=7)
+    assert search("add", new, "--label", "mine", "--index", index, "--workers", 1)[0] == 0
+    code, out, err = search("query", new, "-k", 13, "--json", "--index", index)
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    packed = np.frombuffer(bytes.fromhex(answer["code"]), np.uint8)
+    assert answer["query"] == "new.bin"
+    assert [(hit["distance"], hit["id"]) for hit in answer["hits"]] == ranking(index, packed)
+    assert {"id": 13, "distance": 0, "label": "mine", "path": str(new)} in answer["hits"]
+
+    within = json.loads(search("query", new, "--radius", 2, "--json", "--index", index)[1])["hits"]
+    assert [(hit["distance"], hit["id"]) for hit in within] == [pair for pair in ranking(index, packed) if pair[0] <= 2]
+    text = search("query", new, "-k", 1, "--index", index)[1].splitlines()
+    assert text[0] == f"{answer['code']}  new.bin"
+    assert text[2].split() == ["0", str(answer["hits"][0]["id"]), *map(str, list(answer["hits"][0].values())[2:])]
+
+
+def _end_milvus_lite() -> None:
+    from milvus_lite.server_manager import server_manager_instance
+
+    server_manager_instance.release_all()
+
+
+def test_bad_files_are_reported_skipped_and_counted(
+    search: Search, folder: Path, small_encoder: Path, tmp_path: Path
+) -> None:
+    bad = write_bad_files(folder / "bad")
+    build = ("build", folder, "--encoder", small_encoder, "--index", tmp_path / "idx", "--workers", 1)
+    for added in (12, 0):  # a second build meets them again
+        code, out, err = search(*build)
+        assert (code, out) == (3, f"{tmp_path / 'idx'}: {added} added, {12 - added} there before, 12 codes in all\n")
+        lines = err.splitlines()
+        assert lines[-1] == "5 skipped"
+        assert len(lines) == 6
+        for line, (name, message) in zip(lines, sorted(bad.items()), strict=False):
+            assert line.startswith(f"skipped: {folder / 'bad' / name}: ")
+            assert message in line
+    for name, message in bad.items():
+        refused(search("query", folder / "bad" / name, "--index", tmp_path / "idx"), name, message)
+
+
+def test_eval_leaves_each_item_out_of_its_own_ranking(search: Search, index: Path) -> None:
+    codes = np.stack([np.frombuffer(code, np.uint8) for *_, code in rows(index)])
+    labels = np.array([int(label[1:]) for _, _, label, _ in rows(index)])
+    single = []
+    for number in range(len(codes)):
+        others = np.arange(len(codes)) != number
+        single.append(
+            evaluate(codes[number : number + 1], labels[number : number + 1], codes[others], labels[others], ())
+        )
+    code, out, _ = search("eval", "--json", "--index", index)
+    figures = json.loads(out)
+    assert (code, figures["queries"], figures["items"], figures["recall_at_10"]) == (0, 12, 12, 1.0)
+    for ours, theirs in (
+        ("mean_average_precision", "mean_average_precision"),
+        ("precision_within_2", "precision_within_2"),
+        ("empty_within_2", "empty_within_2"),
+    ):
+        assert figures[ours] == pytest.approx(np.mean([getattr(one, theirs) for one in single]))
+    assert json.loads(search("eval", "--json", "--sample", 5, "--index", index)[1])["queries"] == 5
+
+
+def test_eval_with_a_folder_of_queries(search: Search, index: Path, tmp_path: Path) -> None:
+    queries = tmp_path / "queries"
+    write_random_folder(queries, classes=2, each=3)  # the same recordings as in the index
+    write_bad_files(queries / "c1")
+    codes = np.stack([np.frombuffer(code, np.uint8) for *_, code in rows(index)])
+    labels = np.array([int(label[1:]) for _, _, label, _ in rows(index)])
+    chosen = [0, 1, 2, 4, 5, 6]
+    wanted = evaluate(codes[chosen], labels[chosen], codes, labels, ())
+    code, out, err = search("eval", "--queries", queries, "--json", "--workers", 1, "--index", index)
+    assert (code, err.splitlines()[-1]) == (3, "5 skipped")
+    assert json.loads(out)["mean_average_precision"] == pytest.approx(wanted.mean_average_precision)
+    shutil.rmtree(queries / "c0")
+    for path in queries.glob("c1/0*.bin"):
+        path.unlink()
+    assert "none of its 5 recordings can be used" in search("eval", "--queries", queries, "--index", index)[2]
+
+
+def test_what_an_index_refuses(search: Search, index: Path, folder: Path, small_encoder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    model = onnx.load(small_encoder)
+    model.doc_string = "another encoder"
+    onnx.save(model, other)
+    build = ("build", folder, "--index", index, "--encoder")
+    refused(search(*build, other), "holds codes of the encoder", "give another --index")
+    refused(search(*build, small_encoder, "--kind", "multi-hash"), "is an index of kind flat")
+    refused(search(*build, small_encoder, "--kind", "milvus-flat"), "--milvus ADDRESS goes with")
+    refused(search(*build, small_encoder, "--sensor", "128x128"), "made with --sensor None")
+    refused(search(*build, small_encoder, "--sensor", "128"), "WIDTHxHEIGHT")
+    refused(search(*build, tmp_path / "none.onnx"), "none.onnx")
+    refused(search("build", tmp_path / "nowhere", "--encoder", small_encoder, "--index", index), "no such file")
+    (tmp_path / "empty").mkdir()
+    refused(search("build", tmp_path / "empty", "--encoder", small_encoder, "--index", index), "0 recordings found")
+    refused(search("build", folder, "--encoder", small_encoder, "--index", small_encoder), "--index is a folder")
+    refused(search("query", folder / "none.bin", "--index", index), "none.bin", "No such file")
+    refused(search("query", folder / "c0" / "000.bin", "--index", tmp_path), "not an index")
+    with writing(index):
+        refused(search("add", folder, "--index", index), "another process is writing")
+    assert len(rows(index)) == 12
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _another_version(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+
+
+def _facts(text: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with sqlite3.connect(path) as database:
+            database.execute("UPDATE facts SET value = ?", (text,))
+        database.close()
+
+    return change
+
+
+def _short_code(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE recordings SET code = x'0102' WHERE id = 5")
+    database.close()
+    (path.parent / "codes.npz").unlink()
+
+
+def _fewer(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM recordings WHERE id > 9")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("manifest.sqlite", lambda path: path.write_bytes(b"not a database " * 100), "file is not a database"),
+        ("manifest.sqlite", lambda path: path.write_bytes(b""), "version 0, this program reads"),
+        ("manifest.sqlite", lambda path: path.unlink(), "not an index"),
+        ("manifest.sqlite", _cut, "manifest.sqlite: "),
+        ("manifest.sqlite", _another_version, "version 2, this program reads"),
+        ("manifest.sqlite", _facts('{"bits": "many"}'), "damaged"),
+        ("manifest.sqlite", _short_code, "code 5 has not 1 bytes"),
+        ("manifest.sqlite", _fewer, "some of them not among the 9 of the manifest"),
+        ("codes.npz", _cut, "codes.npz: not a readable index"),
+        ("codes.npz", lambda path: path.write_bytes(b""), "codes.npz: not a readable index"),
+        ("encoder.onnx", _cut, "not the encoder that made the codes"),
+        ("encoder.onnx", lambda path: path.unlink(), "the index's encoder is missing"),
+    ],
+)
+def test_a_damaged_folder_is_an_error_of_one_line(
+    file: str, damage: Callable[[Path], None], message: str, search: Search, index: Path, folder: Path
+) -> None:
+    damage(index / file)
+    refused(search("query", folder / "c0" / "000.bin", "--index", index), message)
+
+
+def test_what_is_made_from_the_manifest_is_made_anew(search: Search, index: Path, folder: Path) -> None:
+    asked = ("query", folder / "c0" / "000.bin", "--json", "--index", index)
+    before = search(*asked)
+    (index / "codes.npz").unlink()
+    assert search(*asked) == before
+
+
+@pytest.mark.parametrize("kind", ["flat", "multi-hash"])
+def test_a_recording_that_changes_is_encoded_again(
+    kind: str, search: Search, folder: Path, small_encoder: Path, tmp_path: Path
+) -> None:
+    index = tmp_path / "idx"
+    build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1, "--kind", kind)
+    assert search(*build)[0] == 0
+    before = rows(index)
+    changed, spoilt, touched = (folder / "c1" / f"{number:03d}.bin" for number in range(3))
+    write_random_recording(changed, seed=77, events=900)
+    spoilt.write_bytes(b"")
+    os.utime(touched, ns=(0, before[0][0]))
+    code, out, err = search(*build)
+    told = f"{index}: 0 added, 2 encoded again since their files changed, 9 there before, 12 codes in all\n"
+    assert (code, out) == (3, told)
+    assert err.startswith(f"skipped: {spoilt}: ")
+
+    after = rows(index)
+    assert after[:-2] == [row for row in before if row[1] not in (str(changed), str(touched))]
+    assert [(id, path) for id, path, *_ in after[-2:]] == [(13, str(changed)), (14, str(touched))]
+    hits = json.loads(search("query", changed, "-k", 20, "--json", "--index", index)[1])["hits"]
+    packed = np.frombuffer(after[-2][3], np.uint8)
+    assert [(hit["distance"], hit["id"]) for hit in hits] == ranking(index, packed)
+    assert {"id": 13, "distance": 0, "label": "c1", "path": str(changed)} in hits
+    spoilt.unlink()
+    assert search(*build)[1] == f"{index}: 0 added, 11 there before, 12 codes in all\n"
+
+
+BUILDER = """
+import os, sys
+from pathlib import Path
+from deploy.search.building import add_sources
+from deploy.search.files import find_sources
+from deploy.search.store import open_or_create, writing
+
+folder, encoder = map(Path, sys.argv[1:])
+for line in sys.stdin:
+    index = Path(line.strip())
+    child = os.fork()
+    if child == 0:
+        with writing(index):
+            manifest = open_or_create(index, encoder, 8, "flat", None, None)
+            add_sources(index, manifest, list(find_sources(folder)), chunk=3)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+class Builder:
+    """A process that has imported all and forks a build per request, so that each moment of a build can be hit."""
+
+    def __init__(self, folder: Path, encoder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", BUILDER, str(folder), str(encoder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
+        )  # fmt: skip
+
+    def build(self, index: Path, kill_after: float | None = None) -> bool:
+        """Build; whether it came to its end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{index}\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with contextlib.suppress(ProcessLookupError):  # it has ended before
+                os.kill(child, signal.SIGKILL)
+        return int(self._process.stdout.readline()) == 0
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def builder(folder: Path, small_encoder: Path) -> Iterator[Builder]:
+    """Builds indexes of ``folder``."""
+    made = Builder(folder, small_encoder)
+    yield made
+    made.close()
+
+
+def test_a_build_that_is_killed_at_any_moment_loses_and_doubles_nothing(
+    builder: Builder, folder: Path, tmp_path: Path
+) -> None:
+    write_bad_files(folder / "bad")
+    write_random_folder(folder / "more", classes=2, each=8)
+    builder.build(tmp_path / "warm-up")
+    begin = time.monotonic()
+    assert builder.build(tmp_path / "whole")
+    seconds = time.monotonic() - begin
+    wanted, chance = rows(tmp_path / "whole"), random.Random(0)
+    assert len(wanted) == 28
+    reached: list[int] = []  # recordings in the manifest after each kill
+    for attempt in range(40):
+        index, known = tmp_path / f"killed-{attempt}", 0
+        first = (attempt * 3 % 10 + chance.random()) / 10  # one tenth of a build after the other, in mixed order
+        for moment in (first, chance.uniform(0, 1 - first)):
+            if builder.build(index, kill_after=moment * seconds):
+                break
+            found = _rows_if_any(index)
+            assert found == wanted[: len(found)]  # a prefix: nothing doubled, nothing out of turn
+            assert len(found) >= known  # nothing lost
+            known = len(found)
+            reached.append(known)
+        assert builder.build(index)
+        assert rows(index) == wanted
+        assert np.load(index / "codes.npz")["ids"].tolist() == [id for id, *_ in wanted]
+        names = {path.name for path in index.iterdir()}
+        assert names == {"codes.npz", "encoder.onnx", "lock", "manifest.sqlite"}
+        if len(reached) >= 16:
+            break
+    assert len(reached) >= 16
+    assert min(reached) == 0
+    assert len(set(reached)) >= 4  # the kills came early and late
+
+
+def _rows_if_any(index: Path) -> list[tuple[int, str, str, bytes]]:
+    try:
+        return rows(index)
+    except sqlite3.OperationalError:  # killed before there was a manifest
+        return []
+
+
+def test_a_killed_build_leaves_no_worker_behind(small_encoder: Path, search: Search, tmp_path: Path) -> None:
+    folder, index = tmp_path / "many", tmp_path / "idx"
+    write_random_folder(folder, classes=1, each=300)
+    build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.search", *map(str, build), "2"], cwd=ROOT, start_new_session=True
+    )
+    try:
+        while process.poll() is None and not (index.exists() and _rows_if_any(index)):
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 60
+    while _alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(process.pid)
+    assert search(*build, 1)[0] == 0
+    assert [path for _, path, *_ in rows(index)] == sorted(map(str, folder.rglob("*.bin")))
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_real_recordings(search: Search, nmnist_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    for digit in "0123":
+        (folder / digit).mkdir(parents=True)
+        for path in sorted((nmnist_folder / "NMNIST" / "Train" / digit).glob("*.bin"))[:10]:
+            (folder / digit / path.name).symlink_to(path)
+    encoder, index = ROOT / "checkpoints" / "digits.pt", tmp_path / "idx"
+    code, out, err = search("build", folder, "--encoder", encoder, "--index", index, "--workers", 1)
+    assert (code, out, err) == (0, f"{index}: 40 added, 0 there before, 40 codes in all\n", "")
+    query = sorted((folder / "2").iterdir())[0]
+    hits = json.loads(search("query", query, "--json", "--index", index)[1])["hits"]
+    assert len(hits) == 10
+    assert str(query) in [hit["path"] for hit in hits if hit["distance"] == 0]
+    figures = json.loads(search("eval", "--json", "--index", index)[1])
+    assert figures["mean_average_precision"] > 0.4  # 0.25 by chance

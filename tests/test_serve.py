@@ -1,0 +1,281 @@
+"""The local search page: end to end in a browser with real recordings, and hostile requests through raw sockets."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser import PHONE, too_faint, visit
+from search_cases import small_encoder as small_encoder
+from search_cases import write_bad_files, write_random_folder
+
+from deploy.backends.encoders import load_encoder
+from deploy.search import serve as module
+from deploy.search.building import add_sources
+from deploy.search.files import find_sources
+from deploy.search.searcher import Searcher
+from deploy.search.serve import SearchServer, safe_name
+from deploy.search.store import open_or_create
+from export.network import load_network
+from export.to_onnx import export_onnx
+from spikinghash.errors import SearchError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 1 << 20
+
+
+def build(folder: Path, encoder: Path, recordings: list[Path]) -> Path:
+    manifest = open_or_create(folder, encoder, load_encoder(encoder).bits, "flat", None, None)
+    report = add_sources(folder, manifest, [source for path in recordings for source in find_sources(path)])
+    assert not report.errors
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_random_folder(tmp_path_factory.mktemp("recordings"), classes=2, each=3)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, small_encoder: Path, recordings: list[Path]) -> Path:
+    return build(tmp_path_factory.mktemp("index"), small_encoder, recordings)
+
+
+def started(searcher: Searcher, folder: Path) -> SearchServer:
+    server = SearchServer(searcher, ("127.0.0.1", 0), LIMIT, folder)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    return server
+
+
+@pytest.fixture(scope="module")
+def server(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchServer]:
+    server = started(Searcher(index), tmp_path_factory.mktemp("uploads"))
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def ask(server: SearchServer, request: bytes, *, end: bool = False) -> tuple[int, dict[str, Any]]:
+    """Send raw bytes; status and JSON of the answer. ``end``: tell that nothing more comes."""
+    with socket.create_connection(server.server_address[:2], timeout=60) as client:  # type: ignore[arg-type]
+        client.sendall(request)
+        if end:
+            client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def post(content: bytes, name: str, *headers: str, length: object = None) -> bytes:
+    told = len(content) if length is None else length
+    lines = [f"POST /query?name={name} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {told}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + content
+
+
+def test_a_recording_finds_itself(server: SearchServer, recordings: list[Path]) -> None:
+    status, answer = ask(server, post(recordings[4].read_bytes(), "mine.bin"))
+    assert status == 200
+    assert answer["query"]["name"] == "mine.bin"
+    direct = server.searcher.query(recordings[4])
+    assert answer["code"] == direct.code
+    assert [hit["distance"] for hit in answer["hits"]] == [hit.distance for hit in direct.hits]
+    assert answer["hits"][0]["distance"] == 0
+    assert not list(server.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "message"),
+    [
+        (post(b"", "a.bin", length=2 * 2**30), 413, r"2147483648 bytes, at most 1048576 are taken"),
+        (post(b"", "a.bin", length=-1), 400, "Content-Length is no number"),
+        (post(b"", "a.bin", length="9" * 400), 400, "Content-Length is no number"),
+        (post(b"12345", "a.bin", "Transfer-Encoding: chunked"), 411, "told in advance"),
+        (b"POST /query?name=a.bin HTTP/1.1\r\nHost: localhost\r\n\r\n", 411, "told in advance"),
+        (post(b"12345", "a.exe"), 415, r"a\.exe: no recording; use \.bin"),
+        (post(b"12345", ""), 415, "no name: no recording"),
+        (post(b"12345", "..%2f..%2fetc%2fpasswd"), 415, "^passwd: no recording"),
+        (post(b"12345", "a.bin", "Origin: http://elsewhere.example"), 403, "another site"),
+        (b"POST /query?name=a.bin HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n", 403, "another machine"),
+        (b"POST /query?name=a.bin HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 403, "another machine"),
+        (b"POST /../../query HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 404, "recordings go to /query"),
+        (b"GET /../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "there is one page"),
+        (b"GET /page.html HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "there is one page"),
+    ],
+)  # fmt: skip
+def test_refusals(server: SearchServer, request_: bytes, status: int, message: str) -> None:
+    found, answer = ask(server, request_, end=True)
+    assert found == status
+    assert re.search(message, answer["error"])
+    assert not list(server.folder.iterdir())
+
+
+def test_bad_recordings_get_a_message_of_one_line(server: SearchServer, tmp_path: Path) -> None:
+    messages = write_bad_files(tmp_path)
+    del messages["huge.bin"]
+    for name, message in messages.items():
+        status, answer = ask(server, post((tmp_path / name).read_bytes(), name))
+        assert status == 422
+        assert message in answer["error"]
+        assert answer["error"].startswith(name)
+        assert "\n" not in answer["error"]
+        assert str(server.folder) not in answer["error"]
+
+
+def test_an_upload_that_breaks_off(server: SearchServer, recordings: list[Path]) -> None:
+    content = recordings[0].read_bytes()
+    status, answer = ask(server, post(content[:100], "a.bin", length=len(content)), end=True)
+    assert (status, answer["error"]) == (422, f"a.bin: cut off: 100 of {len(content)} bytes came; send it again")
+    assert not list(server.folder.iterdir())
+
+
+def test_a_client_that_stalls_is_dropped(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Handler, "timeout", 0.3)
+    status, answer = ask(server, post(b"12345", "a.bin", length=100))
+    assert status == 408
+    assert "nothing came" in answer["error"]
+
+
+def test_the_refusal_reaches_a_client_that_goes_on_sending(server: SearchServer) -> None:
+    status, answer = ask(server, post(bytes(3 * LIMIT), "a.bin"))
+    assert status == 413
+    assert "at most 1048576" in answer["error"]
+
+
+def test_names_and_paths_of_clients_are_never_opened(
+    server: SearchServer, recordings: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    query = server.searcher.query
+    monkeypatch.setattr(
+        server.searcher, "query", lambda path, *rest, **named: (opened.append(path), query(path, *rest, **named))[1]
+    )
+    content = recordings[0].read_bytes()
+    for name in (
+        "..%2f..%2fx.bin",
+        "%2fetc%2fx.bin",
+        "C:%5Cx.bin",
+        "..%5c..%5cx.bin",
+        "x%00%0d%0a.bin",
+        "a" * 900 + ".bin",
+    ):
+        status, answer = ask(server, post(content, name))
+        assert status == 200
+        assert re.fullmatch(r"x\.bin|a+\.bin", answer["query"]["name"])
+    assert {path.parent for path in opened} == {server.folder}
+    assert all(re.fullmatch(r"tmp\w{8}\.bin", path.name) for path in opened)
+    assert safe_name("../" * 5) == ""
+
+
+def test_many_at_once_get_their_own_answers(server: SearchServer, recordings: list[Path]) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda path: ask(server, post(path.read_bytes(), "a.bin")), recordings * 4))
+    assert [status for status, _ in answers] == [200] * 24
+    expected = [server.searcher.query(path).code for path in recordings]
+    assert [answer["code"] for _, answer in answers] == expected * 4
+
+
+def test_a_failure_inside_leaves_the_server_up(
+    server: SearchServer, recordings: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(server.searcher, "query", lambda *_, **__: 1 // 0)
+        status, answer = ask(server, post(recordings[0].read_bytes(), "a.bin"))
+        assert (status, answer["error"]) == (500, "the server failed; see its terminal")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert ask(server, post(recordings[0].read_bytes(), "a.bin"))[0] == 200
+
+
+def test_the_page_says_what_browsers_may_do(server: SearchServer) -> None:
+    with urllib.request.urlopen(server.url) as reply:
+        policy = reply.headers["Content-Security-Policy"]
+        page = reply.read().decode()
+    assert "default-src 'none'" in policy
+    nonce = re.search("script-src 'nonce-([^']+)'", policy)[1]  # type: ignore[index]
+    assert page.count(f'nonce="{nonce}"') == len(re.findall("<(?:script|style)", page))
+
+
+def test_an_address_in_use_is_an_error(server: SearchServer) -> None:
+    with pytest.raises(SearchError, match=f"--port {server.server_port}: Address already in use"):
+        module.serve(server.searcher, port=server.server_port)
+
+
+def test_ctrl_c_ends_the_command(index: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deploy.search", "serve", "--index", str(index), "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=-1, stderr=-1) as process:
+        assert process.stdout
+        assert process.stderr
+        line = process.stdout.readline()
+        address = re.fullmatch(r"serving on (http://127\.0\.0\.1:\d+)\n", line)
+        assert address, process.stderr.read()
+        with urllib.request.urlopen(address[1]) as reply:
+            assert reply.status == 200
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    assert not list(tmp_path.glob("spikinghash-*"))
+
+
+def test_real_recordings_end_to_end(chromium: "Browser", nmnist_folder: Path, tmp_path: Path) -> None:
+    """The committed encoder, real recordings of N-MNIST, and a user who chooses one and drops another."""
+    export_onnx(load_network(ROOT / "checkpoints" / "digits.pt"), tmp_path / "encoder.onnx")
+    digits = [
+        path for digit in range(10) for path in sorted((nmnist_folder / f"NMNIST/Train/{digit}").glob("*.bin"))[:3]
+    ]
+    (tmp_path / "uploads").mkdir()
+    server = started(Searcher(build(tmp_path / "index", tmp_path / "encoder.onnx", digits)), tmp_path / "uploads")
+    (tmp_path / "broken.bin").write_bytes(digits[0].read_bytes()[:-2])
+    try:
+        with visit(chromium, server.url + "/", size=PHONE, colour_scheme="dark") as opened:
+            page = opened.page
+            assert "Search 30 recordings" in page.inner_text("h1")
+            page.set_input_files("#file", digits[12])
+            page.wait_for_selector("ol.cards li")
+            assert "distance 0" in page.locator("ol.cards li").first.inner_text()
+            assert f"4/{digits[12].name}" in page.inner_text("ol.cards")
+            assert page.locator("ol.cards li").count() == 10
+            assert page.evaluate(
+                "document.querySelector('canvas').getContext('2d').getImageData(0, 0, 34, 34).data.some(Boolean)"
+            )
+            assert opened.overflow() <= 0
+            assert too_faint(page) == []
+            assert opened.errors == []
+            assert {request.split("?")[0] for request in opened.requests if not request.startswith("data:")} == {
+                server.url + "/", server.url + "/query",
+            }  # fmt: skip
+            page.set_input_files("#file", tmp_path / "broken.bin")
+            page.wait_for_selector("#state.error")
+            assert "broken.bin: truncated" in page.inner_text("#state")
+            _drop(page, digits[3])
+            page.wait_for_selector("ol.cards li")
+            assert digits[3].name in page.inner_text("ul.query")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _drop(page: Any, path: Path) -> None:
+    """Let go of a file over the page, as a mouse would."""
+    transfer = page.evaluate_handle(
+        """([bytes, name]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], name));
+          return transfer;
+        }""",
+        [list(path.read_bytes()), path.name],
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
