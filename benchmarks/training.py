@@ -1,7 +1,7 @@
 """A training step against the plain route, part by part: ``python -m benchmarks.training``.
 
-The plain route is Norse's cell in a loop, ptwt's transforms, and torch's own memory layout. Both routes alternate in one
-run; figures are medians, ratios compare within this run only.
+The plain route is Norse's cell in a loop, ptwt's transforms, and torch's own memory layout. Both routes alternate in
+one run; figures are medians, ratios compare within this run only.
 """
 
 from collections.abc import Callable

@@ -137,8 +137,9 @@ def _ink(image: np.ndarray, column: int, row: int) -> np.float32:
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 10**6), st.sampled_from([1000, 1500, 2000, 4000]))
+@given(st.integers(0, 10**6), st.sampled_from([1003, 1501, 2007, 4001]))
 def test_the_simulation_is_that_of_single_pixels(seed: int, refractory: int) -> None:
+    # A refractory time of whole steps would end on a look at the scene, before or after it by rounding alone.
     generator = np.random.default_rng(seed)
     sensor = Sensor(width=6, height=5, noise_rate=0, refractory=refractory, threshold_mismatch=0.2, seed=seed)
     images = generator.random((3, 4, 4)).astype(np.float32)

@@ -26,7 +26,10 @@ ROOT = Path(__file__).parents[1]
         ({"encoder": {"heads": [0, 0, 7, 6]}}, "stage 3: heads is 7, channels is 64: use a divisor"),
         ({"encoder": {"levels": [2, 1]}}, "levels has 2 entries, channels has 4"),
         ({"encoder": {"levels": [5, 1, 0, 0], "time_steps": 32}}, "stage 1: levels is 5: use 0 to 3"),
-        ({"encoder": {"levels": [1, 2, 1, 1], "mixers": ["swm"] * 4, "size": 48}}, "stage 4: maps are 3x3, levels is 1"),
+        (
+            {"encoder": {"levels": [1, 2, 1, 1], "mixers": ["swm"] * 4, "size": 48}},
+            "stage 4: maps are 3x3, levels is 1",
+        ),
         ({"encoder": {"channels_per_group": 5}}, "stage 1: channels_per_group is 5, channels is 24"),
         ({"encoder": {"vote": 9}}, "vote is 9, time_steps is 8"),
         ({"encoder": {"bits": 12}}, "multiple of 8"),

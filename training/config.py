@@ -26,6 +26,8 @@ class DataConfig(_Section):
     name: DataName = "digits"
     root: Path | None = None
     """Folder of the data set: in tonic's layout, or one folder per class; ``None`` for sets that are made."""
+    also: tuple[Literal["digits"], ...] = ()
+    """Data sets of the same classes that are trained on too; they are neither searched nor queried."""
     sensor: tuple[int, int] | None = None
     """Width and height in pixels, for files of ``folder`` that do not tell the size of their sensor."""
 
@@ -121,7 +123,7 @@ class TrainConfig(_Section):
     """Optimisation."""
 
     seed: int = 0
-    epochs: int = Field(14, ge=1)
+    epochs: int = Field(20, ge=1)
     batch_size: int = Field(40, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)

@@ -35,7 +35,13 @@ def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
         return
     begin = time.perf_counter()
     work = _spiking if job.network == "spikinghash" else _baseline
-    record = {**asdict(job), **work(job, out, nmnist), "minutes": round((time.perf_counter() - begin) / 60, 1)}
+    encoder = job.config(nmnist).encoder.model_dump(mode="json")
+    record = {
+        **asdict(job),
+        **work(job, out, nmnist),
+        "encoder": encoder,
+        "minutes": round((time.perf_counter() - begin) / 60, 1),
+    }
     with atomic_path(result) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -48,7 +54,7 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     folder = out / job.key
     train(config, folder, torch.device("cpu"))
     fine = _with(
-        config, start=folder / "best.pt", quantise=True, epochs=QUANTISED_EPOCHS[job.dataset], learning_rate=2e-4
+        config, start=folder / "best.pt", quantise=True, epochs=QUANTISED_EPOCHS[job.dataset], learning_rate=5e-5
     )
     train(fine, out / f"{job.key}-grids", torch.device("cpu"))
     model = load_checkpoint(folder / "best.pt").model()
@@ -85,7 +91,8 @@ def _network(job: Job, config: Config) -> nn.Module:
     if job.network.startswith("resnet18"):
         return ResNet18(encoder.time_steps, encoder.bits)
     frames = encoder.time_steps if job.network == "ann_twin_t" else 1
-    return AnnTwin(encoder, frames, activation_bits(encoder.time_steps) if job.network == "qnn" else None)
+    bits = {"qnn": activation_bits(encoder.time_steps), "int8_twin": 8}
+    return AnnTwin(encoder, frames, bits.get(job.network))
 
 
 def _loss(job: Job, config: Config) -> nn.Module:

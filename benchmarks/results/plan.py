@@ -1,12 +1,13 @@
 """What is trained for the results table, and how."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from training.config import Config, DataConfig, EncoderConfig, TrainConfig
 
-Network = Literal["spikinghash", "ann_twin_1", "ann_twin_t", "qnn", "resnet18_hashnet", "resnet18_csq"]
+Network = Literal["spikinghash", "ann_twin_1", "ann_twin_t", "int8_twin", "qnn", "resnet18_hashnet", "resnet18_csq"]
 DatasetName = Literal["digits", "nmnist"]
 
 NAMES: dict[str, str] = {
@@ -14,6 +15,7 @@ NAMES: dict[str, str] = {
     "spikinghash_integer": "Spikinghash, integer",
     "ann_twin_1": "ANN twin, 1 frame",
     "ann_twin_t": "ANN twin, T frames",
+    "int8_twin": "int8 twin, 1 frame",
     "qnn": "QNN twin, 1 frame, 8-bit weights, 4-bit activations",
     "resnet18_hashnet": "ResNet-18, HashNet",
     "resnet18_csq": "ResNet-18, CSQ",
@@ -25,6 +27,7 @@ EPOCHS: dict[str, int] = {
     "spikinghash": 20,
     "ann_twin_1": 12,
     "ann_twin_t": 6,
+    "int8_twin": 12,
     "qnn": 12,
     "resnet18_hashnet": 6,
     "resnet18_csq": 6,
@@ -34,7 +37,7 @@ OTHER_LENGTH_EPOCHS = 4
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
 NMNIST_EPOCHS = 16
 """On N-MNIST a network starts from that of the same length and seed on digits."""
-QUANTISED_EPOCHS = {"digits": 2, "nmnist": 6}
+QUANTISED_EPOCHS = {"digits": 2, "nmnist": 4}
 AUGMENTATION: dict[str, dict[str, float]] = {
     "digits": {"max_shift": 2},
     "nmnist": {"max_shift": 2, "rotate": 10.0, "zoom": 0.1},
@@ -77,21 +80,22 @@ class Job:
         return Config(data=data, encoder=EncoderConfig(bits=self.bits), train=train)
 
 
-def stages(networks: list[str], datasets: list[str]) -> list[list[Job]]:
-    """All jobs; those of a stage need only jobs of earlier ones."""
-    order: list[list[tuple[DatasetName, int]]] = [
-        [("digits", 32)],
-        [("nmnist", 32)],
-        [("digits", 16), ("digits", 64)],
-        [("nmnist", 16), ("nmnist", 64)],
-    ]
+LENGTHS: list[list[tuple[DatasetName, int]]] = [
+    [("digits", 32)],
+    [("nmnist", 32), ("digits", 16), ("digits", 64)],
+    [("nmnist", 16), ("nmnist", 64)],
+]
+
+
+def stages(networks: Sequence[str], datasets: Sequence[str], seeds: Sequence[int]) -> list[list[Job]]:
+    """All jobs, seed by seed; those of a stage need only jobs of earlier ones."""
     return [
         [
             Job(network, dataset, bits, seed)  # type: ignore[arg-type]
-            for seed in SEEDS
             for network in networks
-            for dataset, bits in stage
+            for dataset, bits in lengths
             if dataset in datasets
         ]
-        for stage in order
+        for seed in seeds
+        for lengths in LENGTHS
     ]

@@ -43,6 +43,7 @@ def rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "seeds": [member["seed"] for member in members],
             "parameters": members[0]["parameters"],
             "activation_sparsity": members[0].get("activation_sparsity"),
+            "encoder": members[0].get("encoder"),
         }
         for (dataset, kind, bits), members in sorted(grouped.items(), key=lambda item: _order(*item[0]))
     ]  # fmt: skip
@@ -106,9 +107,10 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 
 - 32 bits on digits: {spiking} epochs for Spikinghash, {frame} for networks on one frame, {large} for the T-frame twin
   and ResNet-18, which need fewer and cost more. 16 and 64 bits: from there, with a new hash layer, {other} epochs.
-- N-MNIST: from the network of the same length and seed on digits, {nmnist} epochs on the 800 recordings of the database.
-  No other real recording was used.
-- Spikinghash, integer: after {grids_digits} ({grids_nmnist} on N-MNIST) more epochs on the grids; figures of the
+- N-MNIST: from the network of the same length and seed on digits, {nmnist} epochs on the 800 recordings of the
+  database. No other real recording was used.
+- Spikinghash, integer: up to {grids_digits} ({grids_nmnist} on N-MNIST) more epochs on the grids; figures of the
   exported integer network.
-- The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no pooling.
+- The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no
+  pooling.
 """

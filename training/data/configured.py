@@ -1,6 +1,10 @@
 """The data set that a config names, split."""
 
-from training.config import Config
+from dataclasses import replace
+
+import numpy as np
+
+from training.config import Config, DataConfig, EncoderConfig
 from training.data.frames import Dataset, load_dataset
 from training.data.splits import Split, split
 
@@ -9,10 +13,24 @@ def load_data(config: Config) -> tuple[Dataset, Split]:
     """Frames in the encoder's sizes, and the split that training and evaluation share.
 
     Raises:
-        RecordingError: the data set is missing or cannot be used.
+        RecordingError: a data set is missing or cannot be used.
     """
-    data, encoder = config.data, config.encoder
-    dataset = load_dataset(
-        data.name, time_steps=encoder.time_steps, size=encoder.size, root=data.root, sensor=data.sensor
+    dataset = _load(config.data, config.encoder)
+    sets = split(dataset.labels, official=dataset.test)
+    for name in config.data.also:
+        extra = _load(DataConfig(name=name), config.encoder)
+        sets = replace(sets, extra=np.concatenate([sets.extra, np.arange(len(extra)) + len(dataset)]))
+        dataset = _joined(dataset, extra)
+    return dataset, sets
+
+
+def _load(data: DataConfig, encoder: EncoderConfig) -> Dataset:
+    return load_dataset(data.name, time_steps=encoder.time_steps, size=encoder.size, root=data.root, sensor=data.sensor)
+
+
+def _joined(first: Dataset, second: Dataset) -> Dataset:
+    return Dataset(
+        np.concatenate([first.frames, second.frames]),
+        np.concatenate([first.labels, second.labels]),
+        first.ids + second.ids,
     )
-    return dataset, split(dataset.labels, official=dataset.test)

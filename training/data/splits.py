@@ -1,6 +1,6 @@
 """Seeded, stratified split of a data set into the sets that training and retrieval need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,13 @@ class Split:
     """Queries on which choices are made."""
     test: Indices
     """Queries on which figures are reported; no choice is made on them."""
+    extra: Indices = field(default_factory=lambda: np.empty(0, np.int64))
+    """Recordings that are trained on and not searched."""
 
     @property
     def training(self) -> Indices:
-        """Recordings that the encoder is trained on: the database."""
-        return self.database
+        """Recordings that the encoder is trained on: the database and the extra ones."""
+        return np.concatenate([self.database, self.extra])
 
 
 def split(
