@@ -1,14 +1,18 @@
 """How fast Lava runs: ``python -m benchmarks.lava``. Ratios compare within one run only.
 
+CPU seconds, of all processes together, tell more than seconds where other programs run besides.
+
 The plain route is one stock process per layer and one run per recording. The product of an attention is compared with
 its expansion into coincidence gates.
 """
 
-import json
 import os
+import resource
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +28,8 @@ from deploy.lava.lowering.graph import lower
 from deploy.lava.network import mapping_size
 from export.attention_mappings import attention_graph
 from export.marked_attention import MarkedAttention
+from export.nir_file import read_encoder
+from export.trace import input_spikes
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import BackendError, ComparisonError
 
@@ -31,6 +37,7 @@ STEPS = 8
 PLAIN_RECORDINGS = 3
 ATTENTION = MarkedAttention((16, 4, 4), heads=4)
 EXECUTORS: tuple[Executor, ...] = ("local", "processes")
+NUMBERS: tuple[LavaNumbers, ...] = ("float", "fixed")
 DT = 1e-4
 Array = NDArray[Any]
 
@@ -61,8 +68,30 @@ def random_spikes(samples: int, shape: tuple[int, ...], rate: float = 0.1) -> Ar
     return (np.random.default_rng(1).random((samples, STEPS, *shape)) < rate).astype(np.float32)
 
 
-def run_plain(graph: nir.NIRGraph, spikes: Array) -> tuple[float, Array]:
-    """Seconds and outputs of the plain route; the gain of the neurons goes into the weights.
+@dataclass(frozen=True)
+class Measured:
+    """A call of a route, the start of its Python included."""
+
+    outputs: Array
+    seconds: float
+    cpu_seconds: float
+    """Of all processes together."""
+
+
+def measure(call: Callable[[], Array]) -> Measured:
+    """Call a route that works in processes of its own."""
+    before, begin = _cpu_seconds(), time.perf_counter()
+    outputs = call()
+    return Measured(outputs, time.perf_counter() - begin, _cpu_seconds() - before)
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run_plain(graph: nir.NIRGraph, spikes: Array) -> Array:
+    """Outputs of the plain route; the gain of the neurons goes into the weights.
 
     Raises:
         BackendError: it failed.
@@ -82,14 +111,13 @@ def run_plain(graph: nir.NIRGraph, spikes: Array) -> tuple[float, Array]:
         done = subprocess.run(command, check=False, env=os.environ | threads, capture_output=True, text=True)
         if done.returncode:
             raise BackendError(f"the plain route failed: {(done.stderr.splitlines() or ['it wrote nothing'])[-1]}")
-        return float(json.loads((job / "seconds.json").read_text())), np.load(job / "outputs.npy")
+        outputs: Array = np.load(job / "outputs.npy")
+        return outputs
 
 
-def run_backend(path: Path, spikes: Array, executor: Executor, numbers: LavaNumbers) -> tuple[float, Array]:
-    """Seconds of the whole call, the start of the worker included, and outputs."""
-    begin = time.perf_counter()
-    outputs, _ = LavaBackend(executor=executor, numbers=numbers).run(path, spikes)
-    return time.perf_counter() - begin, outputs
+def run_backend(path: Path, spikes: Array, executor: Executor, numbers: LavaNumbers = "float") -> Measured:
+    """All recordings back to back."""
+    return measure(lambda: LavaBackend(executor=executor, numbers=numbers).run(path, spikes)[0])
 
 
 def routes(folder: Path, recordings: int) -> Table:
@@ -98,42 +126,49 @@ def routes(folder: Path, recordings: int) -> Table:
     Raises:
         ComparisonError: the routes give different spikes.
     """
-    table = Table("route", "numbers", "recordings", "ms/step", "steps/s", "recordings/s", "times plain", title="Routes")
+    table = _table("route", "Routes")
     graph = conv_net()
     nir.write(folder / "net.nir", graph)
     spikes = random_spikes(recordings, (2, 32, 32))
-    seconds, plain = run_plain(graph, spikes[:PLAIN_RECORDINGS])
-    base = seconds / PLAIN_RECORDINGS
-    _add(table, "plain", "float", PLAIN_RECORDINGS, seconds, base)
+    plain = measure(lambda: run_plain(graph, spikes[:PLAIN_RECORDINGS]))
+    _add(table, "plain", "float", plain, plain)
     for executor in EXECUTORS:
-        for numbers in ("float", "fixed"):
-            seconds, outputs = run_backend(folder / "net.nir", spikes, executor, numbers)  # type: ignore[arg-type]
-            if not np.array_equal(outputs[:PLAIN_RECORDINGS], plain):
+        for numbers in NUMBERS:
+            found = run_backend(folder / "net.nir", spikes, executor, numbers)
+            if not np.array_equal(found.outputs[:PLAIN_RECORDINGS], plain.outputs):
                 raise ComparisonError(f"{executor}, {numbers}: spikes differ from those of the plain route")
-            _add(table, executor, numbers, recordings, seconds, base)
+            _add(table, executor, numbers, found, plain)
     return table
 
 
-def _add(table: Table, route: str, numbers: str, recordings: int, seconds: float, plain: float) -> None:
-    each = seconds / recordings
-    figures = (f"{1e3 * each / STEPS:.2f}", f"{STEPS / each:.0f}", f"{1 / each:.2f}", f"{plain / each:.1f}")
-    table.add_row(route, numbers, str(recordings), *figures)
+def _table(first: str, title: str) -> Table:
+    columns = ("numbers", "recordings", "seconds", "CPU s", "ms/step", "steps/s", "recordings/s", "times the first")
+    table = Table(first, title=title)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _add(table: Table, route: str, numbers: str, found: Measured, first: Measured) -> None:
+    recordings, steps = found.outputs.shape[:2]
+    each = found.seconds / recordings
+    gain = first.seconds / len(first.outputs) / each
+    figures = (f"{1e3 * each / steps:.2f}", f"{steps / each:.0f}", f"{1 / each:.2f}", f"{gain:.1f}")
+    table.add_row(route, numbers, str(recordings), f"{found.seconds:.1f}", f"{found.cpu_seconds:.1f}", *figures)
 
 
 def encoder(path: Path, recordings: int) -> Table:
     """An encoder's recordings in both executors."""
-    from export.nir_file import read_encoder
-    from export.trace import input_spikes
-
-    table = Table("executor", "numbers", "recordings", "seconds", "recordings/s", title=f"Encoder {path.name}")
     _, metadata = read_encoder(path)
-    generator = np.random.default_rng(2)
     shape = (metadata.time_steps, 2, metadata.size, metadata.size)
-    for executor in EXECUTORS:
-        for samples in (1, recordings):
-            frames = (generator.random((samples, *shape)) < 0.1).astype(np.uint8)
-            seconds, _ = run_backend(path, input_spikes(frames, metadata), executor, "float")
-            table.add_row(executor, "float", str(samples), f"{seconds:.1f}", f"{samples / seconds:.2f}")
+    frames = (np.random.default_rng(2).random((recordings, *shape)) < 0.1).astype(np.uint8)
+    spikes = input_spikes(frames, metadata)
+    table, first = _table("executor", f"Encoder {path.name}"), None
+    for samples in sorted({1, recordings}):
+        for executor in EXECUTORS:
+            found = run_backend(path, spikes[:samples], executor)
+            first = first or found
+            _add(table, executor, "float", found, first)
     return table
 
 
@@ -152,9 +187,9 @@ def attention(folder: Path) -> Table:
         graph = attention_graph(ATTENTION, marked)
         nir.write(folder / "attention.nir", graph)
         size = mapping_size(lower(graph))
-        seconds, outputs = run_backend(folder / "attention.nir", spikes, "local", "fixed")
-        found.append(outputs)
-        table.add_row(name, f"{size.neurons:,}", f"{size.synapses:,}", str(size.steps), f"{seconds:.1f}")
+        run = run_backend(folder / "attention.nir", spikes, "local", "fixed")
+        found.append(run.outputs)
+        table.add_row(name, f"{size.neurons:,}", f"{size.synapses:,}", str(size.steps), f"{run.seconds:.1f}")
     if not np.array_equal(*found):
         raise ComparisonError("the product and the coincidence gates give different spikes")
     return table

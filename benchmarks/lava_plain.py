@@ -1,12 +1,10 @@
 """The plain way to run a chain of layers on Lava: one stock process per node, one run per recording.
 
 ``python lava_plain.py JOB_DIR``, in Lava's environment. Reads ``graph.nir`` and ``input.npy``, (samples, steps, C, H,
-W). Writes ``outputs.npy``, (samples, steps, neurons), and ``seconds.json``: without the time that Python starts in.
+W). Writes ``outputs.npy``, (samples, steps, neurons).
 """
 
-import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +71,7 @@ def main(job: Path) -> None:
     """Run all recordings of a job."""
     graph = nir.read(job / "graph.nir", type_check=False)
     frames = np.load(job / "input.npy")
-    begin = time.perf_counter()
     outputs = [run_recording(graph, recording) for recording in frames]
-    (job / "seconds.json").write_text(json.dumps(time.perf_counter() - begin))
     np.save(job / "outputs.npy", np.stack(outputs))
 
 

@@ -1,18 +1,19 @@
 """What encoding and searching cost, and what follows for 10^6 to 10^10 codes.
 
 ``python -m benchmarks.search`` prints the page docs/scale.md, ``--out docs/scale.md`` writes it. Costs are CPU seconds,
-so that other work on the machine does not count; where the time on the clock matters, the load is printed beside it.
+so that other work on the machine does not count; where the time on the clock matters, what the other work left of the
+cores is printed beside it. Needs Linux, whose /proc it reads.
 """
 
+import multiprocessing
 import os
 import resource
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import faiss
 import numpy as np
@@ -36,6 +37,24 @@ EVENTS = 4_130
 """Events of a recording: the mean of 200 recordings of N-MNIST."""
 QUERIES = 50
 K = 10
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Costs of the whole pipeline per recording, once every worker has started, and the memory it holds."""
+
+    workers: int
+    cpu: float
+    """CPU ms per recording, of all processes."""
+    clock: float
+    """Clock ms per recording."""
+    busy: float
+    """Share of their time that the workers ran, or were ready to run while other work had the cores."""
+    start: float
+    """CPU seconds until every worker had answered."""
+    memory: tuple[float, float, float]
+    """MiB held by all processes after a quarter, half and all of the recordings."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +67,13 @@ class Encoding:
     """Encoding, batch 1, one thread."""
     batch: float
     """Encoding, batch 64, one thread."""
-    bulk: dict[int, tuple[float, float]]
-    """By workers: CPU ms and clock ms per recording, imports of the workers included."""
-    readers: dict[int, float]
-    """By threads that read and bin: clock ms per recording."""
+    batch_on_all: float
+    """Encoding, batch 64, a thread per core."""
+    pipelines: dict[int, Pipeline]
+    """By workers."""
     recordings: int
-    memory: tuple[float, float]
-    """MiB held after half of the recordings and after all."""
     file_bytes: float
     manifest_bytes: float
-    load: float
 
 
 @dataclass(frozen=True)
@@ -89,9 +105,9 @@ def cost(work: Callable[[], object], times: int) -> float:
     return 1e3 * (cpu_seconds() - begin) / times
 
 
-def resident() -> float:
-    """Bytes of memory that this process holds."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def resident(process: int | str = "self") -> float:
+    """Bytes of memory that ``process`` holds."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return float(pages * os.sysconf("SC_PAGE_SIZE"))
 
 
@@ -113,39 +129,62 @@ def write_recordings(folder: Path, count: int) -> list[Path]:
 def measure_encoding(folder: Path, encoder: Path, recordings: int) -> Encoding:
     """Costs of each stage, of the whole, and the memory it holds."""
     paths = write_recordings(folder, recordings)
+    pipelines = {workers: measure_pipeline(paths, encoder, workers) for workers in (1, 2)}
     some = paths[:CHUNK]
-    loaded = load_encoder(encoder, threads=1)
+    loaded, on_all = load_encoder(encoder, threads=1), load_encoder(encoder)
     size = loaded.time_steps, loaded.size
     frames = np.stack([read_frames(path, *size) for path in some])
-    readers = {}
-    for threads in (1, 2):
-        with ThreadPoolExecutor(threads) as pool:
-            begin = time.perf_counter()
-            list(pool.map(lambda path: read_frames(path, *size), paths))
-            readers[threads] = 1e3 * (time.perf_counter() - begin) / len(paths)
-    held: list[float] = []
-    bulk = {workers: _bulk(paths, encoder, workers, held if workers == 1 else []) for workers in (1, 2)}
     return Encoding(
         read=cost(lambda: [path.read_bytes() for path in some], len(some)),
         bin_and_read=cost(lambda: [read_frames(path, *size) for path in some], len(some)),
         one=cost(lambda: [loaded.encode(frames[i : i + 1]) for i in range(16)], 16),
         batch=cost(lambda: loaded.encode(frames), len(frames)),
-        bulk=bulk,
-        readers=readers,
+        batch_on_all=cost(lambda: on_all.encode(frames), len(frames)),
+        pipelines=pipelines,
         recordings=recordings,
-        memory=(held[len(held) // 2 - 1], held[-1]),
         file_bytes=paths[0].stat().st_size,
         manifest_bytes=_manifest_bytes(paths),
-        load=os.getloadavg()[0],
     )
 
 
-def _bulk(paths: list[Path], encoder: Path, workers: int, held: list[float]) -> tuple[float, float]:
-    """CPU and clock ms per recording; the memory held after each chunk is put into ``held``."""
-    begin, clock = cpu_seconds(), time.perf_counter()
-    for _ in encode_files(paths, encoder, workers):
-        held.append(resident() / 2**20)
-    return 1e3 * (cpu_seconds() - begin) / len(paths), 1e3 * (time.perf_counter() - clock) / len(paths)
+def measure_pipeline(paths: list[Path], encoder: Path, workers: int) -> Pipeline:
+    """Costs of encoding ``paths``, of which there must be more than ``3 * workers`` chunks."""
+    samples = [_sample()]
+    samples += [_sample() for _ in encode_files(paths, encoder, workers)]
+    begin, started, end = samples[0], samples[2 * workers], samples[-1]  # each worker has answered by then
+    count = len(paths) - 2 * workers * CHUNK
+    spent, clock = end.cpu - started.cpu, end.clock - started.clock
+    quarter, half = samples[len(samples) // 4], samples[len(samples) // 2]
+    return Pipeline(
+        workers=workers,
+        cpu=1e3 * spent / count,
+        clock=1e3 * clock / count,
+        busy=(end.busy - started.busy) / clock / workers,
+        start=started.cpu - begin.cpu,
+        memory=(quarter.memory, half.memory, end.memory),
+    )
+
+
+class _Sample(NamedTuple):
+    clock: float
+    cpu: float
+    """CPU seconds of this process and its workers."""
+    busy: float
+    """Seconds that the workers, or without workers this process, ran or were ready to run."""
+    memory: float
+    """MiB of this process and its workers."""
+
+
+def _sample() -> _Sample:
+    ticks, memory = 0, 0.0
+    workers = [child.pid for child in multiprocessing.active_children()]
+    for process in (os.getpid(), *workers):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime, stime: proc(5)
+        memory += resident(process) / 2**20
+    schedules = [Path(f"/proc/{process}/schedstat").read_text().split() for process in workers or ["self"]]
+    busy = sum(int(running) + int(ready) for running, ready, _ in schedules)  # of the one thread that works, ns
+    return _Sample(time.perf_counter(), ticks / _TICKS, busy / 1e9, memory)
 
 
 def _manifest_bytes(paths: list[Path]) -> float:
@@ -188,7 +227,7 @@ def measure_search(make: type[FlatIndex] | type[MultiHashIndex], count: int, clu
 
 def main(
     checkpoint: Annotated[Path, typer.Option(help="Encoder to measure.")] = Path("checkpoints/digits.pt"),
-    recordings: Annotated[int, typer.Option(min=2 * CHUNK)] = 8 * CHUNK,
+    recordings: Annotated[int, typer.Option(min=8 * CHUNK)] = 32 * CHUNK,
     largest: Annotated[int, typer.Option(min=1000, help="Codes in the largest index.")] = 1_000_000,
     out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
 ) -> None:

@@ -1,10 +1,14 @@
 """The page docs/scale.md: measured costs, and the arithmetic from them to 10^10 codes."""
 
 import math
+import os
+from datetime import date
 from typing import TYPE_CHECKING
 
+from deploy.hosts.machine import describe_machine
+
 if TYPE_CHECKING:
-    from benchmarks.search import Encoding, Searching
+    from benchmarks.search import Encoding, Pipeline, Searching
 
 SIZES = (10**6, 10**8, 10**10)
 NODE_BYTES = 64e9
@@ -17,7 +21,7 @@ def page(encoding: "Encoding", searches: "list[Searching]", bits: int) -> str:
     """The whole page, Markdown."""
     largest = max(one.count for one in searches)
     biggest = [one for one in searches if one.count == largest]
-    flat = max((one for one in biggest if one.kind == "flat"), key=lambda one: one.milliseconds)
+    flat = next(one for one in biggest if one.kind == "flat" and one.codes == "random")
     hashed = next(one for one in biggest if one.kind == "multi-hash" and one.codes == "random")
     parts = [
         "# Search at scale",
@@ -36,47 +40,67 @@ def page(encoding: "Encoding", searches: "list[Searching]", bits: int) -> str:
 
 
 def _opening(largest: int) -> str:
-    return f"""Written by `python -m benchmarks.search --out docs/scale.md`. The first two sections are measured on one
-machine; the third is arithmetic from them, each step shown: nothing with more than {_power(largest)} codes was run.
-Costs are CPU time. Ray and Milvus (as Milvus Lite) were run on one machine only, so that what several machines cost
-each other is not in the figures."""
+    machine = describe_machine()
+    return f"""Written by `python -m benchmarks.search --out docs/scale.md` on {date.today()}, on {machine.cpu},
+{machine.cores} cores{", virtual" if machine.virtual else ""}, load average {os.getloadavg()[0]:.1f} at the end.
+
+The first two sections are measured there; the third is arithmetic from them, each step shown: nothing with more than
+{_power(largest)} codes was run. Costs are CPU time; what other work takes of the caches is in them. Ray and Milvus are
+not measured, so that what several machines cost each other is not in the figures."""
 
 
 def _encoding(e: "Encoding") -> str:
+    alone, pair = e.pipelines[1], e.pipelines[2]
     rows = [
         ("read the file", e.read),
         ("decode, check, bin", e.bin_and_read - e.read),
         ("encode, batch 1", e.one),
         ("encode, batch 64", e.batch),
-        ("whole pipeline, 1 worker", e.bulk[1][0]),
-        ("whole pipeline, 2 workers, their start included", e.bulk[2][0]),
+        ("encode, batch 64, a thread per core", e.batch_on_all),
+        ("whole pipeline, 1 worker", alone.cpu),
+        ("whole pipeline, 2 workers", pair.cpu),
     ]
     table = "\n".join(["| stage | CPU ms per recording |", "|---|---|", *(f"| {n} | {ms:.2f} |" for n, ms in rows)])
-    speeds = ", ".join(f"{workers} worker{'s' * (workers > 1)} {ms:.1f} ms" for workers, (_, ms) in e.bulk.items())
-    readers = ", ".join(f"{threads} thread{'s' * (threads > 1)} {ms:.2f} ms" for threads, ms in e.readers.items())
-    return f"""{e.recordings} random recordings in the N-MNIST format, {e.file_bytes / 1e3:.1f} kB each.
+    return f"""{e.recordings:,} random recordings in the N-MNIST format, {e.file_bytes / 1e3:.1f} kB each. One thread
+per process unless said otherwise.
 
 {table}
 
-On the clock, per recording: {speeds} (load average {e.load:.1f} at the end). Reading and binning in threads of one
-process: {readers}; threads share Python's lock, hence one process per core, with ONNX Runtime on one thread in each.
+{_clocked([alone, pair])}
 
-Memory of the encoding process: {e.memory[0]:.0f} MiB after half of the recordings, {e.memory[1]:.0f} MiB after all.
 A recording takes {e.manifest_bytes:.0f} bytes in the manifest."""
 
 
+def _clocked(pipelines: "list[Pipeline]") -> str:
+    head = (
+        "| workers | recordings/s | cores used | busy | CPU s to start | MiB at 1/4 | 1/2 | end |\n" + 8 * "|---" + "|"
+    )
+    rows = [
+        f"| {one.workers} | {1e3 / one.clock:.0f} | {one.cpu / one.clock:.2f} | {one.busy:.1%} | {one.start:.1f} | "
+        + " | ".join(f"{held:.0f}" for held in one.memory)
+        + " |"
+        for one in pipelines
+    ]
+    return f"""On the clock, once every worker has started. *Cores used* is CPU time by time on the clock: no more than
+what other work on the machine left. *Busy* is the share of their time that the workers ran or were ready to run, not
+waiting for files or for work. Memory is that of all processes, pages that they share counted in each.
+
+{head}
+""" + "\n".join(rows)
+
+
 def _searching(searches: "list[Searching]", bits: int) -> str:
+    largest = max(one.count for one in searches)
     head = "| codes | | index | CPU ms per query | recall@10 | bytes per code | CPU s to build |\n" + 7 * "|---" + "|"
     rows = [
         f"| {_power(one.count)} | {one.codes} | {one.kind} | {one.milliseconds:.3g} | {one.recall:.3f} | "
-        f"{one.bytes_per_code:.0f} | {one.build:.2g} |"
+        f"{f'{one.bytes_per_code:.0f}' if one.count == largest else ''} | {one.build:.2g} |"
         for one in searches
     ]
-    return f"""Codes of {bits} bits, 10 nearest, ties by id, 50 queries at once on one thread. *Random*: independent
-bits. *10 clusters*: the bits of one of 10 centres, each flipped with probability 0.1, which is nearer to the codes of a
-trained encoder. Recall is the share of the 10 nearest distances that was returned; both kinds are exact. Memory is the
-growth of the process, with the {bits // 8} bytes of the code and {ID_BYTES} of the id; small indexes fit into memory
-that was held before, and show little.
+    return f"""Codes of {bits} bits, 10 nearest, ties by id, 50 queries at once on one thread. *Random*: independent bits.
+*10 clusters*: the bits of one of 10 centres, each flipped with probability 0.1. Recall is the share of the 10
+nearest, ties counted, that was returned. Bytes per code are the growth of the process, with the {bits // 8} bytes of
+the code and {ID_BYTES} of the id, for the largest indexes only: smaller ones fit into memory that it held before.
 
 {head}
 """ + "\n".join(rows)
@@ -84,7 +108,7 @@ that was held before, and show little.
 
 def _rates(e: "Encoding", flat: "Searching", hashed: "Searching", bits: int) -> str:
     lines = [
-        f"- **Encoding**: N x {e.bulk[1][0]:.2f} ms of one core (whole pipeline, 1 worker).",
+        f"- **Encoding**: N x {e.pipelines[1].cpu:.2f} ms of one core (whole pipeline, 1 worker).",
         f"- **Recordings**: N x {e.file_bytes / 1e3:.1f} kB of storage; **manifest** N x {e.manifest_bytes:.0f} B.",
         f"- **Flat index**: N x {flat.bytes_per_code:.0f} B of memory, and {flat.milliseconds:.3g} ms / "
         f"{_power(flat.count)} = {_scan_ns(flat):.3g} ns of one core per code and query ({flat.codes}).",
@@ -101,11 +125,11 @@ def _scan_ns(flat: "Searching") -> float:
 
 
 def _size(n: int, e: "Encoding", flat: "Searching", bits: int) -> str:
-    total, memory, bare = n * e.bulk[1][0] / 1e3, n * flat.bytes_per_code, n * (bits // 8 + ID_BYTES)
+    total, memory, bare = n * e.pipelines[1].cpu / 1e3, n * flat.bytes_per_code, n * (bits // 8 + ID_BYTES)
     nodes, scan = math.ceil(memory / NODE_BYTES), 1e-9 * n * _scan_ns(flat)
     return f"""### {_power(n)} codes
 
-- Encoding: {_power(n)} x {e.bulk[1][0]:.2f} ms = {_time(total)} of one core; / {NODE_CORES} cores =
+- Encoding: {_power(n)} x {e.pipelines[1].cpu:.2f} ms = {_time(total)} of one core; / {NODE_CORES} cores =
   {_time(total / NODE_CORES)} on one node; / 1,000 cores = {_time(total / 1000)}.
 - Storage: recordings {_power(n)} x {e.file_bytes / 1e3:.1f} kB = {_bytes(n * e.file_bytes)}; manifest
   {_power(n)} x {e.manifest_bytes:.0f} B = {_bytes(n * e.manifest_bytes)}.
@@ -120,12 +144,10 @@ def _advice(n: int) -> str:
     if n <= 10**6:
         return "`--kind flat`, on one machine; `multi-hash` where many queries come."
     if n <= 10**8:
-        return (
-            "`--engine ray` for the encoding; one large node, or Milvus `BIN_FLAT`. One SQLite manifest still serves."
-        )
+        return "`--engine ray` for the encoding; `--kind flat` on one node, or Milvus `BIN_FLAT`; one manifest."
     return (
-        "Milvus on the nodes, `BIN_IVF_FLAT` to look at a part of the codes (its recall to be measured). One manifest "
-        "and one `build` no longer serve: split the folder, one index folder each, into the same kind of collection."
+        "Milvus on the nodes, `BIN_IVF_FLAT` to look at a part of the codes (its recall is not measured here). A "
+        "manifest is one file on one machine: split the recordings, with an index folder for each part."
     )
 
 

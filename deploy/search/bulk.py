@@ -1,9 +1,9 @@
 """Event files to codes, in bulk: read, bin, batch, encode.
 
-The stages run one after the other in a worker, and there is a worker per core, each with an encoder of its own on one
-thread. Reading holds Python's lock, so that threads would read no faster than one (see docs/scale.md). Workers get
-lists of paths and send back codes; at most ``_AHEAD`` chunks per worker are under way or wait for their turn, so that
-memory does not grow with the number of files.
+The stages run one after the other in a worker, and there is a worker per core: a process with an encoder of its own on
+one thread, since ONNX Runtime on more threads spends more CPU time on the same codes (docs/scale.md). Workers get lists
+of paths and send back codes; at most ``_AHEAD`` chunks per worker are under way or wait for their turn, so that memory
+does not grow with the number of files.
 """
 
 import multiprocessing

@@ -40,7 +40,7 @@ class FlatIndex:
         check_bits(bits)
         self.bits = bits
         self._storage: Any = faiss.IndexBinaryFlat(bits)
-        self._index = faiss.IndexBinaryIDMap2(self._storage)
+        self._index = faiss.IndexBinaryIDMap(self._storage)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -179,7 +179,7 @@ class MultiHashIndex:
 
     def _build_tables(self) -> None:
         self._tables = faiss.IndexBinaryMultiHash(self.bits, self.parts, self.bits // self.parts)
-        self._mapped = faiss.IndexBinaryIDMap2(self._tables)
+        self._mapped = faiss.IndexBinaryIDMap(self._tables)
         if len(self._flat):
             self._mapped.add_with_ids(self._flat.codes, self._flat.ids)
 
