@@ -22,7 +22,7 @@ echo 'error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make P
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench clean
+.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,8 +54,15 @@ interop: setup interop-setup ## Run the tests on foreign simulators.
 interop-setup: ## Build .venv-interop, the environment of the foreign simulators, if it is missing.
 	$(call build_environments,interop)
 
-bench: setup ## Run the benchmarks.
-	$(BIN)/python -m benchmarks
+bench: setup ## Time training, encoding and Lava against plain versions of them.
+	$(BIN)/python -m export.to_nir $(CHECKPOINT) -o build/encoder.nir
+	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.encode
+	$(BIN)/python -m benchmarks.lava build/encoder.nir
+
+results: setup ## Train and test all networks of docs/results.md; NMNIST=FOLDER adds N-MNIST. Hours; it resumes.
+	$(BIN)/python -m benchmarks.results $(if $(NMNIST),--nmnist $(NMNIST))
+	$(BIN)/python -m benchmarks.levels
 
 clean: ## Remove what was built and measured; the environments stay (they are .venv*).
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo report

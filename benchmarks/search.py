@@ -6,22 +6,21 @@ cores is printed beside it. Needs Linux, whose /proc it reads.
 """
 
 import multiprocessing
-import os
 import resource
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import faiss
 import numpy as np
 import typer
 
+from benchmarks.pipeline import Pipeline, measure_pipeline, resident
 from benchmarks.search_page import page
 from deploy.backends.encoders import load_encoder
-from deploy.search.bulk import CHUNK, encode_files
+from deploy.search.bulk import CHUNK
 from deploy.search.evaluation import recall
 from deploy.search.faiss_index import FlatIndex, MultiHashIndex
 from deploy.search.files import find_sources, read_frames
@@ -37,24 +36,6 @@ EVENTS = 4_130
 """Events of a recording: the mean of 200 recordings of N-MNIST."""
 QUERIES = 50
 K = 10
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """Costs of the whole pipeline per recording, once every worker has started, and the memory it holds."""
-
-    workers: int
-    cpu: float
-    """CPU ms per recording, of all processes."""
-    clock: float
-    """Clock ms per recording."""
-    busy: float
-    """Share of their time that the workers ran, or were ready to run while other work had the cores."""
-    start: float
-    """CPU seconds until every worker had answered."""
-    memory: tuple[float, float, float]
-    """MiB held by all processes after a quarter, half and all of the recordings."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +86,6 @@ def cost(work: Callable[[], object], times: int) -> float:
     return 1e3 * (cpu_seconds() - begin) / times
 
 
-def resident(process: int | str = "self") -> float:
-    """Bytes of memory that ``process`` holds."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return float(pages * os.sysconf("SC_PAGE_SIZE"))
-
-
 def write_recordings(folder: Path, count: int) -> list[Path]:
     """Random recordings with as many events as N-MNIST's, in its format."""
     generator = np.random.default_rng(0)
@@ -145,46 +120,6 @@ def measure_encoding(folder: Path, encoder: Path, recordings: int) -> Encoding:
         file_bytes=paths[0].stat().st_size,
         manifest_bytes=_manifest_bytes(paths),
     )
-
-
-def measure_pipeline(paths: list[Path], encoder: Path, workers: int) -> Pipeline:
-    """Costs of encoding ``paths``, of which there must be more than ``3 * workers`` chunks."""
-    samples = [_sample()]
-    samples += [_sample() for _ in encode_files(paths, encoder, workers)]
-    begin, started, end = samples[0], samples[2 * workers], samples[-1]  # each worker has answered by then
-    count = len(paths) - 2 * workers * CHUNK
-    spent, clock = end.cpu - started.cpu, end.clock - started.clock
-    quarter, half = samples[len(samples) // 4], samples[len(samples) // 2]
-    return Pipeline(
-        workers=workers,
-        cpu=1e3 * spent / count,
-        clock=1e3 * clock / count,
-        busy=(end.busy - started.busy) / clock / workers,
-        start=started.cpu - begin.cpu,
-        memory=(quarter.memory, half.memory, end.memory),
-    )
-
-
-class _Sample(NamedTuple):
-    clock: float
-    cpu: float
-    """CPU seconds of this process and its workers."""
-    busy: float
-    """Seconds that the workers, or without workers this process, ran or were ready to run."""
-    memory: float
-    """MiB of this process and its workers."""
-
-
-def _sample() -> _Sample:
-    ticks, memory = 0, 0.0
-    workers = [child.pid for child in multiprocessing.active_children()]
-    for process in (os.getpid(), *workers):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime, stime: proc(5)
-        memory += resident(process) / 2**20
-    schedules = [Path(f"/proc/{process}/schedstat").read_text().split() for process in workers or ["self"]]
-    busy = sum(int(running) + int(ready) for running, ready, _ in schedules)  # of the one thread that works, ns
-    return _Sample(time.perf_counter(), ticks / _TICKS, busy / 1e9, memory)
 
 
 def _manifest_bytes(paths: list[Path]) -> float:
@@ -236,19 +171,21 @@ def main(
     network = load_network(checkpoint, "integer")
     bits = network.config.bits
     counts = [count for count in (10_000, 100_000, 1_000_000, 10_000_000) if count <= largest]
-    # The largest first: memory that an index gave back would hide in the growth that the next one shows.
-    searches = [
-        measure_search(make, count, clusters, bits)
-        for count in reversed(counts)
-        for make in (FlatIndex, MultiHashIndex)
+    wanted = [
+        (make, count, clusters, bits)
+        for count in counts
         for clusters in (0, 10)
+        for make in (FlatIndex, MultiHashIndex)
     ]
+    # Each in a process of its own: memory that an index gave back would hide in what the next one shows.
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        searches = pool.starmap(measure_search, wanted, chunksize=1)
     with tempfile.TemporaryDirectory() as name:
         encoder = Path(name) / "encoder.onnx"
         export_onnx(network, encoder)
         (Path(name) / "recordings").mkdir()
         encoding = measure_encoding(Path(name) / "recordings", encoder, recordings)
-    text = page(encoding, sorted(searches, key=lambda one: (one.count, one.codes, one.kind)), bits)
+    text = page(encoding, searches, bits)
     if out is None:
         print(text)
         return

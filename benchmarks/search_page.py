@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from deploy.hosts.machine import describe_machine
 
 if TYPE_CHECKING:
-    from benchmarks.search import Encoding, Pipeline, Searching
+    from benchmarks.pipeline import Pipeline
+    from benchmarks.search import Encoding, Searching
 
 SIZES = (10**6, 10**8, 10**10)
 NODE_BYTES = 64e9
@@ -83,24 +84,24 @@ def _clocked(pipelines: "list[Pipeline]") -> str:
     ]
     return f"""On the clock, once every worker has started. *Cores used* is CPU time by time on the clock: no more than
 what other work on the machine left. *Busy* is the share of their time that the workers ran or were ready to run, not
-waiting for files or for work. Memory is that of all processes, pages that they share counted in each.
+waiting for files or for work. *Start* is until each worker has encoded a chunk or two. Memory is that of all
+processes, pages that they share counted in each.
 
 {head}
 """ + "\n".join(rows)
 
 
 def _searching(searches: "list[Searching]", bits: int) -> str:
-    largest = max(one.count for one in searches)
     head = "| codes | | index | CPU ms per query | recall@10 | bytes per code | CPU s to build |\n" + 7 * "|---" + "|"
     rows = [
         f"| {_power(one.count)} | {one.codes} | {one.kind} | {one.milliseconds:.3g} | {one.recall:.3f} | "
-        f"{f'{one.bytes_per_code:.0f}' if one.count == largest else ''} | {one.build:.2g} |"
+        f"{one.bytes_per_code:.0f} | {one.build:.2g} |"
         for one in searches
     ]
-    return f"""Codes of {bits} bits, 10 nearest, ties by id, 50 queries at once on one thread. *Random*: independent bits.
-*10 clusters*: the bits of one of 10 centres, each flipped with probability 0.1. Recall is the share of the 10
-nearest, ties counted, that was returned. Bytes per code are the growth of the process, with the {bits // 8} bytes of
-the code and {ID_BYTES} of the id, for the largest indexes only: smaller ones fit into memory that it held before.
+    return f"""Codes of {bits} bits, 10 nearest, ties by id, 50 queries at once on one thread. *Random*: independent
+bits. *10 clusters*: the bits of one of 10 centres, each flipped with probability 0.1. Recall is the share of the 10
+nearest, ties counted, that was returned. Bytes per code are the growth of a fresh process, with the {bits // 8} bytes
+of the code and {ID_BYTES} of the id.
 
 {head}
 """ + "\n".join(rows)
@@ -142,7 +143,7 @@ def _size(n: int, e: "Encoding", flat: "Searching", bits: int) -> str:
 
 def _advice(n: int) -> str:
     if n <= 10**6:
-        return "`--kind flat`, on one machine; `multi-hash` where many queries come."
+        return "`--kind flat`, on one machine."
     if n <= 10**8:
         return "`--engine ray` for the encoding; `--kind flat` on one node, or Milvus `BIN_FLAT`; one manifest."
     return (
@@ -155,7 +156,10 @@ def _chance(bits: int) -> str:
     def expected(n: int, radius: int) -> float:
         return n * sum(math.comb(bits, distance) for distance in range(radius + 1)) / 2**bits
 
-    rows = [f"| {_power(n)} | {expected(n, 0):.2g} | {expected(n, 2):.2g} | {expected(n, 4):.2g} |" for n in SIZES]
+    rows = [
+        f"| {_power(n)} | {_short(expected(n, 0))} | {_short(expected(n, 2))} | {_short(expected(n, 4))} |"
+        for n in SIZES
+    ]
     return f"""Codes of unrelated recordings within distance r of a query by chance, if bits were independent and even:
 N x (C({bits},0) + ... + C({bits},r)) / 2^{bits}.
 
@@ -174,8 +178,12 @@ def _power(n: int) -> str:
 def _time(seconds: float) -> str:
     for unit, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60), ("s", 1), ("ms", 1e-3)):
         if seconds >= size:
-            return f"{seconds / size:.2g} {unit}" if seconds / size < 100 else f"{seconds / size:,.0f} {unit}"
-    return f"{1e6 * seconds:.2g} us"
+            return f"{_short(seconds / size)} {unit}"
+    return f"{_short(1e6 * seconds)} us"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
 
 
 def _bytes(count: float) -> str:

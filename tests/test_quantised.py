@@ -61,6 +61,8 @@ def test_the_network_on_grids_is_the_integer_network(config: EncoderConfig) -> N
     assert 0 < spikes.mean() < 1
     for step in network.grid_steps.values():
         assert math.log2(step).is_integer()
+    float_codes, _ = build_network(model, "float").executor().layers(frames.numpy())
+    assert np.array_equal(float_codes, codes)
 
 
 def test_gradients_pass_straight_through() -> None:

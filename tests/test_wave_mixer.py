@@ -129,3 +129,12 @@ def test_partial_transforms_mix_only_along_their_axes(wavelet: str, mixes_time: 
     assert bool(reached[0, :, 0, 1:].any()) is mixes_space
     assert not reached[2:].any()
     assert not reached[..., 2:].any()
+
+
+@pytest.mark.parametrize("wavelet", ["space-time", "time"])
+def test_a_window_run_backwards_comes_out_backwards(wavelet: str) -> None:
+    """P_b is the same from either end, so the mixer alone cannot tell a recording from its reversal: neurons must."""
+    torch.manual_seed(0)
+    mixer = WaveMixer(4, 2, channels_per_group=2, wavelet=wavelet)
+    spikes = (torch.rand(8, 2, 4, 4, 4) < 0.3).float()
+    torch.testing.assert_close(mixer(spikes.flip(0)), mixer(spikes).flip(0), rtol=0, atol=1e-5)

@@ -109,7 +109,8 @@ def fold(model: Spikinghash) -> None:
         norm.bias.sub_(scale * norm.running_mean)
         norm.weight.fill_(1.0).requires_grad_(False)
         norm.running_mean.zero_()
-        norm.running_var.fill_(1.0 - norm.eps)
+        norm.running_var.fill_(1.0)
+        norm.eps = 0.0  # 1 / sqrt(1 + 0) is 1 in any precision
 
 
 def _scale_outputs(layer: nn.Module, scale: Tensor) -> None:
@@ -180,6 +181,7 @@ def _round(member: LinearMap, step: float) -> None:
     else:
         parametrize.register_parametrization(layer, "weight", RoundWeight(step / member.share))
     if member.norm is not None:
+        member.norm.eps = 0.0  # as ``fold`` left it; a file of weights does not tell
         parametrize.register_parametrization(member.norm, "bias", RoundBias(step))
 
 

@@ -35,14 +35,21 @@ EPOCHS: dict[str, int] = {
 """Of the first training: 32 bits on digits. Networks without spikes need fewer."""
 OTHER_LENGTH_EPOCHS = 4
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
-NMNIST_EPOCHS = 16
-"""On N-MNIST a network starts from that of the same length and seed on digits."""
-QUANTISED_EPOCHS = {"digits": 2, "nmnist": 4}
+NMNIST_EPOCHS: dict[str, int] = {
+    "spikinghash": 14,
+    "ann_twin_1": 14,
+    "ann_twin_t": 4,
+    "int8_twin": 14,
+    "qnn": 14,
+    "resnet18_hashnet": 4,
+    "resnet18_csq": 4,
+}
+"""On N-MNIST a network starts from that of the same length and seed on digits, and sees both data sets."""
+QUANTISED_EPOCHS = {"digits": 2, "nmnist": 1}
 AUGMENTATION: dict[str, dict[str, float]] = {
     "digits": {"max_shift": 2},
     "nmnist": {"max_shift": 2, "rotate": 10.0, "zoom": 0.1},
 }
-"""800 recordings ask for more of it than 4,000."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,15 @@ class Job:
     def config(self, nmnist: Path | None) -> Config:
         """Sizes and training."""
         first = self.start is None
-        epochs = EPOCHS[self.network] if first else NMNIST_EPOCHS if self.dataset == "nmnist" else OTHER_LENGTH_EPOCHS
+        other = NMNIST_EPOCHS[self.network] if self.dataset == "nmnist" else OTHER_LENGTH_EPOCHS
+        epochs, rate = (EPOCHS[self.network], 2e-3) if first else (other, 1.5e-3)
         train = TrainConfig(
             seed=self.seed,
             epochs=epochs,
-            learning_rate=2e-3 if first else 1e-3,
+            learning_rate=rate,
             **AUGMENTATION[self.dataset],  # type: ignore[arg-type]
         )
-        data = DataConfig(name=self.dataset, root=nmnist if self.dataset == "nmnist" else None)
+        data = DataConfig(name="nmnist", root=nmnist, also=("digits",)) if self.dataset == "nmnist" else DataConfig()
         return Config(data=data, encoder=EncoderConfig(bits=self.bits), train=train)
 
 

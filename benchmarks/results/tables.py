@@ -91,7 +91,8 @@ _COUNTS = {
     "frame": EPOCHS["ann_twin_1"],
     "large": EPOCHS["resnet18_csq"],
     "other": OTHER_LENGTH_EPOCHS,
-    "nmnist": NMNIST_EPOCHS,
+    "nmnist": NMNIST_EPOCHS["spikinghash"],
+    "nmnist_large": NMNIST_EPOCHS["resnet18_csq"],
     "grids_digits": QUANTISED_EPOCHS["digits"],
     "grids_nmnist": QUANTISED_EPOCHS["nmnist"],
 }
@@ -107,8 +108,8 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 
 - 32 bits on digits: {spiking} epochs for Spikinghash, {frame} for networks on one frame, {large} for the T-frame twin
   and ResNet-18, which need fewer and cost more. 16 and 64 bits: from there, with a new hash layer, {other} epochs.
-- N-MNIST: from the network of the same length and seed on digits, {nmnist} epochs on the 800 recordings of the
-  database. No other real recording was used.
+- N-MNIST: from the network of the same length and seed on digits, {nmnist} epochs ({nmnist_large} for the T-frame twin
+  and ResNet-18) on the 800 recordings of the database and all of digits. No other real recording was used.
 - Spikinghash, integer: up to {grids_digits} ({grids_nmnist} on N-MNIST) more epochs on the grids; figures of the
   exported integer network.
 - The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no

@@ -5,11 +5,6 @@ that its recall has to be measured on one's own codes. Milvus returns at most 16
 are put together from searches over parts of the range of ids.
 """
 
-import importlib.util
-import logging
-import os
-import sys
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,16 +26,14 @@ from deploy.search.index import (
     checked_ids,
     ranked,
 )
-from spikinghash.errors import MissingToolError, SearchError
+from deploy.search.milvus_connection import connect
+from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
 
 MilvusKind = Literal["BIN_FLAT", "BIN_IVF_FLAT"]
-TOKEN_VARIABLE = "MILVUS_TOKEN"
-"""Environment variable with the server's token, ``user:password``; it is never written to a file."""
 
 _LIMIT = 16_384  # codes that one search returns at most
 _BATCH = 10_000  # codes sent at once
-_ANSWER_SECONDS, _START_SECONDS = 10, 120
 _IDS = np.iinfo(np.int64)
 
 
@@ -67,7 +60,7 @@ class MilvusIndex:
         check_bits(settings.bits)
         self.settings, self.bits = settings, settings.bits
         self._name = settings.collection
-        self._client = _connect(settings.uri)
+        self._client = connect(settings.uri)
         with self._told():
             if self._client.has_collection(self._name):
                 self._check_collection()
@@ -231,30 +224,3 @@ class MilvusIndex:
 def _neighbours(hits: Any) -> Neighbours:
     distances = np.array([hit["distance"] for hit in hits], np.int64)
     return ranked(distances, np.array([hit["id"] for hit in hits], np.int64))
-
-
-def _connect(uri: str) -> Any:
-    try:
-        import pymilvus
-    except ModuleNotFoundError as error:
-        raise MissingToolError(f"{error.name} is not installed; install the extra 'milvus'") from None
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it raises
-    remote = uri.startswith(("http://", "https://"))
-    if not remote:
-        _allow_milvus_lite()
-    try:
-        # A server answers or it does not; Milvus Lite is started first, which takes its time on a busy machine.
-        timeout = _ANSWER_SECONDS if remote else _START_SECONDS
-        return pymilvus.MilvusClient(uri, token=os.environ.get(TOKEN_VARIABLE, ""), timeout=timeout)
-    except pymilvus.MilvusException as error:
-        raise SearchError(f"{uri}: no Milvus server answers: {' '.join(str(error.message).split())}") from None
-
-
-def _allow_milvus_lite() -> None:
-    """Milvus Lite 2.5 asks pkg_resources, which setuptools 82 dropped, for its own version, and for nothing else."""
-    if "pkg_resources" not in sys.modules and importlib.util.find_spec("pkg_resources") is None:
-        from importlib.metadata import PackageNotFoundError, distribution
-
-        stand_in = types.ModuleType("pkg_resources")
-        vars(stand_in).update(DistributionNotFound=PackageNotFoundError, get_distribution=distribution)
-        sys.modules["pkg_resources"] = stand_in
