@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import signal
 import tarfile
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import hypothesis
 import pytest
 
 from tests.browser import chromium as chromium  # a fixture for every test
+
+# What runs in the background of a shell ignores Ctrl-C, and so would the programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine the time that an example takes says nothing; each test has its own limit.
 hypothesis.settings.register_profile("project", deadline=None)
