@@ -144,6 +144,7 @@ def random_codes(count: int, bits: int, clusters: int, seed: int) -> Codes:
 
 def measure_search(make: type[FlatIndex] | type[MultiHashIndex], count: int, clusters: int, bits: int) -> Searching:
     """Costs of an index over ``count`` codes."""
+    faiss.omp_set_num_threads(1)
     codes, queries = random_codes(count, bits, clusters, 1), random_codes(QUERIES, bits, clusters, 2)
     before, begin = resident(), cpu_seconds()
     index: CodeIndex = make(bits)
@@ -167,7 +168,6 @@ def main(
     out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
 ) -> None:
     """Measure, extrapolate, and print the page."""
-    faiss.omp_set_num_threads(1)
     network = load_network(checkpoint, "integer")
     bits = network.config.bits
     counts = [count for count in (10_000, 100_000, 1_000_000, 10_000_000) if count <= largest]

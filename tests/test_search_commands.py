@@ -356,13 +356,13 @@ def test_a_build_that_is_killed_at_any_moment_loses_and_doubles_nothing(
     builder: Builder, folder: Path, tmp_path: Path
 ) -> None:
     write_bad_files(folder / "bad")
-    write_random_folder(folder / "more", classes=2, each=8)
+    write_random_folder(folder / "more", classes=2, each=60)
     builder.build(tmp_path / "warm-up")
     begin = time.monotonic()
     assert builder.build(tmp_path / "whole")
     seconds = time.monotonic() - begin
     wanted, chance = rows(tmp_path / "whole"), random.Random(0)
-    assert len(wanted) == 28
+    assert len(wanted) == 132
     reached: list[int] = []  # recordings in the manifest after each kill
     for attempt in range(40):
         index, known = tmp_path / f"killed-{attempt}", 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -81,7 +81,11 @@ def check(index: CodeIndex, oracle: BruteForce, queries: NDArray[np.uint8], k: i
 
 
 @given(data=st.data())
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=10,
+    phases=[Phase.generate],  # shrinking would go on for as long again after the time is up
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_an_index_answers_like_brute_force(new_index: NewIndex, tmp_path: Path, data: st.DataObject) -> None:
     bits = data.draw(st.sampled_from([8, 16, 32, 64]), "bits")
     size = data.draw(st.integers(0, 60), "codes")

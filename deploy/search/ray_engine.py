@@ -108,6 +108,7 @@ def _cluster(workers: int) -> Iterator[None]:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except Exception as error:
+        ray.shutdown()  # the processes that it has started already
         raise BackendError(f"Ray cannot be started: {type(error).__name__}: {error}") from None
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
