@@ -16,6 +16,7 @@ from spikinghash.errors import SearchError
 
 Codes = NDArray[np.uint8]
 Ids = NDArray[np.int64]
+_LEAST = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class CodeIndex(Protocol):
         """Add ``codes`` (B, K/8) under ``ids`` (B,); all or, with a ``SearchError``, none.
 
         Raises:
-            SearchError: the shapes do not fit, or an id is given twice or is in the index already.
+            SearchError: the shapes do not fit, or an id is given twice, is in the index already or is -2^63.
         """
 
     def lacking(self, ids: Ids) -> NDArray[np.bool_]:
@@ -94,10 +95,12 @@ def checked_ids(ids: Ids, count: int) -> Ids:
     """``ids`` as a contiguous array.
 
     Raises:
-        SearchError: they are not ``count`` different int64.
+        SearchError: they are not ``count`` different int64, or the least int64 is among them.
     """
     if ids.dtype != np.int64 or ids.shape != (count,):
         raise SearchError(f"ids: {ids.dtype} {ids.shape}, but {count} codes need int64 ({count},)")
+    if (ids == _LEAST).any():
+        raise SearchError(f"id {_LEAST}: Milvus stores it but does not find it again: use any other int64")
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < count:
         raise SearchError(f"id {values[counts > 1][0]} is given {counts.max()} times; each code needs an id of its own")
