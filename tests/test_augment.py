@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import rotate
+from scipy.ndimage import map_coordinates, rotate
 
-from training.augment import augment, random_affine, random_delay, random_drop, random_flip, random_shift
+from training.augment import augment, random_delay, random_drop, random_flip, random_shift, random_warp, smooth_field
 from training.config import TrainConfig
 
 
@@ -23,9 +23,10 @@ class Settings:
     time_jitter: int = 0
     rotate: float = 0.0
     zoom: float = 0.0
+    elastic: float = 0.0
 
 
-ALL = Settings(max_shift=3, flip=True, drop=0.2, time_jitter=2, rotate=15, zoom=0.2)
+ALL = Settings(max_shift=3, flip=True, drop=0.2, time_jitter=2, rotate=15, zoom=0.2, elastic=1.0)
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 5), st.just(2), st.integers(3, 9), st.integers(3, 9))
 
@@ -156,17 +157,39 @@ def affine_by_loop(frame: np.ndarray, angle: float, scale: float) -> np.ndarray:
 def test_turning_and_scaling_is_what_a_loop_does() -> None:
     frames = binary((5, 2, 2, 12, 15), 0)
     draws = 2 * torch.rand(2, 5, generator=seeded(7)) - 1
-    found = random_affine(frames, 30, 0.3, seeded(7)).numpy()
+    found = random_warp(frames, 30, 0.3, 0, seeded(7)).numpy()
     for index, sample in enumerate(frames.numpy()):
         angle, scale = float(draws[0, index]) * np.pi / 6, 1 + 0.3 * float(draws[1, index])
         expected = np.array([[affine_by_loop(frame, angle, scale) for frame in step] for step in sample])
         assert np.mean(found[index] != expected) < 0.01  # rounding of single precision at half a pixel
 
 
+def test_bending_is_what_scipy_makes_of_the_same_field() -> None:
+    frames = binary((4, 2, 2, 17, 23), 3)
+    generator = seeded(5)
+    torch.rand(2, 4, generator=generator)  # angle and scale are drawn first
+    field = 1.5 * smooth_field(4, 17, 23, generator).numpy()
+    found = random_warp(frames, 0, 0, 1.5, seeded(5)).numpy()
+    rows, columns = np.mgrid[:17, :23]
+    for index, sample in enumerate(frames.numpy()):
+        places = np.rint(np.stack([rows + field[0, index], columns + field[1, index]]))
+        expected = [[map_coordinates(frame, places, order=0) for frame in step] for step in sample]
+        assert np.mean(found[index] != expected) < 0.01  # rounding at half a pixel
+    assert np.mean(found != frames.numpy()) > 0.1
+
+
+def test_the_field_that_bends_is_smooth_and_of_unit_deviation_at_its_points() -> None:
+    field = smooth_field(500, 33, 33, seeded(2))
+    at_points = field[..., ::8, ::8]
+    assert abs(float(at_points.std()) - 1) < 0.03
+    assert abs(float(field.mean())) < 0.03
+    assert float((field[..., 1:] - field[..., :-1]).abs().max()) < 1.0
+
+
 def test_a_turn_is_that_of_scipy() -> None:
     frames = torch.zeros(1, 1, 1, 33, 33)
     frames[0, 0, 0, 12:15, 4:29] = 1  # a bar
-    found = random_affine(frames, 40, 0, seeded(1))[0, 0, 0].numpy()
+    found = random_warp(frames, 40, 0, 0, seeded(1))[0, 0, 0].numpy()
     angle = float(2 * torch.rand(2, 1, generator=seeded(1))[0, 0] - 1) * 40
     other = rotate(frames[0, 0, 0].numpy(), -angle, reshape=False, order=0)
     assert np.mean(found != other) < 0.01

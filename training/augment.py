@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_BENDS = 5
+"""Points along each side between which the field of an elastic distortion is smooth."""
+
 
 class Augmentation(Protocol):
     """How far recordings are changed; 0 or ``False`` leaves a change out."""
@@ -35,13 +38,17 @@ class Augmentation(Protocol):
     def zoom(self) -> float:
         """Largest change of size, as a share of the size."""
 
+    @property
+    def elastic(self) -> float:
+        """Standard deviation of the field that bends a recording, in pixels."""
+
 
 def augment(frames: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
     """Change each recording of ``frames`` at random, as far as ``settings`` says.
 
     All numbers are drawn from ``generator`` (of the CPU), and none for a change that is left out.
     """
-    frames = random_affine(frames, settings.rotate, settings.zoom, generator)
+    frames = random_warp(frames, settings.rotate, settings.zoom, settings.elastic, generator)
     if settings.flip:
         frames = random_flip(frames, generator)
     frames = random_shift(frames, settings.max_shift, generator)
@@ -85,27 +92,39 @@ def random_delay(frames: Tensor, largest: int, generator: torch.Generator) -> Te
     return padded[torch.arange(len(frames), device=frames.device)[:, None], source]
 
 
-def random_affine(frames: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
-    """Turn each recording by up to ``degrees`` and scale it by up to 1 -/+ ``zoom`` about its centre.
+def random_warp(frames: Tensor, degrees: float, zoom: float, elastic: float, generator: torch.Generator) -> Tensor:
+    """Turn each recording by up to ``degrees``, scale it by up to 1 -/+ ``zoom`` about its centre, and bend it.
 
-    A pixel takes the value of the nearest one at the place that it comes from, so that frames stay binary; zeros come
-    in from outside.
+    Bending moves each pixel by a smooth random field of standard deviation ``elastic`` (elastic distortion: Simard,
+    Steinkraus, Platt 2003, section 2). A pixel takes the value of the nearest one at the place that it comes from, so
+    that frames stay binary; zeros come in from outside.
     """
-    if not degrees and not zoom:
+    if not degrees and not zoom and not elastic:
         return frames
+    height, width = frames.shape[-2:]
     angle, scale = (2 * torch.rand(2, len(frames), generator=generator) - 1) * torch.tensor([[degrees], [zoom]])
-    source, inside = _sources(angle * math.pi / 180, 1 + scale, frames.shape[-2], frames.shape[-1])
+    bend = torch.zeros(2, 1, height, width)
+    if elastic:
+        bend = elastic * smooth_field(len(frames), height, width, generator)
+    source, inside = _sources(angle * math.pi / 180, 1 + scale, bend)
     index = source.to(frames.device)[:, None, None].expand(*frames.shape[:3], -1)
     moved = frames.flatten(-2).gather(-1, index).reshape(frames.shape)
-    return moved.masked_fill(~inside.to(frames.device).reshape(len(frames), 1, 1, *frames.shape[-2:]), 0)
+    return moved.masked_fill(~inside.to(frames.device).reshape(len(frames), 1, 1, height, width), 0)
 
 
-def _sources(angle: Tensor, scale: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def smooth_field(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Displacements down and right, shape (2, count, height, width): normal numbers on a 5x5 grid, interpolated."""
+    coarse = torch.randn(2, count, _BENDS, _BENDS, generator=generator)
+    return functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+
+
+def _sources(angle: Tensor, scale: Tensor, bend: Tensor) -> tuple[Tensor, Tensor]:
     """Index of the pixel that each pixel takes its value from, and whether there is one; shapes (B, H * W)."""
+    height, width = bend.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij")
     cosine, sine = (torch.cos(angle) / scale)[:, None, None], (torch.sin(angle) / scale)[:, None, None]
-    row = torch.round(cosine * y - sine * x + (height - 1) / 2).long()
-    column = torch.round(sine * y + cosine * x + (width - 1) / 2).long()
+    row = torch.round(cosine * y - sine * x + bend[0] + (height - 1) / 2).long()
+    column = torch.round(sine * y + cosine * x + bend[1] + (width - 1) / 2).long()
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     return index.flatten(1), inside.flatten(1)

@@ -145,6 +145,8 @@ class TrainConfig(_Section):
     """Largest random rotation, in degrees."""
     zoom: float = Field(0.0, ge=0, lt=1)
     """Largest random change of size, as a share of the size."""
+    elastic: float = Field(0.0, ge=0)
+    """Standard deviation of a random elastic distortion, in pixels."""
     quantise: bool = False
     """Train on the grids of the deployed network: a fine-tuning of the checkpoint ``start``."""
     start: Path | None = None

@@ -6,11 +6,14 @@ import numpy as np
 
 from training.config import Config, DataConfig, EncoderConfig
 from training.data.frames import Dataset, load_dataset
+from training.data.overlap import same_images
 from training.data.splits import Split, split
 
 
 def load_data(config: Config) -> tuple[Dataset, Split]:
     """Frames in the encoder's sizes, and the split that training and evaluation share.
+
+    Recordings of ``digits`` that show the image of an N-MNIST query are in no set: the network must not have seen it.
 
     Raises:
         RecordingError: a data set is missing or cannot be used.
@@ -19,9 +22,16 @@ def load_data(config: Config) -> tuple[Dataset, Split]:
     sets = split(dataset.labels, official=dataset.test)
     for name in config.data.also:
         extra = _load(DataConfig(name=name), config.encoder)
-        sets = replace(sets, extra=np.concatenate([sets.extra, np.arange(len(extra)) + len(dataset)]))
+        allowed = np.ones(len(extra), bool)
+        if config.data.name == "nmnist":
+            allowed[list(same_images(dataset.ids, _queries(dataset, sets)))] = False
+        sets = replace(sets, extra=np.concatenate([sets.extra, np.flatnonzero(allowed) + len(dataset)]))
         dataset = _joined(dataset, extra)
     return dataset, sets
+
+
+def _queries(dataset: Dataset, sets: Split) -> list[str]:
+    return [dataset.ids[index] for index in np.concatenate([sets.validation, sets.test])]
 
 
 def _load(data: DataConfig, encoder: EncoderConfig) -> Dataset:

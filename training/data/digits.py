@@ -6,7 +6,8 @@ and 7 high, back to the start at the end.
 
 Measured on 1,000 real N-MNIST recordings: 4,133 events per recording (standard deviation 1,154), 50.0 % ON, over
 308 ms; 0.2 events per second and pixel in the corners, where nothing moves. Measured here: 4,127 (961), 49.4 % ON, over
-306 ms; the noise rate is set to 0.2. Both kinds of recording show MNIST images, some of them perhaps the same ones.
+306 ms; the noise rate is set to 0.2. Both kinds of recording show MNIST images, and partly the same ones: see
+``overlap.py``.
 
 Events depend on the last bit of the machine's single-precision logarithm: a few may differ between processors.
 """
@@ -30,6 +31,7 @@ from training.data.progress import track
 from training.data.source import Recordings, Source, frames_of
 
 SENSOR = Sensor()
+PER_CLASS = 500
 
 _SACCADE = 103_000  # microseconds
 _CORNERS = np.array([[0, 0], [3.5, 7], [7, 0], [0, 0]]) - 0.5  # centres the triangle, the image being 28 on 34 pixels
