@@ -34,7 +34,7 @@ from training.data import digits
 from training.data.frames import events_to_frames
 from training.data.recordings import NMNIST_SENSOR, decode_events, encode_events
 from training.model.encoder import Spikinghash
-from training.model.lif import DECAY, PARAMETERS, Lif
+from training.model.lif import DECAY, Lif, norse_parameters
 from training.model.wave_mixer import WaveMixer
 
 Frames = NDArray[np.uint8]
@@ -68,7 +68,8 @@ class NorseLif(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = norse.torch.Lift(norse.torch.LIFBoxCell(PARAMETERS, dt=DECAY / float(PARAMETERS.tau_mem_inv)))
+        parameters = norse_parameters()
+        self.layer = norse.torch.Lift(norse.torch.LIFBoxCell(parameters, dt=DECAY / float(parameters.tau_mem_inv)))
 
     def forward(self, current: torch.Tensor) -> torch.Tensor:
         """Currents (T, ...) to spikes."""

@@ -12,13 +12,13 @@ from training.model.encoder import (
     Block,
     ConvBranch,
     HashLayer,
-    Mlp,
     Spikinghash,
     Stage,
     WaveBranch,
 )
 from training.model.layers import ConvNorm
 from training.model.lif import DECAY, THRESHOLD
+from training.model.mlp import Mlp
 
 LIF_THRESHOLD = THRESHOLD / DECAY
 """Threshold in the graph's form of the LIF, ``v <- v/2 + a``: Norse's input arrives halved, the graph's does not."""

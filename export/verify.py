@@ -189,10 +189,12 @@ def main(
     names = parse_backends(backends)
     loaded = load_checkpoint(checkpoint)
     config = loaded.config.encoder
-    dataset = load_dataset("nmnist" if data else "digits", time_steps=config.time_steps, size=config.size, root=data)
     network = load_network(checkpoint)
     files = dict(_kind_of(path) for path in encoder or [])
-    frames = choose_frames(dataset, samples)
+    # No name for the data set: of a large sensor it fills gigabytes, which the comparison needs.
+    frames = choose_frames(
+        load_dataset("nmnist" if data else "digits", time_steps=config.time_steps, size=config.size, root=data), samples
+    )
     results = verify(network, checkpoint, frames, names, files)
     layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:

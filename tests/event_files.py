@@ -2,13 +2,15 @@
 
 import csv
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import flatbuffers
 import numpy as np
 
 Row = tuple[int, int, int, int]
+Writer = Callable[[Path, Sequence[Row], int, int], None]
+"""Of a path, the events, and the width and height of the sensor in pixels."""
 
 TIME_HIGH = 8
 """Kind of the words of EVT that hold the upper bits of the time."""
@@ -124,3 +126,19 @@ def table(path: Path, rows: Sequence[Row], width: int, height: int) -> None:
         writer = csv.writer(file)
         writer.writerow(["Timestamp", "y", "x", "intensity", "polarity"])
         writer.writerows([t, y, x, 0.5, p] for x, y, t, p in rows)
+
+
+FORMATS: dict[str, tuple[str, Writer, tuple[int, int], bool]] = {
+    "bin": (".bin", bin40, (120, 100), False),
+    "aedat 2 DVS128": (".aedat", aedat2_dvs128, (128, 128), True),
+    "aedat 2 DAVIS346": (".aedat", aedat2_davis, (346, 260), True),
+    "aedat 2 DAVIS240": (".aedat", aedat2_davis, (240, 180), True),
+    "aedat 4": (".aedat4", aedat4, (320, 240), True),
+    "EVT 2": (".raw", evt2, (640, 480), True),
+    "EVT 3": (".raw", evt3, (1280, 720), True),
+    "DAT": (".dat", dat, (640, 480), True),
+    "npy, rows": (".npy", npy_rows, (64, 48), False),
+    "npy, fields": (".npy", npy_fields, (64, 48), False),
+    "csv": (".csv", table, (64, 48), False),
+}
+"""Suffix, writer, sensor, and whether the file tells its sensor."""

@@ -1,17 +1,24 @@
 """The networks that Spikinghash is compared with: their layers against plain formulas, their losses against loops."""
 
+import copy
 import math
 
+import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import nn
 
 from tests.networks import SMALL, bars, random_frames
-from training.baselines.fit import activation_sparsity, fit, load_fitting, save_weights, sign_encoder
+from training.baselines.activations import activation_sparsity
+from training.baselines.fit import fit, load_fitting, save_weights, sign_encoder
 from training.baselines.losses import CsqLoss, HashNetLoss, TwinLoss
+from training.baselines.quantised import QuantisedReLU, RoundPerTensor, activation_bits, best_clip, quantise
 from training.baselines.resnet import ResNet18
-from training.baselines.twin import AnnTwin, QuantisedReLU, RoundPerTensor, SoftmaxAttention, activation_bits
+from training.baselines.twin import AnnTwin, SoftmaxAttention
 from training.config import TrainConfig
 from training.data.splits import split
 from training.loss import HashLoss
@@ -74,7 +81,7 @@ def test_softmax_attention_is_the_textbook_formula() -> None:
 
 
 def test_quantised_activations_have_few_levels_and_a_learnable_clip() -> None:
-    relu = QuantisedReLU(2)
+    relu = QuantisedReLU(2, 2.0)
     current = torch.linspace(-1, 3, 401, requires_grad=True)
     output = relu(current)
     levels = sorted(set(output.detach().numpy().round(5).tolist()))
@@ -89,7 +96,8 @@ def test_quantised_activations_have_few_levels_and_a_learnable_clip() -> None:
 
 
 def test_a_qnn_twin_has_eight_bit_weights() -> None:
-    twin = AnnTwin(SMALL, 1, activation_bits(4))
+    twin = AnnTwin(SMALL, 1)
+    quantise(twin, activation_bits(4), torch.from_numpy(random_frames(SMALL, 4)))
     assert activation_bits(8) == 4
     assert activation_bits(15) == 4
     assert activation_bits(16) == 5
@@ -99,6 +107,81 @@ def test_a_qnn_twin_has_eight_bit_weights() -> None:
             torch.testing.assert_close(whole, whole.round(), rtol=0, atol=1e-3)
     assert not any(type(module) is nn.ReLU for module in twin.modules())
     assert any(isinstance(module, RoundPerTensor) for module in twin.modules())
+
+
+@given(arrays.arrays(np.float32, 40, elements=st.floats(0, 100, width=32)), st.integers(1, 8), st.floats(0.01, 1.0))
+@settings(max_examples=50)
+def test_no_other_clip_rounds_better(values: NDArray[np.float32], bits: int, part: float) -> None:
+    """Errors in double precision, by a loop over the values; other clips lie between the 50 that were tried."""
+    levels = 2**bits - 1
+
+    def error(clip: float) -> float:
+        return sum((round(min(float(v), clip) / clip * levels) * clip / levels - float(v)) ** 2 for v in values)
+
+    clip = best_clip(torch.from_numpy(values), bits)
+    other = max(float(values.max()), 1e-6) * math.ceil(part * 50) / 50
+    assert error(clip) <= error(other) * (1 + 1e-3) + 1e-9
+
+
+def test_clips_leave_outliers_out_where_bits_are_few() -> None:
+    values = torch.cat([torch.linspace(0, 1, 1000), torch.tensor([5.0])])
+    assert best_clip(values, 2) < 2
+    assert best_clip(values, 8) == pytest.approx(5.0)
+
+
+def test_rounding_a_trained_twin_changes_it_little_and_keeps_its_weights() -> None:
+    torch.manual_seed(4)
+    frames = torch.from_numpy(random_frames(SMALL, 16))
+    twin = AnnTwin(SMALL, 1)
+    for _ in range(20):
+        twin(frames)  # batch norms learn the currents
+    rounded = copy.deepcopy(twin)
+    quantise(rounded, 8, frames)
+    exact, near = twin.eval()(frames), rounded.eval()(frames)
+    assert 0 < (exact - near).abs().mean() < 0.1 * exact.std()
+    coarse = copy.deepcopy(twin)
+    quantise(coarse, 2, frames)
+    assert (exact - coarse.eval()(frames)).abs().mean() > 3 * (exact - near).abs().mean()
+    clips = [module.clip.item() for module in rounded.modules() if isinstance(module, QuantisedReLU)]
+    assert len(set(clips)) == len(clips) == sum(isinstance(module, nn.ReLU) for module in twin.modules())
+    assert torch.equal(rounded.linear.parametrizations.weight.original, twin.linear.weight)
+
+
+def test_a_fine_tuning_that_does_harm_ends_where_it_began() -> None:
+    dataset = bars()
+    torch.manual_seed(0)
+    twin, loss = AnnTwin(SMALL, 1), TwinLoss(HashLoss(3, 0.5, 0.1))
+    sets = split(dataset.labels)
+    fit(twin, loss, dataset, sets, TrainConfig(epochs=4, batch_size=16, learning_rate=5e-3, max_shift=0))
+    quantise(twin, 4, torch.from_numpy(dataset.frames[sets.training]))
+    before = copy.deepcopy(twin.state_dict())
+    harm = TrainConfig(epochs=1, batch_size=16, learning_rate=1e3, max_shift=0, quantise=True)
+    result = fit(twin, loss, dataset, sets, harm)
+    assert len(result.validation) == 2
+    assert result.validation[0] > result.validation[1]
+    assert all(torch.equal(value, before[name]) for name, value in twin.state_dict().items())
+
+
+def test_what_the_loss_learns_is_trained_too() -> None:
+    dataset = bars(40)
+    loss = HashLoss(3, 0.5, 0.1)
+    before = loss.similarity.learned()
+    fit(AnnTwin(SMALL, 1), TwinLoss(loss), dataset, split(dataset.labels), TrainConfig(epochs=1, batch_size=16))
+    assert all(abs(value - before[name]) > 1e-4 for name, value in loss.similarity.learned().items())
+
+
+def test_mixed_precision_trains_in_bfloat16_and_is_evaluated_in_float32() -> None:
+    dataset = bars()
+    torch.manual_seed(0)
+    twin = AnnTwin(SMALL, 1)
+    seen: set[tuple[bool, torch.dtype]] = set()
+    convolution = next(module for module in twin.modules() if isinstance(module, nn.Conv2d))
+    convolution.register_forward_hook(lambda module, _, output: seen.add((module.training, output.dtype)))
+    how = TrainConfig(epochs=8, batch_size=16, learning_rate=5e-3, max_shift=0)
+    result = fit(twin, TwinLoss(HashLoss(3, 0.5, 0.1)), dataset, split(dataset.labels), how, bfloat16=True)
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
+    assert {value.dtype for value in twin.parameters()} == {torch.float32}
+    assert max(result.validation) > 0.9
 
 
 def test_hash_centres_are_half_the_bits_apart_at_least() -> None:

@@ -74,7 +74,7 @@ def test_activations_of_the_trained_twin_are_those_that_layers_read() -> None:
     import torch
     from torch import nn
 
-    from training.baselines.fit import activation_sparsity
+    from training.baselines.activations import activation_sparsity
     from training.baselines.twin import AnnTwin
     from training.config import EncoderConfig
 

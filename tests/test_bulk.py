@@ -3,9 +3,9 @@
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ from search_cases import write_bad_files, write_random_folder
 
 from deploy.backends.encoders import load_encoder
 from deploy.run import encode_recordings
-from deploy.search import bulk
+from deploy.search import bulk, ray_engine
 from deploy.search.bulk import Outcome, encode_files
 from deploy.search.ray_engine import encode_with_ray
-from spikinghash.errors import BackendError, GraphError
+from spikinghash.errors import BackendError, GraphError, MissingToolError
 
 
 def flat(chunks: Sequence[list[Outcome]]) -> list[Outcome]:
@@ -113,9 +113,17 @@ def test_a_reader_that_breaks_costs_one_file(
     ]  # fmt: skip
 
 
+@pytest.fixture
+def ray() -> ModuleType:
+    """Ray as the engine imports it."""
+    try:
+        return ray_engine._import_ray()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_ray_gives_the_same_codes_and_leaves_parquet(small_encoder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
+def test_ray_gives_the_same_codes_and_leaves_parquet(ray: ModuleType, small_encoder: Path, tmp_path: Path) -> None:
     import pyarrow.parquet
 
     good = write_random_folder(tmp_path / "good", classes=1, each=10)
@@ -133,5 +141,46 @@ def test_ray_gives_the_same_codes_and_leaves_parquet(small_encoder: Path, tmp_pa
     assert {row["path"]: row["code"] for row in rows if not row["error"]} == dict(
         zip(map(str, good), expected(good, small_encoder), strict=True)
     )
-    assert "ray" in sys.modules
-    assert not sys.modules["ray"].is_initialized()
+    assert not ray.is_initialized()
+
+
+LATE = "The current node timed out\nduring startup."
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_ray_that_starts_too_slowly_is_ended_and_started_again(
+    ray: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ray_engine._children()
+    services = ray._private.services
+    get_node, started = services.get_node, list[set[int]]()
+
+    def ask(*arguments: object) -> object:
+        started.append(ray_engine._children() - before)
+        if len(started) == 1:  # what Ray raises when its node, asked for 30 seconds, has not answered
+            raise Exception(LATE)
+        return get_node(*arguments)
+
+    monkeypatch.setattr(services, "get_node", ask)
+    with ray_engine._cluster(workers=1):
+        assert ray.cluster_resources()["CPU"] == 1
+        assert started[0]
+        assert not started[0] & ray_engine._children()
+        assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+    assert ray_engine._children() == before
+
+
+def test_ray_that_is_late_twice_is_an_error(
+    ray: ModuleType, monkeypatch: pytest.MonkeyPatch, small_encoder: Path, tmp_path: Path
+) -> None:
+    starts = []
+
+    def start(**settings: object) -> None:
+        starts.append(settings)
+        raise Exception(LATE)
+
+    monkeypatch.setattr(ray, "init", start)
+    line = r"Ray cannot be started, tried 2 times: Exception: The current node timed out during startup\.$"
+    with pytest.raises(BackendError, match=line):
+        list(encode_with_ray([tmp_path / "a.bin"], small_encoder, tmp_path / "parquet", workers=1))
+    assert len(starts) == 2

@@ -1,13 +1,13 @@
 """Every format of recordings: written byte by byte here, read back; and files that are damaged in every way."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import event_files
 import numpy as np
 import pytest
-from event_files import Row
+from event_files import FORMATS, Row
 from expelliarmus import Wizard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,23 +15,6 @@ from hypothesis import strategies as st
 from spikinghash.errors import RecordingError
 from training.data.frames import events_to_frames, recording_frames
 from training.data.recordings import SUFFIXES, load_recording, parse_sensor, read_recording
-
-Writer = Callable[[Path, Sequence[Row], int, int], None]
-
-FORMATS: dict[str, tuple[str, Writer, tuple[int, int], bool]] = {
-    "bin": (".bin", event_files.bin40, (120, 100), False),
-    "aedat 2 DVS128": (".aedat", event_files.aedat2_dvs128, (128, 128), True),
-    "aedat 2 DAVIS346": (".aedat", event_files.aedat2_davis, (346, 260), True),
-    "aedat 2 DAVIS240": (".aedat", event_files.aedat2_davis, (240, 180), True),
-    "aedat 4": (".aedat4", event_files.aedat4, (320, 240), True),
-    "EVT 2": (".raw", event_files.evt2, (640, 480), True),
-    "EVT 3": (".raw", event_files.evt3, (1280, 720), True),
-    "DAT": (".dat", event_files.dat, (640, 480), True),
-    "npy, rows": (".npy", event_files.npy_rows, (64, 48), False),
-    "npy, fields": (".npy", event_files.npy_fields, (64, 48), False),
-    "csv": (".csv", event_files.table, (64, 48), False),
-}
-"""Suffix, writer, sensor, and whether the file tells its sensor."""
 
 GOOD: list[Row] = [(3, 7, 1000, 1), (4, 7, 1000, 1), (2, 9, 20_000, 0), (33, 1, 300_000, 1)]
 

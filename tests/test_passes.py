@@ -201,12 +201,30 @@ def test_attention_as_coincidence_gates(heads: int, writer: Writer) -> None:
     assert np.array_equal(window(lowered, frames, writer, "after"), expected)
 
 
-def test_too_many_gates_are_refused_with_the_numbers() -> None:
+NO_HEADS = "no number of heads is enough: train with mixer swm there, or at most"
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "heads", "gates", "remedy"),
+    [
+        (64, 16, 1, "268,435,456", f"{NO_HEADS} 79 tokens (smaller frames)"),
+        (48, 16, 12, "12,582,912", f"{NO_HEADS} 91 tokens (smaller frames)"),
+        (64, 8, 16, "1,048,576", "train with 64 heads or more"),
+        (48, 8, 12, "786,432", "train with 24 heads or more"),
+    ],
+)
+def test_too_many_gates_are_refused_with_what_would_be_enough(
+    channels: int, side: int, heads: int, gates: str, remedy: str
+) -> None:
     graph = Graph(1)
-    graph.add("qkv_lif", Lif((3 * 64, 16, 16), 1.0))
-    graph.add("attention", Attention((64, 16, 16), 1, 1.0), "qkv_lif")
-    with pytest.raises(GraphError, match=r"268,435,456 coincidence gates for 256 tokens.*limit 400,000.*more heads"):
+    graph.add("qkv_lif", Lif((3 * channels, side, side), 1.0))
+    graph.add("attention", Attention((channels, side, side), heads, 1.0), "qkv_lif")
+    numbers = f"{gates} coincidence gates for {side**2} tokens, {channels} channels and {heads} heads, limit 400,000"
+    with pytest.raises(GraphError) as caught:
         lower_attention(graph)
+    assert str(caught.value) == (
+        f"node attention: {numbers}: {remedy}, or use the native dialect or ONNX, which keep the product"
+    )
 
 
 @pytest.mark.parametrize("block", [2, 4, 8])

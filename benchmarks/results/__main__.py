@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.results.jobs import run_job
-from benchmarks.results.plan import EPOCHS, SEEDS, stages
-from benchmarks.results.tables import DATASETS, markdown, read_records, rows
+from benchmarks.results.plan import DATASETS, NETWORKS, SEEDS, Network, stages
+from benchmarks.results.tables import markdown, read_records, rows
 from spikinghash.cli import run
 from spikinghash.errors import ConfigError
 from spikinghash.files import atomic_path
@@ -27,26 +27,31 @@ def main(
     nmnist: Annotated[
         Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
     ] = None,
-    networks: Annotated[str, typer.Option(help="Which networks, by comma.")] = ",".join(EPOCHS),
+    networks: Annotated[str, typer.Option(help="Which networks, by comma.")] = ",".join(NETWORKS),
     seeds: Annotated[str, typer.Option(help="Which seeds, by comma.")] = ",".join(map(str, SEEDS)),
     workers: Annotated[int, typer.Option(help="Trainings at a time, one core each.")] = os.cpu_count() or 1,
     docs: Annotated[Path, typer.Option(help="Folder for results.md and results.json.")] = Path("docs"),
 ) -> None:
     """Train what is missing, then write the table of all that is there."""
-    chosen = networks.split(",")
-    unknown = sorted(set(chosen) - set(EPOCHS))
-    if unknown:
-        raise ConfigError(f"--networks {unknown[0]}: unknown: use {', '.join(EPOCHS)}")
+    chosen = _networks(networks)
     numbers = _numbers(seeds)
     console = Console(stderr=True)
     out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for stage in stages(chosen, list(DATASETS) if nmnist else ["digits"], numbers):
+        for stage in stages(chosen, DATASETS if nmnist else DATASETS[:1], numbers):
             jobs = {pool.submit(run_job, job, out, nmnist): job for job in stage}
             for future in as_completed(jobs):
                 future.result()
                 console.print(f"{jobs[future].key} done")
     write_tables(out, docs)
+
+
+def _networks(names: str) -> list[Network]:
+    chosen = names.split(",")
+    unknown = sorted(set(chosen) - set(NETWORKS))
+    if unknown:
+        raise ConfigError(f"--networks {unknown[0]}: unknown: use {', '.join(NETWORKS)}")
+    return [network for network in NETWORKS if network in chosen]
 
 
 def _numbers(seeds: str) -> list[int]:

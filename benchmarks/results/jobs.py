@@ -9,27 +9,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.results.plan import QUANTISED_EPOCHS, Job
+from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_TWINS, Job
 from export.evaluate import graph_encoder
 from export.network import build_network
 from spikinghash.files import atomic_path
-from training.baselines.fit import activation_sparsity, fit, load_fitting, save_weights, sign_encoder
+from training.baselines.activations import activation_sparsity
+from training.baselines.fit import fit, has_amx, load_fitting, save_weights, sign_encoder
 from training.baselines.losses import CsqLoss, HashNetLoss, TwinLoss
+from training.baselines.quantised import QuantisedReLU, activation_bits, quantise
 from training.baselines.resnet import ResNet18
-from training.baselines.twin import AnnTwin, QuantisedReLU, activation_bits
+from training.baselines.twin import AnnTwin
 from training.checkpoint import load_checkpoint
 from training.codes import Encode, float_encoder, retrieval_figures
 from training.config import Config
 from training.data.configured import load_data
 from training.loss import HashLoss
+from training.memory import keep_freed_memory
 from training.train import train
 
 CLASSES = 10
+CALIBRATION = 200
+"""About so many training recordings choose the clips of quantised activations."""
 
 
 def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
     """Do ``job`` unless ``out`` holds its result; an interrupted one goes on."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     result = out / f"{job.key}.json"
     if result.exists():
         return
@@ -53,9 +59,7 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
         config = _with(config, start=out / job.start.key / "best.pt")
     folder = out / job.key
     train(config, folder, torch.device("cpu"))
-    fine = _with(
-        config, start=folder / "best.pt", quantise=True, epochs=QUANTISED_EPOCHS[job.dataset], learning_rate=5e-5
-    )
+    fine = _with(config, start=folder / "best.pt", quantise=True, epochs=QUANTISED_EPOCHS, learning_rate=5e-5)
     train(fine, out / f"{job.key}-grids", torch.device("cpu"))
     model = load_checkpoint(folder / "best.pt").model()
     network = build_network(load_checkpoint(out / f"{job.key}-grids" / "best.pt").model())
@@ -75,7 +79,12 @@ def _baseline(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     if job.start is not None:
         load_fitting(network, out / f"{job.start.key}.pt")
     dataset, sets = load_data(config)
-    fitted = fit(network, _loss(job, config), dataset, sets, config.train)
+    if job.network in QUANTISED_TWINS:
+        some = sets.training[:: max(1, len(sets.training) // CALIBRATION)]
+        bits = activation_bits(config.encoder.time_steps) if job.network == "qnn" else 8
+        quantise(network, bits, torch.from_numpy(dataset.frames[some]))
+    bfloat16 = isinstance(network, ResNet18) and has_amx()
+    fitted = fit(network, _loss(job, config), dataset, sets, config.train, bfloat16=bfloat16)
     save_weights(network, out / f"{job.key}.pt")
     frames = torch.from_numpy(dataset.frames[sets.test[:100]])
     return {
@@ -90,9 +99,7 @@ def _network(job: Job, config: Config) -> nn.Module:
     encoder = config.encoder
     if job.network.startswith("resnet18"):
         return ResNet18(encoder.time_steps, encoder.bits)
-    frames = encoder.time_steps if job.network == "ann_twin_t" else 1
-    bits = {"qnn": activation_bits(encoder.time_steps), "int8_twin": 8}
-    return AnnTwin(encoder, frames, bits.get(job.network))
+    return AnnTwin(encoder, encoder.time_steps if job.network == "ann_twin_t" else 1)
 
 
 def _loss(job: Job, config: Config) -> nn.Module:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from training.config import Config, DataConfig, EncoderConfig, TrainConfig
 
 Network = Literal["spikinghash", "ann_twin_1", "ann_twin_t", "int8_twin", "qnn", "resnet18_hashnet", "resnet18_csq"]
 DatasetName = Literal["digits", "nmnist"]
+NETWORKS: tuple[Network, ...] = get_args(Network)
+DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 
 NAMES: dict[str, str] = {
     "spikinghash_float": "Spikinghash, float",
@@ -24,32 +26,21 @@ BITS = (32, 16, 64)
 SEEDS = (0, 1, 2)
 
 EPOCHS: dict[str, int] = {
-    "spikinghash": 20,
-    "ann_twin_1": 12,
-    "ann_twin_t": 6,
-    "int8_twin": 12,
-    "qnn": 12,
-    "resnet18_hashnet": 6,
-    "resnet18_csq": 6,
+    "spikinghash": 30,
+    "ann_twin_1": 30,
+    "ann_twin_t": 8,
+    "resnet18_hashnet": 8,
+    "resnet18_csq": 8,
 }
-"""Of the first training: 32 bits on digits. Networks without spikes need fewer."""
-OTHER_LENGTH_EPOCHS = 4
+"""Of 32 bits, on either data set. The costly networks learn in fewer."""
+OTHER_LENGTH_EPOCHS = 5
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
-NMNIST_EPOCHS: dict[str, int] = {
-    "spikinghash": 14,
-    "ann_twin_1": 14,
-    "ann_twin_t": 4,
-    "int8_twin": 14,
-    "qnn": 14,
-    "resnet18_hashnet": 4,
-    "resnet18_csq": 4,
-}
-"""On N-MNIST a network starts from that of the same length and seed on digits, and sees both data sets."""
-QUANTISED_EPOCHS = {"digits": 2, "nmnist": 1}
-AUGMENTATION: dict[str, dict[str, float]] = {
-    "digits": {"max_shift": 2},
-    "nmnist": {"max_shift": 2, "rotate": 10.0, "zoom": 0.1},
-}
+QUANTISED_EPOCHS = 1
+"""Of Spikinghash, on the grids of its deployment."""
+QUANTISED_TWINS: tuple[Network, ...] = ("int8_twin", "qnn")
+"""They start from the ANN twin of one frame that has learned the same, and see its training set."""
+QUANTISED_TWIN_EPOCHS = 4
+AUGMENTATION = {"max_shift": 2, "rotate": 10.0, "zoom": 0.1, "elastic": 0.8}
 
 
 @dataclass(frozen=True)
@@ -69,41 +60,44 @@ class Job:
     @property
     def start(self) -> "Job | None":
         """The job whose network it starts from."""
-        if self.dataset == "nmnist":
-            return Job(self.network, "digits", self.bits, self.seed)
-        return None if self.bits == BITS[0] else Job(self.network, "digits", BITS[0], self.seed)
+        if self.network in QUANTISED_TWINS:
+            return Job("ann_twin_1", self.dataset, self.bits, self.seed)
+        return None if self.bits == BITS[0] else Job(self.network, self.dataset, BITS[0], self.seed)
+
+    @property
+    def chain(self) -> "list[Job]":
+        """The job, and before it all that must be done first, in order."""
+        return [self] if self.start is None else [*self.start.chain, self]
+
+    @property
+    def schedule(self) -> tuple[int, float]:
+        """Epochs and the largest learning rate."""
+        if self.network in QUANTISED_TWINS:
+            return QUANTISED_TWIN_EPOCHS, 2e-4
+        if self.start is None:
+            return EPOCHS[self.network], 2e-3
+        return OTHER_LENGTH_EPOCHS, 1.5e-3
 
     def config(self, nmnist: Path | None) -> Config:
         """Sizes and training."""
-        first = self.start is None
-        other = NMNIST_EPOCHS[self.network] if self.dataset == "nmnist" else OTHER_LENGTH_EPOCHS
-        epochs, rate = (EPOCHS[self.network], 2e-3) if first else (other, 1.5e-3)
+        epochs, rate = self.schedule
         train = TrainConfig(
             seed=self.seed,
             epochs=epochs,
             learning_rate=rate,
-            **AUGMENTATION[self.dataset],  # type: ignore[arg-type]
+            quantise=self.network in QUANTISED_TWINS,
+            **AUGMENTATION,
         )
         data = DataConfig(name="nmnist", root=nmnist, also=("digits",)) if self.dataset == "nmnist" else DataConfig()
         return Config(data=data, encoder=EncoderConfig(bits=self.bits), train=train)
 
 
-LENGTHS: list[list[tuple[DatasetName, int]]] = [
-    [("digits", 32)],
-    [("nmnist", 32), ("digits", 16), ("digits", 64)],
-    [("nmnist", 16), ("nmnist", 64)],
-]
+def stages(networks: Sequence[Network], datasets: Sequence[DatasetName], seeds: Sequence[int]) -> list[list[Job]]:
+    """All jobs and those that they start from, seed by seed; those of a stage need only jobs of earlier ones."""
+    return [stage for seed in seeds for stage in _stages(networks, datasets, seed)]
 
 
-def stages(networks: Sequence[str], datasets: Sequence[str], seeds: Sequence[int]) -> list[list[Job]]:
-    """All jobs, seed by seed; those of a stage need only jobs of earlier ones."""
-    return [
-        [
-            Job(network, dataset, bits, seed)  # type: ignore[arg-type]
-            for network in networks
-            for dataset, bits in lengths
-            if dataset in datasets
-        ]
-        for seed in seeds
-        for lengths in LENGTHS
-    ]
+def _stages(networks: Sequence[Network], datasets: Sequence[DatasetName], seed: int) -> list[list[Job]]:
+    wanted = [Job(network, dataset, bits, seed) for network in networks for bits in BITS for dataset in datasets]
+    depths = {job: len(job.chain) for last in wanted for job in last.chain}
+    return [[job for job in depths if depths[job] == depth] for depth in sorted(set(depths.values()))]

@@ -7,9 +7,11 @@ same paths. Without it, Ray is started on this machine's loopback and ended afte
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ from training.data.recordings import SensorSize
 
 JOB = 100 * CHUNK
 """Recordings per job; a job's codes are committed when it is done."""
+STARTS = 2
+"""Attempts to start Ray."""
 _STORE_BYTES = 128 * 2**20  # paths and codes are small: Ray's least is 75 MiB
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,11 +94,7 @@ def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, sens
 
 @contextmanager
 def _cluster(workers: int) -> Iterator[None]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise MissingToolError("ray is not installed; install the extra 'ray'") from None
+    ray = _import_ray()
     # What the actors import must be found by them too.
     settings: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": str(_ROOT)}}}
     if "RAY_ADDRESS" not in os.environ:
@@ -102,17 +102,55 @@ def _cluster(workers: int) -> Iterator[None]:
             "num_cpus": workers,
             "object_store_memory": _STORE_BYTES,
             "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
         }
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
-    except Exception as error:
-        ray.shutdown()  # the processes that it has started already
-        raise BackendError(f"Ray cannot be started: {type(error).__name__}: {error}") from None
+    _start(ray, settings)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _import_ray() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if "RAY_ADDRESS" not in os.environ:
+        # Read on import. On any system it keeps Ray, which runs what it is sent, from listening on the network: an
+        # address that is asked for, as 127.0.0.1, is replaced by that of the machine.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingToolError("ray is not installed; install the extra 'ray'") from None
+    return ray
+
+
+def _start(ray: ModuleType, settings: dict[str, Any]) -> None:
+    """``ray.init``, tried again: on a busy machine its processes may not find each other in the time they are given."""
+    running = _children()
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+            return
+        except Exception as error:
+            ray.shutdown()
+            _end(_children() - running)
+            if attempt == STARTS:
+                reason = " ".join(str(error).split())
+                raise BackendError(
+                    f"Ray cannot be started, tried {STARTS} times: {type(error).__name__}: {reason}"
+                ) from None
+
+
+def _children() -> set[int]:
+    """Ids of the processes that this one has started and not awaited; none where there is no /proc."""
+    return {int(pid) for thread in Path("/proc/self/task").glob("*/children") for pid in thread.read_text().split()}
+
+
+def _end(processes: set[int]) -> None:
+    # ray.shutdown() does not know what a ray.init() that failed has started: it would run beside the next attempt.
+    for pid in processes:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)

@@ -8,6 +8,7 @@ each term is the AND of three spikes, and their sum a linear map. A head of widt
 Every head becomes a chain of its own: projection to (q, k, v), LIF, gates, sum, LIF, projection onto the stream.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -41,14 +42,34 @@ def lower_attention(graph: Graph, keep_large: bool = False) -> Graph:
             _keep(graph, name, attention)
             continue
         if gates > LARGEST_GATES:
-            channels, height, width = attention.shape
             raise GraphError(
-                f"node {name}: {gates:,} coincidence gates for {height * width} tokens, {channels} channels and "
-                f"{attention.heads} heads, limit {LARGEST_GATES:,}: use more heads or fewer tokens, "
-                "or the native dialect, which keeps it as a marked subgraph"
+                f"node {name}: {_size(attention)}, limit {LARGEST_GATES:,}: {_remedy(attention)}, "
+                "or use the native dialect or ONNX, which keep the product"
             )
         _expand(graph, name, attention)
     return graph.sort()
+
+
+def _size(attention: Attention) -> str:
+    channels, height, width = attention.shape
+    return (
+        f"{gate_count(attention):,} coincidence gates for {height * width} tokens, {channels} channels and "
+        f"{attention.heads} heads"
+    )
+
+
+def _remedy(attention: Attention) -> str:
+    """What to train with so that there are few enough gates: more heads if that is enough, else fewer tokens."""
+    channels = attention.shape[0]
+    enough = [
+        heads
+        for heads in range(attention.heads, channels + 1)
+        if channels % heads == 0 and gate_count(replace(attention, heads=heads)) <= LARGEST_GATES
+    ]
+    if enough:
+        return f"train with {enough[0]} heads or more"
+    tokens = math.isqrt(LARGEST_GATES // channels)
+    return f"no number of heads is enough: train with mixer swm there, or at most {tokens} tokens (smaller frames)"
 
 
 def _keep(graph: Graph, name: str, attention: Attention) -> None:

@@ -3,9 +3,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +15,6 @@ from training.data.frames import Dataset
 from training.data.splits import Split
 
 
-class CodeLoss(Protocol):
-    """An objective of deep hashing."""
-
-    def __call__(self, values: Tensor, labels: Tensor, progress: float) -> Tensor:
-        """Values before the sign (B, K), classes (B,), share of the training that is done: a scalar."""
-
-
 @dataclass(frozen=True)
 class Fit:
     """What one training came to."""
@@ -31,7 +22,7 @@ class Fit:
     network: nn.Module
     """With the weights of its best epoch."""
     validation: list[float]
-    """Tie-aware mAP of the validation queries after each epoch."""
+    """Tie-aware mAP of the validation queries after each epoch, on grids also before the first."""
 
 
 def sign_encoder(network: nn.Module) -> Encode:
@@ -44,30 +35,59 @@ def sign_encoder(network: nn.Module) -> Encode:
     return encode
 
 
-def fit(network: nn.Module, loss: CodeLoss, dataset: Dataset, sets: Split, settings: TrainConfig) -> Fit:
-    """Train with AdamW and one cycle of the learning rate, as the encoder is trained; the best epoch is kept."""
+def has_amx() -> bool:
+    """Whether the processor multiplies bfloat16 matrices in tiles, at several times the rate of float32."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def fit(
+    network: nn.Module,
+    loss: nn.Module,
+    dataset: Dataset,
+    sets: Split,
+    settings: TrainConfig,
+    *,
+    bfloat16: bool = False,
+) -> Fit:
+    """Train with AdamW and one cycle of the learning rate, as the encoder is trained; the best epoch is kept.
+
+    Args:
+        network: frames (B, T, 2, H, W) to values before the sign (B, K); it is trained in place.
+        loss: these values, classes (B,) and the share of the training that is done to a scalar; what it learns is
+            trained too.
+        dataset: the frames and classes.
+        sets: which of them are trained on, and which are searched and queried to tell the best epoch.
+        settings: epochs, learning rate and so on. A fine-tuning on grids (``quantise``) may do worse than rounding
+            alone, so its start counts as an epoch.
+        bfloat16: mixed precision in training; weights and evaluation stay float32.
+    """
+
+    def score() -> float:
+        return retrieval_figures(sign_encoder(network), dataset, sets.validation, sets.database).mean_average_precision
+
     generator = torch.Generator().manual_seed(settings.seed)
     steps = max(1, len(sets.training) // settings.batch_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    parameters = [*network.parameters(), *loss.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, settings.epochs * steps, pct_start=0.1
     )
-    best, scores = copy.deepcopy(network.state_dict()), list[float]()
+    best, scores = copy.deepcopy(network.state_dict()), [score()] if settings.quantise else []
     for epoch in range(settings.epochs):
         network.train()
         order = torch.randperm(len(sets.training), generator=generator).numpy()[: steps * settings.batch_size]
         for step, batch in enumerate(batches(sets.training[order], settings.batch_size)):
             frames = augment(torch.from_numpy(dataset.frames[batch]), settings, generator)
-            values = network(frames)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                values = network(frames).float()
             value = loss(values, torch.from_numpy(dataset.labels[batch]), (epoch + step / steps) / settings.epochs)
             optimiser.zero_grad(set_to_none=True)
             value.backward()
             optimiser.step()
             schedule.step()
-        figures = retrieval_figures(sign_encoder(network), dataset, sets.validation, sets.database)
-        if figures.mean_average_precision > max(scores, default=-1.0):
+        scores.append(score())
+        if scores[-1] > max(scores[:-1], default=-1.0):
             best = copy.deepcopy(network.state_dict())
-        scores.append(figures.mean_average_precision)
     network.load_state_dict(best)
     return Fit(network.eval(), scores)
 
@@ -83,26 +103,3 @@ def save_weights(network: nn.Module, path: Path) -> None:
     """Write the weights, whole or not at all."""
     with atomic_path(path) as temporary:
         torch.save(network.state_dict(), temporary)
-
-
-def activation_sparsity(
-    network: nn.Module, activations: tuple[type[nn.Module], ...], frames: Tensor
-) -> dict[str, float]:
-    """Share of zeros that each module of the kinds ``activations`` puts out on ``frames``, by the module's name."""
-    zeros: dict[str, float] = {}
-
-    def watch(name: str) -> None:
-        def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            zeros[name] = float(np.mean((output == 0).numpy()))
-
-        handles.append(network.get_submodule(name).register_forward_hook(hook))
-
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name, module in network.named_modules():
-        if isinstance(module, activations):
-            watch(name)
-    with torch.no_grad():
-        network.eval()(frames)
-    for handle in handles:
-        handle.remove()
-    return zeros

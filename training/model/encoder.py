@@ -9,6 +9,7 @@ from training.config import EncoderConfig, Wavelet
 from training.model.attention import SpikingSelfAttention
 from training.model.layers import ConvNorm, StepNorm
 from training.model.lif import Lif, lif_loop
+from training.model.mlp import Mlp
 from training.model.wave_mixer import WaveMixer
 
 INPUT_CHANNELS = 2
@@ -22,22 +23,6 @@ class HashOutput(NamedTuple):
     """(T, B, K)."""
     potentials: Tensor
     """Membrane potentials before the reset, (T, B, K)."""
-
-
-class Mlp(nn.Module):
-    """LIF, 1x1 convolution, BN, LIF, 1x1 convolution, BN."""
-
-    def __init__(self, channels: int, ratio: int) -> None:
-        super().__init__()
-        self.lif = Lif()
-        self.expand = ConvNorm(channels, ratio * channels, kernel=1)
-        self.hidden_lif = Lif()
-        self.contract = ConvNorm(ratio * channels, channels, kernel=1)
-
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        result: Tensor = self.contract(self.hidden_lif(self.expand(self.lif(stream))))
-        return result
 
 
 class WaveBranch(nn.Module):

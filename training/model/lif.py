@@ -4,18 +4,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from norse.torch.functional.lif_box import (
-    LIFBoxFeedForwardState,
-    LIFBoxParameters,
-    lif_box_feed_forward_step,
-)
 from torch import Tensor, nn
 
 from training.model import lif_kernels
+
+if TYPE_CHECKING:
+    from norse.torch.functional.lif_box import LIFBoxParameters
 
 THRESHOLD = 0.5
 """Membrane potential above which a neuron spikes, in units of the float network."""
@@ -23,14 +21,21 @@ DECAY = 0.5
 """dt / tau: the share of the distance to its input that the membrane potential covers in one time step."""
 
 _DT = 1e-3
-PARAMETERS = LIFBoxParameters(
-    tau_mem_inv=torch.tensor(DECAY / _DT),
-    v_leak=torch.tensor(0.0),
-    v_th=torch.tensor(THRESHOLD),
-    v_reset=torch.tensor(0.0),
-    method="super",
-    alpha=torch.tensor(1.0),  # Norse 1.1.0 ignores the slope: its SuperSpike gradient is 1 / (|v - theta| + 1)^2
-)
+
+
+def norse_parameters() -> "LIFBoxParameters":
+    """The neuron in Norse's terms."""
+    # Norse imports Matplotlib, half a second that exporting and deploying need not spend: neither steps this cell.
+    from norse.torch.functional.lif_box import LIFBoxParameters
+
+    return LIFBoxParameters(
+        tau_mem_inv=torch.tensor(DECAY / _DT),
+        v_leak=torch.tensor(0.0),
+        v_th=torch.tensor(THRESHOLD),
+        v_reset=torch.tensor(0.0),
+        method="super",
+        alpha=torch.tensor(1.0),  # Norse 1.1.0 ignores the slope: its SuperSpike gradient is 1 / (|v - theta| + 1)^2
+    )
 
 
 def lif_loop(current: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,11 +49,13 @@ def lif_loop(current: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Spikes and membrane potentials before the reset, both of shape (T, ...).
     """
-    state = LIFBoxFeedForwardState(v=torch.zeros_like(current[0]))
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, lif_box_feed_forward_step
+
+    parameters, state = norse_parameters(), LIFBoxFeedForwardState(v=torch.zeros_like(current[0]))
     spikes, potentials = [], []
     for step in current:
         potentials.append(state.v + DECAY * (step - state.v))
-        spike, state = lif_box_feed_forward_step(step, state, PARAMETERS, _DT)
+        spike, state = lif_box_feed_forward_step(step, state, parameters, _DT)
         spikes.append(spike)
     return torch.stack(spikes), torch.stack(potentials)
 
@@ -61,7 +68,7 @@ class _Lif(torch.autograd.Function):
         current = current.contiguous()
         ctx.save_for_backward(current)
         if current.device.type == "cpu":
-            return _on_cores(lif_kernels.spikes, current)
+            return on_cores(lif_kernels.spikes, current)
         return _potentials(current).gt(THRESHOLD).to(current.dtype)
 
     @staticmethod
@@ -69,7 +76,7 @@ class _Lif(torch.autograd.Function):
         (current,) = ctx.saved_tensors
         (gradient,) = gradients
         if current.device.type == "cpu":
-            return _on_cores(lif_kernels.gradient, current, gradient.contiguous())
+            return on_cores(lif_kernels.gradient, current, gradient.contiguous())
         return _gradient(_potentials(current), gradient)
 
 
@@ -94,7 +101,7 @@ def _gradient(potential: Tensor, gradient: Tensor) -> Tensor:
     return result
 
 
-def _on_cores(kernel: Callable[..., None], *inputs: Tensor) -> Tensor:
+def on_cores(kernel: Callable[..., None], *inputs: Tensor) -> Tensor:
     """Let ``kernel`` write a result of the inputs' shape, the neurons shared out among torch's threads."""
     result = torch.empty_like(inputs[0])
     arrays = [tensor.detach().reshape(len(tensor), -1).numpy() for tensor in (*inputs, result)]

@@ -1,0 +1,119 @@
+"""The MLP of a block: LIF, 1x1 convolution, BN, LIF, 1x1 convolution, BN.
+
+Its hidden maps are the largest arrays of the network. On a CPU they are never whole in memory: batch normalisation is
+folded into the first convolution, its statistics following from those of the inputs, and the hidden neurons are then
+walked through in chunks that stay in the processor's cache, forwards and again backwards.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.model import lif_kernels
+from training.model.layers import ConvNorm
+from training.model.lif import Lif, on_cores
+
+_CHUNK = 1 << 19
+"""Bytes of a chunk's hidden currents; a chunk and its gradients fit a second-level cache of 2 MiB."""
+
+
+class Mlp(nn.Module):
+    """LIF, 1x1 convolution, BN, LIF, 1x1 convolution, BN."""
+
+    def __init__(self, channels: int, ratio: int) -> None:
+        super().__init__()
+        self.lif = Lif()
+        self.expand = ConvNorm(channels, ratio * channels, kernel=1)
+        self.hidden_lif = Lif()
+        self.contract = ConvNorm(ratio * channels, channels, kernel=1)
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
+        spikes = self.lif(stream)
+        if spikes.device.type == "cpu" and isinstance(self.hidden_lif, Lif):
+            return self._in_chunks(spikes)
+        result: Tensor = self.contract(self.hidden_lif(self.expand(spikes)))
+        return result
+
+    def _in_chunks(self, spikes: Tensor) -> Tensor:
+        t, b, c, h, w = spikes.shape
+        inputs = spikes.movedim(2, -1).reshape(t, -1, c)
+        weight, bias = normalised(self.expand, inputs)
+        current: Tensor = _HiddenLif.apply(inputs, weight, bias, self.contract.conv.weight.flatten(1))  # type: ignore[no-untyped-call]
+        maps = current.reshape(t * b, h, w, -1).movedim(-1, 1)
+        result: Tensor = self.contract.norm(maps)
+        return result.unflatten(0, (t, b))
+
+
+def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the linear map that a 1x1 convolution and the batch normalisation behind it are together.
+
+    In training mode the statistics of the outputs W x follow from those of the inputs: their mean is W mean(x), their
+    variances are the diagonal of W cov(x) W^T.
+
+    Args:
+        layer: convolution and norm; in training mode its running statistics are updated.
+        inputs: (..., C).
+
+    Returns:
+        Shapes (outputs, C) and (outputs,).
+    """
+    weight, norm = layer.conv.weight.flatten(1), layer.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    if norm.training:
+        flat = inputs.flatten(0, -2)
+        expected = flat.mean(0)
+        covariance = flat.T @ flat / len(flat) - torch.outer(expected, expected)
+        mean, variance = weight @ expected, ((weight @ covariance) * weight).sum(1)
+        with torch.no_grad():
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(variance * (len(flat) / (len(flat) - 1)), norm.momentum)
+            norm.num_batches_tracked.add_(1)
+    else:
+        mean, variance = norm.running_mean, norm.running_var
+    scale = norm.weight / torch.sqrt(variance + norm.eps)
+    return scale[:, None] * weight, norm.bias - scale * mean
+
+
+class _HiddenLif(torch.autograd.Function):
+    """``LIF(x W1^T + b) W2^T`` for inputs (T, N, C). Nothing of the hidden neurons is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, first: Tensor, bias: Tensor, second: Tensor) -> Tensor:
+        ctx.save_for_backward(inputs, first, bias, second)
+        result = inputs.new_empty(*inputs.shape[:2], len(second))
+        for part in _chunks(inputs, len(first)):
+            spikes = on_cores(lif_kernels.spikes, _currents(inputs[:, part], first, bias))
+            result[:, part] = spikes @ second.T
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        (outer,) = gradients
+        inputs, first, bias, second = ctx.saved_tensors
+        of_inputs = torch.empty_like(inputs)
+        of_first, of_bias, of_second = (torch.zeros_like(each) for each in (first, bias, second))
+        for part in _chunks(inputs, len(first)):
+            current = _currents(inputs[:, part], first, bias)
+            spikes = on_cores(lif_kernels.spikes, current)
+            of_current = on_cores(lif_kernels.gradient, current, outer[:, part] @ second)
+            of_second.addmm_(outer[:, part].flatten(0, 1).T, spikes.flatten(0, 1))
+            of_first.addmm_(of_current.flatten(0, 1).T, inputs[:, part].flatten(0, 1))
+            of_bias += of_current.sum((0, 1))
+            of_inputs[:, part] = of_current @ first
+        return of_inputs, of_first, of_bias, of_second
+
+
+def _currents(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.addmm(bias, inputs.flatten(0, 1), weight.T).unflatten(0, inputs.shape[:2])
+
+
+def _chunks(inputs: Tensor, hidden: int) -> Iterator[slice]:
+    steps, count, _ = inputs.shape
+    size = max(1, _CHUNK // (steps * hidden * inputs.element_size()))
+    return (slice(start, start + size) for start in range(0, count, size))
