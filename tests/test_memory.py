@@ -1,4 +1,4 @@
-"""Freed memory is kept: the second time that a large array is taken, no page is new."""
+"""Freed memory is kept: once the heap has grown, no page of a large array is new."""
 
 import platform
 import subprocess
@@ -17,7 +17,7 @@ if sys.argv[1] == "keep":
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-for _ in range(3):
+for _ in range(25):
     before = faults()
     torch.ones(16_000_000)
 print(faults() - before)
