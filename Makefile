@@ -1,9 +1,11 @@
 # `make demo` and `make test` need Python 3.11 to 3.13, git and make; what else they need, they build (see `make help`).
 
-CHECKPOINT = checkpoints/digits.pt
-CONFIG = configs/digits.toml
-GRIDS = configs/digits-grids.toml
-RUN = runs/digits
+# Of the committed checkpoints: `make DATA=nmnist checkpoint` needs the recordings in data/NMNIST.
+DATA = digits
+CHECKPOINT = checkpoints/$(DATA).pt
+CONFIG = configs/$(DATA).toml
+GRIDS = configs/$(DATA)-grids.toml
+RUN = runs/$(DATA)
 
 BIN = .venv/bin
 PACKAGES = spikinghash training export deploy hardware_profiles
@@ -46,7 +48,7 @@ checkpoint: setup ## Train the committed checkpoint anew; an interrupted trainin
 	$(BIN)/python -m training.publish $(RUN)-grids/best.pt $(CHECKPOINT)
 
 eval: setup ## Print the retrieval figures of the committed checkpoint.
-	$(BIN)/python -m export.evaluate $(CHECKPOINT)
+	$(BIN)/python -m export.evaluate $(CHECKPOINT) $(if $(NMNIST),--data $(NMNIST))
 
 interop: setup interop-setup ## Run the tests on foreign simulators.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/interop

@@ -30,9 +30,16 @@ def graph_encoder(executor: GraphExecutor) -> Encode:
     return encode
 
 
-def test_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
-    """Figures of the float and of the integer network: test queries against the database."""
-    dataset, sets = load_data(checkpoint.config)
+def test_figures(checkpoint: Checkpoint, root: Path | None = None) -> dict[str, RetrievalFigures]:
+    """Figures of the float and of the integer network: test queries against the database.
+
+    Args:
+        checkpoint: whose data set, split anew, is searched.
+        root: folder of the data set, where it is not made here; the recordings need not be those of the training.
+    """
+    config = checkpoint.config
+    data = config.data.model_copy(update={"also": ()} if root is None else {"also": (), "root": root})
+    dataset, sets = load_data(config.model_copy(update={"data": data}))
     model = checkpoint.model()
     encoders = {
         "float": float_encoder(model, torch.device("cpu")),
@@ -56,10 +63,13 @@ def figures_table(rows: dict[str, RetrievalFigures]) -> Table:
     return table
 
 
-def main(checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")]) -> None:
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
+) -> None:
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed."""
     loaded = load_checkpoint(checkpoint)
-    Console().print(figures_table(test_figures(loaded)))
+    Console().print(figures_table(test_figures(loaded, data)))
 
 
 if __name__ == "__main__":

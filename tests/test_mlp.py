@@ -1,6 +1,7 @@
 """The MLP in chunks against the layers that it is made of."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -17,9 +18,18 @@ def by_layers(module: Mlp, stream: torch.Tensor) -> torch.Tensor:
     return module.contract(hidden)
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """So many threads of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("chunk", [1, 3000, 1 << 20])
-def test_in_chunks_is_layer_by_layer(training: bool, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_chunks_is_layer_by_layer(threads: int, training: bool, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values, gradients of the stream and of every parameter, and running statistics."""
     monkeypatch.setattr(mlp, "_CHUNK", chunk)
     torch.manual_seed(0)

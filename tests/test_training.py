@@ -52,7 +52,7 @@ def test_unreadable_configs(tmp_path: Path) -> None:
         load_config(tmp_path / "bad.toml")
 
 
-@pytest.mark.parametrize("name", ["digits.toml", "small.toml"])
+@pytest.mark.parametrize("name", ["digits.toml", "digits-grids.toml", "small.toml"])
 def test_shipped_configs_load(name: str) -> None:
     assert load_config(ROOT / "configs" / name).data.name == "digits"
 

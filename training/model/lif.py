@@ -1,8 +1,6 @@
 """Leaky integrate-and-fire neurons: Norse's LIFBox, and the same function with its loop over time fused."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.model import lif_kernels
+from training.model.threads import in_threads
 
 if TYPE_CHECKING:
     from norse.torch.functional.lif_box import LIFBoxParameters
@@ -105,21 +104,10 @@ def on_cores(kernel: Callable[..., None], *inputs: Tensor) -> Tensor:
     """Let ``kernel`` write a result of the inputs' shape, the neurons shared out among torch's threads."""
     result = torch.empty_like(inputs[0])
     arrays = [tensor.detach().reshape(len(tensor), -1).numpy() for tensor in (*inputs, result)]
-    workers = torch.get_num_threads()
-    bounds = np.linspace(0, arrays[0].shape[1], workers + 1).astype(np.int64)
+    bounds = np.linspace(0, arrays[0].shape[1], torch.get_num_threads() + 1).astype(np.int64)
     constants = arrays[0].dtype.type(THRESHOLD), arrays[0].dtype.type(DECAY)
-    if workers == 1:
-        kernel(*arrays, 0, bounds[1], *constants)
-    else:
-        jobs = [_pool(workers).submit(kernel, *arrays, start, stop, *constants) for start, stop in pairwise(bounds)]
-        for job in jobs:
-            job.result()
+    in_threads(lambda part: kernel(*arrays, *part, *constants), list(pairwise(bounds)))
     return result
-
-
-@cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, "lif")
 
 
 def lif(current: Tensor) -> Tensor:

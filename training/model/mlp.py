@@ -5,7 +5,6 @@ folded into the first convolution, its statistics following from those of the in
 walked through in chunks that stay in the processor's cache, forwards and again backwards.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from training.model import lif_kernels
 from training.model.layers import ConvNorm
 from training.model.lif import Lif, on_cores
+from training.model.threads import in_threads
 
 _CHUNK = 1 << 19
 """Bytes of a chunk's hidden currents; a chunk and its gradients fit a second-level cache of 2 MiB."""
@@ -87,9 +87,12 @@ class _HiddenLif(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, first: Tensor, bias: Tensor, second: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, first, bias, second)
         result = inputs.new_empty(*inputs.shape[:2], len(second))
-        for part in _chunks(inputs, len(first)):
+
+        def compute(part: slice) -> None:
             spikes = on_cores(lif_kernels.spikes, _currents(inputs[:, part], first, bias))
             result[:, part] = spikes @ second.T
+
+        in_threads(compute, _chunks(inputs, len(first)))
         return result
 
     @staticmethod
@@ -97,15 +100,18 @@ class _HiddenLif(torch.autograd.Function):
         (outer,) = gradients
         inputs, first, bias, second = ctx.saved_tensors
         of_inputs = torch.empty_like(inputs)
-        of_first, of_bias, of_second = (torch.zeros_like(each) for each in (first, bias, second))
-        for part in _chunks(inputs, len(first)):
-            current = _currents(inputs[:, part], first, bias)
+
+        def compute(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+            x, outer_part = inputs[:, part], outer[:, part]
+            current = _currents(x, first, bias)
             spikes = on_cores(lif_kernels.spikes, current)
-            of_current = on_cores(lif_kernels.gradient, current, outer[:, part] @ second)
-            of_second.addmm_(outer[:, part].flatten(0, 1).T, spikes.flatten(0, 1))
-            of_first.addmm_(of_current.flatten(0, 1).T, inputs[:, part].flatten(0, 1))
-            of_bias += of_current.sum((0, 1))
+            of_current = on_cores(lif_kernels.gradient, current, outer_part @ second)
             of_inputs[:, part] = of_current @ first
+            flat = of_current.flatten(0, 1)
+            return flat.T @ x.flatten(0, 1), flat.sum(0), outer_part.flatten(0, 1).T @ spikes.flatten(0, 1)
+
+        parts = in_threads(compute, _chunks(inputs, len(first)))
+        of_first, of_bias, of_second = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
         return of_inputs, of_first, of_bias, of_second
 
 
@@ -113,7 +119,7 @@ def _currents(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias, inputs.flatten(0, 1), weight.T).unflatten(0, inputs.shape[:2])
 
 
-def _chunks(inputs: Tensor, hidden: int) -> Iterator[slice]:
+def _chunks(inputs: Tensor, hidden: int) -> list[slice]:
     steps, count, _ = inputs.shape
     size = max(1, _CHUNK // (steps * hidden * inputs.element_size()))
-    return (slice(start, start + size) for start in range(0, count, size))
+    return [slice(start, start + size) for start in range(0, count, size)]

@@ -1,0 +1,34 @@
+"""Work shared out among as many threads as torch computes with."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """``[work(item) for item in items]``, in threads of which each has one core and records no gradients.
+
+    What ``work`` calls has to let go of the interpreter's lock: torch's operations do, and Numba's with ``nogil``.
+    """
+    workers = torch.get_num_threads()
+    if workers == 1 or len(items) < 2:
+        with torch.no_grad():
+            return [work(item) for item in items]
+    return list(_pool(workers).map(work, items))
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "cores", _on_one_core)
+
+
+def _on_one_core() -> None:
+    # Both are settings of the thread that makes them.
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
