@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Column, Table
 from torch import Tensor
 
-from export.evaluate import figures_table, test_figures
+from export.evaluate import figures_table, held_out_figures
 from export.executor import GraphExecutor
 from export.graph import Lif
 from export.loihi import LoihiEmulator
@@ -125,7 +125,7 @@ def all_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
     """Figures of the float and the integer network and of Loihi's arithmetic: test queries against the database."""
     dataset, sets = load_data(checkpoint.config)
     encode = loihi_encoder(checkpoint.model())
-    return test_figures(checkpoint) | {"loihi": retrieval_figures(encode, dataset, sets.test, sets.database)}
+    return held_out_figures(checkpoint) | {"loihi": retrieval_figures(encode, dataset, sets.test, sets.database)}
 
 
 def drift_table(layers: list[LayerDrift]) -> Table:

@@ -30,7 +30,7 @@ def graph_encoder(executor: GraphExecutor) -> Encode:
     return encode
 
 
-def test_figures(checkpoint: Checkpoint, root: Path | None = None) -> dict[str, RetrievalFigures]:
+def held_out_figures(checkpoint: Checkpoint, root: Path | None = None) -> dict[str, RetrievalFigures]:
     """Figures of the float and of the integer network: test queries against the database.
 
     Args:
@@ -69,7 +69,7 @@ def main(
 ) -> None:
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed."""
     loaded = load_checkpoint(checkpoint)
-    Console().print(figures_table(test_figures(loaded, data)))
+    Console().print(figures_table(held_out_figures(loaded, data)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from export.evaluate import test_figures as figures_of
+from export.evaluate import held_out_figures
 from training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +23,7 @@ def stated(dataset: str) -> float:
 
 def test_real_n_mnist_recordings_are_found(nmnist_folder: Path) -> None:
     """And the network on grids is the integer network."""
-    found = figures_of(load_checkpoint(ROOT / "checkpoints" / "nmnist.pt"), nmnist_folder)
+    found = held_out_figures(load_checkpoint(ROOT / "checkpoints" / "nmnist.pt"), nmnist_folder)
     assert found["float"] == found["integer"]
     assert found["integer"].mean_average_precision == pytest.approx(stated("nmnist"), abs=1e-6)
     assert found["integer"].mean_average_precision > 0.97

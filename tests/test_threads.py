@@ -33,3 +33,23 @@ def test_results_come_in_order_without_gradients_from_threads_of_one_core(thread
 def test_an_error_in_a_thread_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda item: 1 // item, [1, 0, 1])
+
+
+def test_work_within_work_is_done_in_the_same_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # also within the threads
+    names = in_threads(lambda _: set(in_threads(lambda _: threading.current_thread().name, range(3))), range(8))
+    assert all(len(inner) == 1 for inner in names)
+    assert len(set.union(*names)) <= 2
+
+
+def test_threads_keep_to_one_core_when_the_process_gets_more() -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (3, 4, 3):
+            torch.set_num_threads(threads)
+            found = in_threads(
+                lambda _: (torch.ones(200, 200) @ torch.ones(200, 200), torch.get_num_threads())[1], range(9)
+            )
+            assert found == [1] * 9
+    finally:
+        torch.set_num_threads(before)

@@ -1,11 +1,14 @@
 """The wavelet against a dense Haar matrix built from its definition, and the block form against ptwt's transforms."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from training.config import Wavelet
 from training.model.wave_mixer import WaveMixer, from_blocks, subband_projections, to_blocks
 
 
@@ -138,3 +141,111 @@ def test_a_window_run_backwards_comes_out_backwards(wavelet: str) -> None:
     mixer = WaveMixer(4, 2, channels_per_group=2, wavelet=wavelet)
     spikes = (torch.rand(8, 2, 4, 4, 4) < 0.3).float()
     torch.testing.assert_close(mixer(spikes.flip(0)), mixer(spikes).flip(0), rtol=0, atol=1e-5)
+
+
+WAVELETS: tuple[Wavelet, ...] = ("space-time", "time", "space")
+
+
+@pytest.fixture(params=[1, 2], ids=["one-thread", "two-threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def double_mixer(channels: int, levels: int, channels_per_group: int, wavelet: Wavelet = "space-time") -> WaveMixer:
+    torch.manual_seed(levels)
+    mixer = WaveMixer(channels, levels, channels_per_group, wavelet).double()
+    mixer.projections = mixer.projections.double()
+    return mixer
+
+
+def values_and_gradients(mixer: WaveMixer, spikes: Tensor, compiled: bool) -> tuple[Tensor, ...]:
+    """By the compiled route or as a matrix product; the outer gradient is the same in every call."""
+    result = mixer(spikes) if compiled else mixer.forward_blocks(spikes)
+    outer = torch.randn(spikes.shape, dtype=spikes.dtype, generator=torch.Generator().manual_seed(1))
+    return result.detach(), *torch.autograd.grad(result, (spikes, mixer.fusion), outer)
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, 3])
+@pytest.mark.parametrize("wavelet", WAVELETS)
+def test_the_compiled_route_equals_the_matrix(wavelet: Wavelet, levels: int, threads: int) -> None:
+    mixer = double_mixer(6, levels, 3, wavelet)
+    spikes = torch.randn(8, 3, 6, 8, 16, dtype=torch.float64).requires_grad_()
+    routes = (values_and_gradients(mixer, spikes, compiled) for compiled in (True, False))
+    for compiled, matrix in zip(*routes, strict=True):
+        torch.testing.assert_close(compiled, matrix, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize(("channels", "channels_per_group"), [(1, 1), (5, 1), (8, 4), (7, 7), (200, 2)])
+def test_any_groups_and_any_number_of_blocks(channels: int, channels_per_group: int, batch: int, threads: int) -> None:
+    """Fewer blocks than a batch of blocks or than threads, a part of a batch, more channels than lanes."""
+    mixer = double_mixer(channels, 1, channels_per_group)
+    spikes = torch.randn(2, batch, channels, 4, 2, dtype=torch.float64).requires_grad_()
+    routes = (values_and_gradients(mixer, spikes, compiled) for compiled in (True, False))
+    for compiled, matrix in zip(*routes, strict=True):
+        torch.testing.assert_close(compiled, matrix, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_the_compiled_gradients_equal_those_through_ptwt(levels: int, threads: int) -> None:
+    mixer = double_mixer(8, levels, 4)
+    spikes = (torch.rand(4, 3, 8, 8, 8) < 0.3).double().requires_grad_()
+    outer = torch.randn_like(spikes)
+    compiled, plain = (
+        torch.autograd.grad(route(spikes), (spikes, mixer.fusion), outer) for route in (mixer, mixer.forward_transform)
+    )
+    for one, other in zip(compiled, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+def test_any_layout_in_memory() -> None:
+    mixer = double_mixer(8, 1, 4)
+    signal = torch.randn(1, 2, 8, 4, 4, dtype=torch.float64)
+    expanded = signal.expand(4, -1, -1, -1, -1)
+    expected = mixer.forward_blocks(expanded)
+    channels_last = expanded.movedim(2, -1).contiguous().movedim(-1, 2)
+    swapped = expanded.mT.contiguous().mT
+    for each in (expanded, expanded.contiguous(), channels_last, swapped):
+        result = mixer(each)
+        torch.testing.assert_close(result, expected, rtol=1e-9, atol=1e-12)
+        assert result.movedim(2, -1).is_contiguous()
+
+
+@pytest.mark.parametrize("wavelet", WAVELETS)
+def test_single_precision(wavelet: Wavelet, threads: int) -> None:
+    mixer = double_mixer(24, 2, 4, wavelet)
+    spikes = (torch.rand(8, 3, 24, 8, 8) < 0.3).float().requires_grad_()
+    exact = values_and_gradients(mixer, spikes.detach().double().requires_grad_(), compiled=False)
+    mixer.float()
+    outer = torch.randn(spikes.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).float()
+    result = mixer(spikes)
+    for one, other in zip((result, *torch.autograd.grad(result, (spikes, mixer.fusion), outer)), exact, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+class ToQuarters(nn.Module):
+    """Rounding to multiples of 1/4."""
+
+    def forward(self, value: Tensor) -> Tensor:
+        return torch.round(4 * value) / 4
+
+
+def test_a_rounded_block_map_is_what_is_multiplied_with() -> None:
+    mixer = double_mixer(4, 1, 4).float()
+    mixer.rounding = ToQuarters()
+    spikes = (torch.rand(4, 2, 4, 4, 4) < 0.5).float()
+    blocks = to_blocks(spikes, 1, 1) @ mixer.kernel().mT
+    assert torch.equal(mixer(spikes), from_blocks(blocks, spikes.shape, 1))  # sums of quarters are exact
+    assert (mixer.kernel() * 4 % 1 == 0).all()
+
+
+def test_signals_that_do_not_fit_are_told_so() -> None:
+    mixer = WaveMixer(8, 2, channels_per_group=4)
+    with pytest.raises(ValueError, match="signal of 16 channels: the fusion has 2 groups of 4"):
+        mixer(torch.zeros(4, 1, 16, 4, 4))
+    with pytest.raises(ValueError, match=r"signal of 4 x 6 x 4 .*: must be multiples of"):
+        mixer(torch.zeros(4, 1, 8, 6, 4))

@@ -1,13 +1,13 @@
 """The ``reversal`` set: two classes that are each other's time reversal, so that order is the only cue.
 
-A shape of random kind, size and place, as wide as high, rests before the DVS of ``dvs.py``, shakes across, rests, shakes
-down, and rests; in the other class it shakes down first. Three things keep everything but order from telling them apart:
+A shape of random kind, size and place, as wide as high, rests before the DVS of ``dvs.py``, shakes across, rests,
+shakes down, and rests; in the other class it shakes down first. Nothing but order is to tell them apart:
 
 * Half of each class are recordings of the other's movement run backwards (t becomes end - t, polarities stay): a pixel
   answers late to a change, and backwards it answers early, which would give the direction of time away.
 * Nothing moves at first and at last: neurons that start from rest would answer what comes first as they answer nothing
   later. Noise alone arrives then, so that the frames span the recording.
-* Between the two shakings nothing moves for longer than a neuron remembers.
+* Between the two shakings nothing moves for four frames, which leave a sixteenth of a neuron's potential.
 
 In 24 frames the shakings fill frames 8 and 9, and 14 and 15: the first half of a block of four frames, and the second.
 """

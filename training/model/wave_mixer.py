@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from training.config import Wavelet
+from training.model import wave_kernels
 
-_AXES = {"space-time": "thw", "time": "t", "space": "hw"}
+_AXES = {"space-time": "thw", "time": "t", "space": "wh"}
+"""In the order of ptwt's details of a level, which starts with those along the last one alone."""
 
 
 def subband_projections(levels: int, wavelet: Wavelet = "space-time") -> Tensor:
@@ -65,8 +67,8 @@ def _spread(projections: Tensor, shape: list[int], block: int) -> Tensor:
 class WaveMixer(nn.Module):
     """``z = sum_b G_b DWT_b`` transformed back: a linear map of the spikes in each block of (2^L)^3 steps and pixels.
 
-    The map is evaluated as one matrix per channel group and block, ``sum_b G_b (x) P_b``; ``forward_transform`` walks
-    through the wavelet domain instead and is kept as the oracle.
+    It has two routes: through the wavelet domain, compiled for CPUs, and as one matrix per channel group and block,
+    ``sum_b G_b (x) P_b``. ``forward_transform`` is the first by way of ptwt, kept as the oracle.
 
     Args:
         channels: C.
@@ -80,6 +82,7 @@ class WaveMixer(nn.Module):
     def __init__(self, channels: int, levels: int, channels_per_group: int, wavelet: Wavelet = "space-time") -> None:
         super().__init__()
         self.levels = levels
+        self.wavelet: Wavelet = wavelet
         self.groups = channels // channels_per_group
         projections = subband_projections(levels, wavelet)
         shape = (len(projections), self.groups, channels_per_group, channels_per_group)
@@ -100,6 +103,13 @@ class WaveMixer(nn.Module):
 
     def forward(self, spikes: Tensor) -> Tensor:
         """(T, B, C, H, W) to the same shape."""
+        compiled = spikes.device.type == "cpu" and spikes.dtype in (torch.float32, torch.float64)
+        if compiled and isinstance(self.rounding, nn.Identity):
+            return wave_kernels.mix(spikes, self.fusion, self.levels, _AXES[self.wavelet])
+        return self.forward_blocks(spikes)
+
+    def forward_blocks(self, spikes: Tensor) -> Tensor:
+        """``forward`` as a matrix product: any device, and the rounded block map of quantisation-aware training."""
         _, groups, out, inp = self.fusion.shape
         size = 8**self.levels
         pixel_major = self.kernel().reshape(groups, out, size, inp, size).permute(0, 4, 3, 2, 1)
