@@ -16,7 +16,7 @@ from training.model.lif import Lif, on_cores
 from training.model.threads import in_threads
 
 _CHUNK = 1 << 21
-"""Bytes of a chunk's hidden currents: a quarter of it runs slower in two threads, which then wait for the interpreter."""
+"""Bytes of a chunk's hidden currents. With a quarter of it two threads are slower: they wait for the interpreter."""
 
 
 class Mlp(nn.Module):
