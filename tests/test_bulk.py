@@ -1,9 +1,10 @@
 """Bulk encoding: the codes of one process, of several and of Ray are those of the encoder, and bad files stay alone."""
 
+import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -114,12 +115,13 @@ def test_a_reader_that_breaks_costs_one_file(
 
 
 @pytest.fixture
-def ray() -> ModuleType:
+def ray() -> Iterator[ModuleType]:
     """Ray as the engine imports it."""
     try:
-        return ray_engine._import_ray()
+        yield ray_engine._import_ray()
     except MissingToolError as error:
         pytest.skip(str(error))
+    gc.collect()  # Ray does not await its processes: Python warns when their objects go, here and not in a later test
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
