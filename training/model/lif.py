@@ -1,15 +1,13 @@
 """Leaky integrate-and-fire neurons: Norse's LIFBox, and the same function with its loop over time fused."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.model import lif_kernels
-from training.model.threads import in_threads
+from training.model.threads import in_threads, shares
 
 if TYPE_CHECKING:
     from norse.torch.functional.lif_box import LIFBoxParameters
@@ -104,9 +102,8 @@ def on_cores(kernel: Callable[..., None], *inputs: Tensor) -> Tensor:
     """Let ``kernel`` write a result of the inputs' shape, the neurons shared out among torch's threads."""
     result = torch.empty_like(inputs[0])
     arrays = [tensor.detach().reshape(len(tensor), -1).numpy() for tensor in (*inputs, result)]
-    bounds = np.linspace(0, arrays[0].shape[1], torch.get_num_threads() + 1).astype(np.int64)
     constants = arrays[0].dtype.type(THRESHOLD), arrays[0].dtype.type(DECAY)
-    in_threads(lambda part: kernel(*arrays, *part, *constants), list(pairwise(bounds)))
+    in_threads(lambda part: kernel(*arrays, *part, *constants), shares(arrays[0].shape[1]))
     return result
 
 

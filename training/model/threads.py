@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -24,6 +25,12 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
         with torch.no_grad():
             return [work(item) for item in items]
     return list(_pool(workers).map(work, items))
+
+
+def shares(count: int) -> list[tuple[int, int]]:
+    """``count`` things in as many equal parts as torch has threads: the first of each and the one after its last."""
+    workers = torch.get_num_threads()
+    return list(pairwise(count * worker // workers for worker in range(workers + 1)))
 
 
 @cache

@@ -14,7 +14,6 @@ order, whatever g is.
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numba
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.model.threads import in_threads
+from training.model.threads import in_threads, shares
 
 Array = NDArray[Any]
 
@@ -126,8 +125,7 @@ def mix(signal: Tensor, fusion: Tensor, levels: int, axes: str) -> Tensor:
 
 def _on_cores(blocks: int, job: Callable[[int, int, int], None]) -> None:
     """Call ``job`` with the number of a worker, its first block and the one after its last, in torch's threads."""
-    bounds = np.linspace(0, blocks, torch.get_num_threads() + 1).astype(np.int64)
-    in_threads(lambda part: job(part[0], *part[1]), list(enumerate(pairwise(bounds))))
+    in_threads(lambda part: job(part[0], *part[1]), list(enumerate(shares(blocks))))
 
 
 def _tables(blocks: Layout, fusion: Array) -> Array:
@@ -196,29 +194,32 @@ def _gradients(
 
 @_compiled
 def _analyse(blocks: Layout, signal: Array, corners: Array, lanes: int, scratch: Array, margin: int) -> None:
-    size, channels = len(blocks.members) * lanes, blocks.channels
+    size = len(blocks.members) * lanes
     values = scratch[margin : margin + size]
-    if len(corners) * channels < lanes:
+    if len(corners) * blocks.channels < lanes:
         values[:] = 0
-    for member in blocks.order:
-        for block in range(len(corners)):
-            offset, lane = corners[block] + blocks.members[member], member * lanes + block * channels
-            source, target = signal[offset : offset + channels], values[lane : lane + channels]
-            for c in range(channels):
-                target[c] = source[c]
+    _copy(blocks, signal, corners, lanes, values, True)
     for level in range(blocks.levels):
         _butterflies(values[: size >> level * blocks.axes], blocks.axes)
 
 
 @_compiled
 def _synthesise(blocks: Layout, values: Array, lanes: int, corners: Array, result: Array) -> None:
-    size, channels = len(blocks.members) * lanes, blocks.channels
+    size = len(blocks.members) * lanes
     for level in range(blocks.levels - 1, -1, -1):
         _butterflies(values[: size >> level * blocks.axes], blocks.axes)
+    _copy(blocks, result, corners, lanes, values, False)
+
+
+@_compiled
+def _copy(blocks: Layout, signal: Array, corners: Array, lanes: int, values: Array, gather: bool) -> None:
+    """Between the blocks at ``corners`` of a signal and their lanes: ``gather`` them, or scatter the lanes."""
+    channels = blocks.channels
     for member in blocks.order:
         for block in range(len(corners)):
             offset, lane = corners[block] + blocks.members[member], member * lanes + block * channels
-            source, target = values[lane : lane + channels], result[offset : offset + channels]
+            there, here = signal[offset : offset + channels], values[lane : lane + channels]
+            source, target = (there, here) if gather else (here, there)
             for c in range(channels):
                 target[c] = source[c]
 
