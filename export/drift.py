@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Column, Table
 from torch import Tensor
 
-from export.evaluate import figures_table, held_out_figures
+from export.evaluate import figures_table, held_out, held_out_figures
 from export.executor import GraphExecutor
 from export.graph import Lif
 from export.loihi import LoihiEmulator
@@ -25,7 +25,8 @@ from export.network import build_network
 from spikinghash.cli import run, wide_console
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, retrieval_figures
-from training.data.configured import load_data
+from training.data.frames import Dataset
+from training.data.splits import Split
 from training.model.encoder import Spikinghash
 from training.retrieval import RetrievalFigures
 
@@ -121,11 +122,10 @@ def loihi_encoder(model: Spikinghash) -> Encode:
     return encode
 
 
-def all_figures(checkpoint: Checkpoint) -> dict[str, RetrievalFigures]:
+def all_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, RetrievalFigures]:
     """Figures of the float and the integer network and of Loihi's arithmetic: test queries against the database."""
-    dataset, sets = load_data(checkpoint.config)
-    encode = loihi_encoder(checkpoint.model())
-    return held_out_figures(checkpoint) | {"loihi": retrieval_figures(encode, dataset, sets.test, sets.database)}
+    loihi = retrieval_figures(loihi_encoder(checkpoint.model()), dataset, sets.test, sets.database)
+    return held_out_figures(checkpoint, dataset, sets) | {"loihi": loihi}
 
 
 def drift_table(layers: list[LayerDrift]) -> Table:
@@ -146,15 +146,16 @@ def main(
     figures: Annotated[
         bool, typer.Option("--map", help="Also the retrieval figures of all three: encodes the whole data set.")
     ] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
 ) -> None:
     """Print the share of neuron-steps that differ, layer by layer, between float, integer and Loihi's arithmetic."""
     loaded = load_checkpoint(checkpoint)
-    dataset, sets = load_data(loaded.config)
+    dataset, sets = held_out(loaded, data)
     chosen = np.random.default_rng(0).permutation(sets.test)[:samples]
     console = wide_console()
     console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))
     if figures:
-        console.print(figures_table(all_figures(loaded)))
+        console.print(figures_table(all_figures(loaded, dataset, sets)))
 
 
 if __name__ == "__main__":

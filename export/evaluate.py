@@ -16,6 +16,8 @@ from spikinghash.cli import run
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, float_encoder, retrieval_figures
 from training.data.configured import load_data
+from training.data.frames import Dataset
+from training.data.splits import Split
 from training.retrieval import RetrievalFigures
 
 
@@ -30,16 +32,20 @@ def graph_encoder(executor: GraphExecutor) -> Encode:
     return encode
 
 
-def held_out_figures(checkpoint: Checkpoint, root: Path | None = None) -> dict[str, RetrievalFigures]:
-    """Figures of the float and of the integer network: test queries against the database.
+def held_out(checkpoint: Checkpoint, root: Path | None = None) -> tuple[Dataset, Split]:
+    """The data set of ``checkpoint``, split anew, without what it was only trained on.
 
     Args:
-        checkpoint: whose data set, split anew, is searched.
+        checkpoint: as loaded.
         root: folder of the data set, where it is not made here; the recordings need not be those of the training.
     """
     config = checkpoint.config
     data = config.data.model_copy(update={"also": ()} if root is None else {"also": (), "root": root})
-    dataset, sets = load_data(config.model_copy(update={"data": data}))
+    return load_data(config.model_copy(update={"data": data}))
+
+
+def held_out_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, RetrievalFigures]:
+    """Figures of the float and of the integer network: test queries against the database."""
     model = checkpoint.model()
     encoders = {
         "float": float_encoder(model, torch.device("cpu")),
@@ -69,7 +75,7 @@ def main(
 ) -> None:
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed."""
     loaded = load_checkpoint(checkpoint)
-    Console().print(figures_table(held_out_figures(loaded, data)))
+    Console().print(figures_table(held_out_figures(loaded, *held_out(loaded, data))))
 
 
 if __name__ == "__main__":

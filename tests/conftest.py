@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from tests.browser import chromium as chromium  # a fixture for every test
+from tests.commands import call as call
 
 # What runs in the background of a shell ignores Ctrl-C, and so would the programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import event_files
@@ -14,7 +15,7 @@ from event_files import FORMATS, Row
 from deploy.run import main
 from export.network import load_network
 from export.to_onnx import export_onnx
-from spikinghash.cli import run
+from tests.commands import Call
 from training.data.digits import simulate
 from training.data.events import EVENT_DTYPE
 from training.data.frames import events_to_frames
@@ -25,7 +26,6 @@ IMAGES = dict(zip(FORMATS, range(0, 5000, 5000 // len(FORMATS)), strict=False))
 """An image for each format, most of other classes."""
 
 pytestmark = pytest.mark.xdist_group("committed checkpoint")  # one export serves all tests of this file
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +37,9 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def deploy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command; returns its exit code and what it printed."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deploy.run", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run(main)
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return call
+def deploy(call: Call) -> Call:
+    """Runs ``deploy.run``."""
+    return partial(call, main)
 
 
 def digit(name: str) -> list[Row]:
@@ -72,7 +64,7 @@ def expected(encoder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_code_of_a_file_is_that_of_its_events(deploy: Run, encoder: Path, tmp_path: Path, name: str) -> None:
+def test_the_code_of_a_file_is_that_of_its_events(deploy: Call, encoder: Path, tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
     _, _, (width, height), told = FORMATS[name]
     sensor = [] if told else ["--sensor", f"{width}x{height}"]
@@ -107,7 +99,7 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
     yield folder / "film.mp4", "suffix '.mp4' is no format of recordings"
 
 
-def test_bad_files_are_one_line_and_exit_code_2(deploy: Run, encoder: Path, tmp_path: Path) -> None:
+def test_bad_files_are_one_line_and_exit_code_2(deploy: Call, encoder: Path, tmp_path: Path) -> None:
     good = tmp_path / "good.aedat"
     event_files.aedat2_dvs128(good, digit("aedat 2 DVS128"))
     for path, message in bad_files(tmp_path):

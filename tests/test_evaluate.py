@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from export.evaluate import held_out_figures
+from export import drift
+from export.evaluate import held_out, held_out_figures
+from tests.commands import Call
 from training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
+NMNIST = ROOT / "checkpoints" / "nmnist.pt"
 
 
 def stated(dataset: str) -> float:
@@ -23,7 +26,20 @@ def stated(dataset: str) -> float:
 
 def test_real_n_mnist_recordings_are_found(nmnist_folder: Path) -> None:
     """And the network on grids is the integer network."""
-    found = held_out_figures(load_checkpoint(ROOT / "checkpoints" / "nmnist.pt"), nmnist_folder)
+    checkpoint = load_checkpoint(NMNIST)
+    found = held_out_figures(checkpoint, *held_out(checkpoint, nmnist_folder))
     assert found["float"] == found["integer"]
     assert found["integer"].mean_average_precision == pytest.approx(stated("nmnist"), abs=1e-6)
     assert found["integer"].mean_average_precision > 0.97
+
+
+def test_drift_reads_recordings_from_a_folder(call: Call, nmnist_folder: Path) -> None:
+    done = call(drift.main, NMNIST, "--samples", 2, "--data", nmnist_folder)
+    assert done.code == 0
+    assert done.out.splitlines()[-2].split()[1] == "code"
+
+
+def test_drift_names_the_folder_that_is_not_there(call: Call, tmp_path: Path) -> None:
+    done = call(drift.main, NMNIST, "--data", tmp_path / "nowhere")
+    assert done.code == 2
+    assert "nowhere: no such folder" in done.err

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from deploy.report import main, write_report
 from deploy.reporting.inputs import recording_files
 from export.counts import network_id
 from hardware_profiles.loader import load_profiles
-from spikinghash.cli import run
 from spikinghash.errors import RecordingError
+from tests.commands import Call
 
 FILES = ["counts.json", "report.csv", "report.html", "report.json"]
 
@@ -53,50 +54,37 @@ def test_a_whole_report_is_the_same_when_made_again() -> None:
     assert json.dumps(report_of()) == json.dumps(report_of())
 
 
-class Command:
-    """Runs the command in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error."""
-        self._monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run(main)
-        written = self._capsys.readouterr()
-        return int(ended.value.code or 0), written.out, written.err
-
-    def refused(self, out: Path, *arguments: object) -> str:
-        """The one line of a refused command, which must leave nothing behind."""
-        code, _, errors = self(*arguments, "--out", out)
-        assert code == 2
-        assert not out.exists()
-        (line,) = errors.strip().splitlines()
-        return line
-
-
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
+def command(call: Call) -> Call:
+    """Runs ``deploy.report``."""
+    return partial(call, main)
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(command: Command, tmp_path: Path, counts_file: Path) -> None:
+def refused(command: Call, out: Path, *arguments: object) -> str:
+    """The one line of a refused command, which must leave nothing behind."""
+    done = command(*arguments, "--out", out)
+    assert done.code == 2
+    assert not out.exists()
+    (line,) = done.err.strip().splitlines()
+    return line
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(command: Call, tmp_path: Path, counts_file: Path) -> None:
     out, given = tmp_path / "out", ("--counts", counts_file)
-    assert "nowhere.json: cannot be read" in command.refused(out, "--counts", tmp_path / "nowhere.json")
-    assert "no network" in command.refused(out)
-    assert "--counts and --recordings" in command.refused(out, *given, "--recordings", tmp_path)
-    assert "a.json: cannot be read" in command.refused(out, "--compare", "a.json", "b.json")
+    assert "nowhere.json: cannot be read" in refused(command, out, "--counts", tmp_path / "nowhere.json")
+    assert "no network" in refused(command, out)
+    assert "--counts and --recordings" in refused(command, out, *given, "--recordings", tmp_path)
+    assert "a.json: cannot be read" in refused(command, out, "--compare", "a.json", "b.json")
     counts_file.write_text("{")
-    assert "trace.json:1: not JSON" in command.refused(out, *given)
+    assert "trace.json:1: not JSON" in refused(command, out, *given)
 
 
-def test_a_profile_with_a_negative_price_is_refused(command: Command, tmp_path: Path, counts_file: Path) -> None:
+def test_a_profile_with_a_negative_price_is_refused(command: Call, tmp_path: Path, counts_file: Path) -> None:
     text = Path(load_profiles("loihi1")[0].path).read_text().replace("value = 81", "value = -81")
     mine = tmp_path / "mine.toml"
     mine.write_text(text)
     line = text[: text.index("value = -81")].count("\n") + 1
-    message = command.refused(tmp_path / "out", "--counts", counts_file, "--profiles", f"cmos_45nm,{mine}")
+    message = refused(command, tmp_path / "out", "--counts", counts_file, "--profiles", f"cmos_45nm,{mine}")
     assert f"{mine}:{line}: energy.neuron_update_active.0.value" in message
 
 
@@ -118,25 +106,23 @@ TORCH = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning
 
 
 @TORCH
-def test_a_trace_of_another_network_is_refused(
-    command: Command, tmp_path: Path, counts_file: Path, encoder: Path
-) -> None:
-    message = command.refused(tmp_path / "out", encoder, "--counts", counts_file)
+def test_a_trace_of_another_network_is_refused(command: Call, tmp_path: Path, counts_file: Path, encoder: Path) -> None:
+    message = refused(command, tmp_path / "out", encoder, "--counts", counts_file)
     assert "traced from small.nir" in message
     assert network_id(encoder) in message
 
 
 @TORCH
-def test_results_are_checked_and_attached(command: Command, tmp_path: Path, encoder: Path) -> None:
+def test_results_are_checked_and_attached(command: Call, tmp_path: Path, encoder: Path) -> None:
     out, results = tmp_path / "out", tmp_path / "results.json"
     recordings = _recordings(tmp_path)
     row: dict[str, Any] = {"name": "ours", "dataset": "digits", "bits": 8, "map": [0.9], "kind": "spikinghash_integer"}
     results.write_text(json.dumps([row, row | {"map": [1.5]}]))
     given = (encoder, "--recordings", recordings, "--profiles", "cmos_45nm", "--results", results)
-    assert "results.json: row 2: map.0: " in command.refused(out, *given)
+    assert "results.json: row 2: map.0: " in refused(command, out, *given)
     results.write_text("[")
-    assert "results.json: " in command.refused(out, *given)
-    assert "no.json: cannot be read" in command.refused(out, *given[:-1], tmp_path / "no.json")
+    assert "results.json: " in refused(command, out, *given)
+    assert "no.json: cannot be read" in refused(command, out, *given[:-1], tmp_path / "no.json")
     results.write_text(json.dumps([row, row | {"name": "wide", "encoder": {"channels": [1, 2]}}]))
     assert command(*given, "--out", out)[0] == 0
     data = json.loads((out / "report.json").read_text())
@@ -170,7 +156,7 @@ def test_write_report_replaces_an_earlier_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report.json").read_text()) == data
 
 
-def test_two_reports_are_compared(command: Command, tmp_path: Path) -> None:
+def test_two_reports_are_compared(command: Call, tmp_path: Path) -> None:
     counts = small_counts()
     double = dataclasses.replace(counts.layers[3], synops=2 * counts.layers[3].synops)
     changed = dataclasses.replace(counts, layers=(*counts.layers[:3], double))

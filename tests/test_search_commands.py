@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,27 +24,17 @@ from deploy.search.__main__ import main
 from deploy.search.index import Codes
 from deploy.search.manifest import VERSION
 from deploy.search.store import writing
-from spikinghash.cli import run
+from tests.commands import Call, Done
 from training.data.digits import write_recordings as write_digits
 from training.retrieval import evaluate
 
-Done = tuple[int, str, str]
-Search = Callable[..., Done]
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def search(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Search:
-    """Runs a command; returns its exit code and what it printed."""
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["search", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run(main)
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return call
+def search(call: Call) -> Call:
+    """Runs ``deploy.search``."""
+    return partial(call, main)
 
 
 @pytest.fixture
@@ -54,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def index(search: Search, folder: Path, small_encoder: Path, tmp_path: Path) -> Path:
+def index(search: Call, folder: Path, small_encoder: Path, tmp_path: Path) -> Path:
     """An index of ``folder``."""
     done = search("build", folder, "--encoder", small_encoder, "--index", tmp_path / "idx", "--workers", 1)
     assert done == (0, f"{tmp_path / 'idx'}: 12 added, 0 there before, 12 codes in all\n", "")
@@ -87,7 +78,7 @@ def ranking(index: Path, code: Codes) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("kind", ["flat", "multi-hash", "milvus-flat"])
 def test_build_query_and_add(
-    kind: str, search: Search, folder: Path, small_encoder: Path, tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, search: Call, folder: Path, small_encoder: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     index = tmp_path / "idx"
     options = ["--kind", kind]
@@ -127,7 +118,7 @@ def _end_milvus_lite() -> None:
 
 
 def test_bad_files_are_reported_skipped_and_counted(
-    search: Search, folder: Path, small_encoder: Path, tmp_path: Path
+    search: Call, folder: Path, small_encoder: Path, tmp_path: Path
 ) -> None:
     bad = write_bad_files(folder / "bad")
     build = ("build", folder, "--encoder", small_encoder, "--index", tmp_path / "idx", "--workers", 1)
@@ -144,7 +135,7 @@ def test_bad_files_are_reported_skipped_and_counted(
         refused(search("query", folder / "bad" / name, "--index", tmp_path / "idx"), name, message)
 
 
-def test_eval_leaves_each_item_out_of_its_own_ranking(search: Search, index: Path) -> None:
+def test_eval_leaves_each_item_out_of_its_own_ranking(search: Call, index: Path) -> None:
     codes = np.stack([np.frombuffer(code, np.uint8) for *_, code in rows(index)])
     labels = np.array([int(label[1:]) for _, _, label, _ in rows(index)])
     single = []
@@ -165,7 +156,7 @@ def test_eval_leaves_each_item_out_of_its_own_ranking(search: Search, index: Pat
     assert json.loads(search("eval", "--json", "--sample", 5, "--index", index)[1])["queries"] == 5
 
 
-def test_eval_with_a_folder_of_queries(search: Search, index: Path, tmp_path: Path) -> None:
+def test_eval_with_a_folder_of_queries(search: Call, index: Path, tmp_path: Path) -> None:
     queries = tmp_path / "queries"
     write_random_folder(queries, classes=2, each=3)  # the same recordings as in the index
     write_bad_files(queries / "c1")
@@ -182,7 +173,7 @@ def test_eval_with_a_folder_of_queries(search: Search, index: Path, tmp_path: Pa
     assert "none of its 5 recordings can be used" in search("eval", "--queries", queries, "--index", index)[2]
 
 
-def test_what_an_index_refuses(search: Search, index: Path, folder: Path, small_encoder: Path, tmp_path: Path) -> None:
+def test_what_an_index_refuses(search: Call, index: Path, folder: Path, small_encoder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     model = onnx.load(small_encoder)
     model.doc_string = "another encoder"
@@ -255,13 +246,13 @@ def _fewer(path: Path) -> None:
     ],
 )
 def test_a_damaged_folder_is_an_error_of_one_line(
-    file: str, damage: Callable[[Path], None], message: str, search: Search, index: Path, folder: Path
+    file: str, damage: Callable[[Path], None], message: str, search: Call, index: Path, folder: Path
 ) -> None:
     damage(index / file)
     refused(search("query", folder / "c0" / "000.bin", "--index", index), message)
 
 
-def test_what_is_made_from_the_manifest_is_made_anew(search: Search, index: Path, folder: Path) -> None:
+def test_what_is_made_from_the_manifest_is_made_anew(search: Call, index: Path, folder: Path) -> None:
     asked = ("query", folder / "c0" / "000.bin", "--json", "--index", index)
     before = search(*asked)
     (index / "codes.npz").unlink()
@@ -270,7 +261,7 @@ def test_what_is_made_from_the_manifest_is_made_anew(search: Search, index: Path
 
 @pytest.mark.parametrize("kind", ["flat", "multi-hash"])
 def test_a_recording_that_changes_is_encoded_again(
-    kind: str, search: Search, folder: Path, small_encoder: Path, tmp_path: Path
+    kind: str, search: Call, folder: Path, small_encoder: Path, tmp_path: Path
 ) -> None:
     index = tmp_path / "idx"
     build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1, "--kind", kind)
@@ -394,7 +385,7 @@ def _rows_if_any(index: Path) -> list[tuple[int, str, str, bytes]]:
         return []
 
 
-def test_a_killed_build_leaves_no_worker_behind(small_encoder: Path, search: Search, tmp_path: Path) -> None:
+def test_a_killed_build_leaves_no_worker_behind(small_encoder: Path, search: Call, tmp_path: Path) -> None:
     folder, index = tmp_path / "many", tmp_path / "idx"
     write_random_folder(folder, classes=1, each=300)
     build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers")
@@ -423,7 +414,7 @@ def _alive(group: int) -> bool:
     return True
 
 
-def test_real_recordings_and_digits(search: Search, nmnist_folder: Path, tmp_path: Path) -> None:
+def test_real_recordings_and_digits(search: Call, nmnist_folder: Path, tmp_path: Path) -> None:
     folder, asked = tmp_path / "recordings", []
     for digit in "0123456789":
         (folder / digit).mkdir(parents=True)
