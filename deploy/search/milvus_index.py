@@ -34,12 +34,7 @@ MilvusKind = Literal["BIN_FLAT", "BIN_IVF_FLAT"]
 
 _LIMIT = 16_384  # codes that one search returns at most
 _BATCH = 10_000  # codes sent at once
-_IDS = np.iinfo(np.int64)
-
-
-def _between(low: int, high: int) -> str:
-    """Milvus' expression for ids from ``low`` to ``high``; it cannot read the least 64-bit number."""
-    return " and ".join([f"id >= {low}"] * (low > _IDS.min) + [f"id <= {high}"] * (high < _IDS.max))
+_IDS = np.iinfo(np.int64)  # the least of them is refused: Milvus cannot read it in an expression
 
 
 class MilvusSettings(BaseModel):
@@ -164,9 +159,9 @@ class MilvusIndex:
         distances = np.concatenate([nearest.distances[nearer], ties.distances])
         return ranked(distances, np.concatenate([nearest.ids[nearer], ties.ids]), k)
 
-    def _shell(self, query: Codes, inner: int, outer: int, low: int = _IDS.min, high: int = _IDS.max) -> Neighbours:
+    def _shell(self, query: Codes, inner: int, outer: int, low: int = _IDS.min + 1, high: int = _IDS.max) -> Neighbours:
         """All codes at a distance of ``inner`` to ``outer`` bits with ids from ``low`` to ``high``."""
-        found = self._search(query[None], _LIMIT, (inner, outer), _between(low, high))[0]
+        found = self._search(query[None], _LIMIT, (inner, outer), f"id >= {low} and id <= {high}")[0]
         if len(found) < _LIMIT:
             return found
         # As many as Milvus returns, perhaps not all. The median of their ids is a fair place to part the range.
