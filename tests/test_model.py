@@ -1,5 +1,7 @@
 """Attention, loss and the encoder as a whole."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,28 @@ def test_loss_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda spikes: loss(HashOutput(spikes, output.potentials), labels), relaxed)
     similarity = SoftSimilarity().double()
     assert torch.autograd.gradcheck(lambda potentials: similarity(potentials.mean(0)), output.potentials)
+
+
+def test_the_loss_is_that_of_a_loop_over_pairs() -> None:
+    codes, potentials = torch.rand(2, 5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    labels = [0, 0, 1, 1, 2]
+    loss = HashLoss(3, soft_weight=0.7, balance_weight=0.3).double()
+    alpha, beta = loss.similarity.learned().values()
+
+    def entropy(logit: float, target: float) -> float:
+        return math.log1p(math.exp(-logit)) + (1 - target) * logit
+
+    pairs = [(i, j) for i in range(5) for j in range(5) if i != j]
+    similar = [pair for pair in pairs if labels[pair[0]] == labels[pair[1]]]
+    expected = 0.3 * float((codes.mean(0) ** 2).mean())
+    for i, j in pairs:
+        hard, share = (1.0, len(similar)) if (i, j) in similar else (0.0, len(pairs) - len(similar))
+        code = 8 * float(codes[i] @ codes[j]) / 8 - 3.5
+        cosine = float(potentials[i] @ potentials[j] / potentials[i].norm() / potentials[j].norm())
+        soft = alpha * cosine - beta
+        terms = entropy(code, hard) + 0.7 * (entropy(code, 1 / (1 + math.exp(-soft))) + entropy(soft, hard))
+        expected += 0.5 / share * terms
+    assert loss.of_codes(codes, potentials, torch.tensor(labels)).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_pair_weights_share_evenly_and_skip_the_diagonal() -> None:

@@ -12,7 +12,11 @@ from training.model.encoder import HashOutput
 Labels = Literal["both", "hard", "soft"]
 
 CODE_SHARPNESS = 8.0
-"""Logit of the similarity of two equal codes; two opposite codes have minus this."""
+"""Slope of the logit of two codes' similarity over their cosine."""
+CODE_OFFSET = 3.5
+"""Taken from that logit. More than two codes cannot all be each other's opposite: unrelated ones, at cosine 0, are as
+far apart as many classes get. With a logit of 0 such pairs would never be done, and their number outweighs the few
+that are still too close."""
 
 
 class SoftSimilarity(nn.Module):
@@ -41,7 +45,8 @@ class SoftSimilarity(nn.Module):
 class HashLoss(nn.Module):
     """``L = L_hard + soft_weight (L_soft + L_label) + balance_weight L_balance``.
 
-    With S the matrix of equal labels, h the relaxed codes in (-1, 1)^K and C = CODE_SHARPNESS <h_i, h_j> / K:
+    With S the matrix of equal labels, h the relaxed codes in (-1, 1)^K and
+    C = CODE_SHARPNESS <h_i, h_j> / K - CODE_OFFSET:
 
     * L_hard: cross entropy of C against S, similar and dissimilar pairs weighted alike (HashNet, arXiv:1702.00758);
     * L_soft: cross entropy of C against S_soft. The labels are held fixed: this term moves the codes alone;
@@ -66,7 +71,7 @@ class HashLoss(nn.Module):
     def of_codes(self, codes: Tensor, potentials: Tensor, labels: Tensor) -> Tensor:
         """The loss of relaxed codes in (-1, 1) and mean membrane potentials, both (B, K)."""
         hard = (labels[:, None] == labels[None, :]).to(codes.dtype)
-        code_logits = CODE_SHARPNESS / codes.shape[1] * (codes @ codes.T)
+        code_logits = CODE_SHARPNESS / codes.shape[1] * (codes @ codes.T) - CODE_OFFSET
         soft_logits = self.similarity(potentials)
         weights = pair_weights(hard)
         loss = self.balance_weight * codes.mean(0).square().mean()
