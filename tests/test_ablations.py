@@ -80,6 +80,9 @@ def test_fine_tuning_starts_from_what_fits(data: Dataset, tmp_path: Path) -> Non
     start = tmp_path / "a" / "best.pt"
     longer = SMALL.model_copy(update={"bits": 16})
     second = train(tiny(longer, start=start, epochs=1, learning_rate=1e-9), tmp_path / "b", torch.device("cpu"))
+    assert isinstance(second.loss, HashLoss)
+    learned = {key: load_checkpoint(start).metrics[key] for key in ("alpha", "beta")}
+    assert second.loss.similarity.learned() == pytest.approx(learned)
     kept = load_checkpoint(start).weights["stages.0.down.conv.weight"]
     torch.testing.assert_close(second.model.state_dict()["stages.0.down.conv.weight"], kept, rtol=0, atol=1e-5)
     assert second.model.head.linear.weight.shape[0] == 16

@@ -15,6 +15,7 @@ from benchmarks.results.plan import BITS, DATASETS, NETWORKS, Job, Network, stag
 from training.config import Config
 from training.data.frames import Dataset
 from training.data.splits import Split, split
+from training.loss import SoftSimilarity
 
 
 @given(st.lists(st.sampled_from(NETWORKS), min_size=1, unique=True), st.sampled_from([DATASETS[:1], DATASETS]))
@@ -71,6 +72,8 @@ def test_jobs_run_in_a_chain_and_are_not_done_twice(tmp_path: Path, monkeypatch:
     twin, qnn = records["digits-ann_twin_1-32-s0"], records["digits-qnn-32-s0"]
     assert qnn["map"]["qnn"] > twin["map"]["ann_twin_1"] - 0.1
     assert len(qnn["validation"]) == 2
+    assert qnn["similarity"] == pytest.approx(twin["similarity"], abs=2e-3)  # gone on from, not begun anew
+    assert abs(twin["similarity"]["alpha"] - SoftSimilarity().learned()["alpha"]) > 0.02
     assert qnn["parameters"] == twin["parameters"] + len(qnn["activation_sparsity"])  # a clip each
     written = (tmp_path / "digits-qnn-32-s0.pt").stat().st_mtime_ns
     run_job(Job("qnn", "digits", 32, 0), tmp_path, None)

@@ -1,6 +1,7 @@
 """Training objective: pairwise similarity with dynamic soft labels from membrane potentials, and bit balance."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -40,6 +41,13 @@ class SoftSimilarity(nn.Module):
     def learned(self) -> dict[str, float]:
         """The values of alpha and beta."""
         return {"alpha": float(self.log_alpha.detach().exp()), "beta": float(self.beta.detach())}
+
+    @torch.no_grad()
+    def take_over(self, learned: Mapping[str, float]) -> None:
+        """Go on with what ``learned`` told of another training, if it has alpha and beta."""
+        if "alpha" in learned and "beta" in learned:
+            self.log_alpha.fill_(math.log(learned["alpha"]))
+            self.beta.fill_(learned["beta"])
 
 
 class HashLoss(nn.Module):

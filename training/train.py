@@ -72,11 +72,12 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     encoder = config.encoder
     dataset, sets = load_data(config)
     model = Spikinghash(encoder)
+    loss = objective(config, dataset)
     if settings.start is not None:
-        start_from(model, settings.start)
+        start_from(model, loss, settings.start)
     if settings.quantise:
         quantise(model, settings)
-    loss = objective(config, dataset).to(device)
+    loss.to(device)
     model.to(device)
     parameters = [*model.parameters(), *loss.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -113,18 +114,20 @@ def quantise(model: Spikinghash, settings: TrainConfig) -> None:
     put_on_grids(model, choose_grids(model))
 
 
-def start_from(model: Spikinghash, path: Path) -> None:
-    """Take over the weights of the checkpoint ``path``, but those whose shapes differ.
+def start_from(model: Spikinghash, loss: HashLoss | classes.ClassLoss, path: Path) -> None:
+    """Take over the weights of the checkpoint ``path``, but those whose shapes differ, and what its loss had learned.
 
     Raises:
         CheckpointError: the file cannot be used, or none of its weights fits.
     """
     own = model.state_dict()
-    saved = load_checkpoint(path).weights
-    fitting = {name: value for name, value in saved.items() if name in own and value.shape == own[name].shape}
+    saved = load_checkpoint(path)
+    fitting = {name: value for name, value in saved.weights.items() if name in own and value.shape == own[name].shape}
     if not any(name.startswith("stages") for name in fitting):
         raise CheckpointError(f"{path}: no weight of it fits the encoder of this config: use a checkpoint of its sizes")
     model.load_state_dict(own | fitting)
+    if isinstance(loss, HashLoss):
+        loss.similarity.take_over(saved.metrics)
 
 
 def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> float:

@@ -84,13 +84,15 @@ def _baseline(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
         bits = activation_bits(config.encoder.time_steps) if job.network == "qnn" else 8
         quantise(network, bits, torch.from_numpy(dataset.frames[some]))
     bfloat16 = isinstance(network, ResNet18) and has_amx()
-    fitted = fit(network, _loss(job, config), dataset, sets, config.train, bfloat16=bfloat16)
+    loss = _loss(job, config, out)
+    fitted = fit(network, loss, dataset, sets, config.train, bfloat16=bfloat16)
     save_weights(network, out / f"{job.key}.pt")
     frames = torch.from_numpy(dataset.frames[sets.test[:100]])
     return {
         "map": {job.network: _score(config, sign_encoder(network))},
         "parameters": _parameters(network),
         "validation": fitted.validation,
+        "similarity": loss.loss.similarity.learned() if isinstance(loss, TwinLoss) else {},
         "activation_sparsity": activation_sparsity(network, (nn.ReLU, QuantisedReLU), frames),
     }
 
@@ -102,13 +104,16 @@ def _network(job: Job, config: Config) -> nn.Module:
     return AnnTwin(encoder, encoder.time_steps if job.network == "ann_twin_t" else 1)
 
 
-def _loss(job: Job, config: Config) -> nn.Module:
+def _loss(job: Job, config: Config, out: Path) -> nn.Module:
     if job.network == "resnet18_csq":
         return CsqLoss(job.bits, CLASSES)
     if job.network == "resnet18_hashnet":
         return HashNetLoss(job.bits)
     settings = config.train
-    return TwinLoss(HashLoss(config.encoder.votes, settings.soft_weight, settings.balance_weight))
+    loss = HashLoss(config.encoder.votes, settings.soft_weight, settings.balance_weight)
+    if job.start is not None:
+        loss.similarity.take_over(json.loads((out / f"{job.start.key}.json").read_text())["similarity"])
+    return TwinLoss(loss)
 
 
 def _with(config: Config, **changes: Any) -> Config:
