@@ -58,7 +58,7 @@ VARIANTS = [
 def measure(variant: Variant, out: Path, epochs: int, samples: int) -> dict[str, object]:
     """Train ``variant``, export it, count: its test mAP and mean synaptic operations per recording."""
     encoder = EncoderConfig(levels=(*variant.levels, 0, 0), channels_per_group=variant.channels_per_group)
-    config = Config(encoder=encoder, train=TrainConfig(epochs=epochs))
+    config = Config(encoder=encoder, train=TrainConfig(epochs=epochs, learning_rate=8e-3))
     folder = out / variant.label.replace(" ", "-")
     train(config, folder, torch.device("cpu"))
     network = build_network(load_checkpoint(folder / "best.pt").model())
@@ -104,7 +104,7 @@ def main(
         Path, typer.Option(help="Folder for what is trained; variants done there are not done again.")
     ] = Path("runs/levels"),
     docs: Annotated[Path, typer.Option(help="Folder for levels.png and levels.json.")] = Path("docs"),
-    epochs: Annotated[int, typer.Option(help="Epochs of each variant.", min=1)] = 4,
+    epochs: Annotated[int, typer.Option(help="Epochs of each variant.", min=1)] = 8,
     samples: Annotated[int, typer.Option(help="Recordings that are counted.", min=1)] = 20,
 ) -> None:
     """Measure every variant and draw the curve."""

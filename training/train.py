@@ -214,8 +214,6 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
     restore(experiment, out / LAST)
     score_key, score_name = score_names(config)
     best = max((record[score_key] for record in experiment.history), default=-1.0)
-    if config.train.quantise:
-        best = max(best, _keep_start(experiment, out))
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}"),
@@ -235,17 +233,6 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
             progress.update(task, epoch=f"{experiment.epoch}/{config.train.epochs}", score=score)
             best = _keep(experiment, out, score, best)
     return experiment
-
-
-def _keep_start(experiment: Experiment, out: Path) -> float:
-    """Save the network as rounding alone has made it, which may be the best; returns its validation score."""
-    key, _ = score_names(experiment.config)
-    if (out / BEST).exists():
-        return load_checkpoint(out / BEST).metrics[key]
-    start = {"epoch": 0.0, key: validate(experiment)}
-    model = experiment.model
-    save_checkpoint(out / BEST, Checkpoint(experiment.config, plain_weights(model), 0, start, grids=model.grids))
-    return start[key]
 
 
 def _keep(experiment: Experiment, out: Path, score: float, best: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_TWINS, Job
+from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, QUANTISED_TWINS, Job
 from export.evaluate import graph_encoder
 from export.network import build_network
 from spikinghash.files import atomic_path
@@ -59,7 +59,8 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
         config = _with(config, start=out / job.start.key / "best.pt")
     folder = out / job.key
     train(config, folder, torch.device("cpu"))
-    fine = _with(config, start=folder / "best.pt", quantise=True, epochs=QUANTISED_EPOCHS, learning_rate=5e-5)
+    on_grids = {"quantise": True, "epochs": QUANTISED_EPOCHS, "learning_rate": QUANTISED_RATE}
+    fine = _with(config, start=folder / "best.pt", **on_grids)
     train(fine, out / f"{job.key}-grids", torch.device("cpu"))
     model = load_checkpoint(folder / "best.pt").model()
     network = build_network(load_checkpoint(out / f"{job.key}-grids" / "best.pt").model())

@@ -26,8 +26,8 @@ BITS = (32, 16, 64)
 SEEDS = (0, 1, 2)
 
 EPOCHS: dict[str, int] = {
-    "spikinghash": 30,
-    "ann_twin_1": 30,
+    "spikinghash": 40,
+    "ann_twin_1": 40,
     "ann_twin_t": 8,
     "resnet18_hashnet": 8,
     "resnet18_csq": 8,
@@ -35,7 +35,7 @@ EPOCHS: dict[str, int] = {
 """Of 32 bits, on either data set. The costly networks learn in fewer."""
 OTHER_LENGTH_EPOCHS = 5
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
-QUANTISED_EPOCHS = 1
+QUANTISED_EPOCHS, QUANTISED_RATE = 3, 5e-4
 """Of Spikinghash, on the grids of its deployment."""
 QUANTISED_TWINS: tuple[Network, ...] = ("int8_twin", "qnn")
 """They start from the ANN twin of one frame that has learned the same, and see its training set."""
@@ -75,7 +75,7 @@ class Job:
         if self.network in QUANTISED_TWINS:
             return QUANTISED_TWIN_EPOCHS, 2e-4
         if self.start is None:
-            return EPOCHS[self.network], 2e-3
+            return EPOCHS[self.network], 8e-3 if self.network == "spikinghash" else 2e-3
         return OTHER_LENGTH_EPOCHS, 1.5e-3
 
     def config(self, nmnist: Path | None) -> Config:

