@@ -1,4 +1,4 @@
-"""The Lava backend, on the real Lava simulator, held against a short reference loop step by step."""
+"""The Lava backend, on the real Lava simulator, held against the equations step by step."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,11 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
 
 from deploy.backends import lava as backend_module
 from deploy.backends.lava import INTERPRETER_VARIABLE, LavaBackend, find_interpreter
 from spikinghash.errors import GraphError, MissingToolError
+from tests.nir_oracle import oracle
 
 try:
     find_interpreter()
@@ -23,69 +22,6 @@ DT = 1e-4
 SEPARATOR = "_to_"
 Array = np.ndarray[Any, np.dtype[Any]]
 PLACEMENTS = pytest.mark.parametrize("placement", ["merged", "layered"])
-
-
-# --- the reference: one node, one step --------------------------------------------------------------------------------
-
-
-def neuron_step(node: Any, v: Array, i: Array) -> tuple[Array, Array]:
-    """One Euler step of NIR's equations: the new membrane potential, and what is emitted."""
-    if isinstance(node, nir.Threshold):
-        return v, i > node.threshold
-    change = node.r * i if isinstance(node, nir.IF) else (node.v_leak - v + node.r * i) / node.tau
-    v = v + DT * change
-    if isinstance(node, nir.LI):
-        return v, v
-    spikes = v > node.v_threshold
-    return np.where(spikes, node.v_reset, v), spikes
-
-
-def linear_step(node: Any, x: Array) -> Array:
-    """The linear nodes, by numpy and torch."""
-    if isinstance(node, nir.Affine | nir.Linear):
-        return (node.weight @ x[..., None])[..., 0] + getattr(node, "bias", 0)
-    if isinstance(node, nir.Scale):
-        return node.scale * x
-    if isinstance(node, nir.Flatten):
-        return x.ravel()
-    tensor = torch.from_numpy(np.ascontiguousarray(x))
-    if isinstance(node, nir.Conv1d | nir.Conv2d):
-        convolve = functional.conv1d if isinstance(node, nir.Conv1d) else functional.conv2d
-        weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
-        return convolve(tensor, weight, bias, node.stride, node.padding, node.dilation, node.groups).numpy()
-    kernel, stride, padding = (tuple(map(int, v)) for v in (node.kernel_size, node.stride, node.padding))
-    mean = functional.avg_pool2d(tensor, kernel, stride, padding).numpy()
-    return mean * np.prod(kernel) if isinstance(node, nir.SumPool2d) else mean
-
-
-def delay_step(node: nir.Delay, history: list[Array]) -> Array:
-    """What arrived ``delay / DT`` steps ago, zero before the start."""
-    lags = np.rint(node.delay / DT)
-    return sum(np.where(lags == lag, x, 0) for lag, x in enumerate(reversed(history)))
-
-
-def reference(graph: nir.NIRGraph, spikes: Array) -> dict[str, Array]:
-    """What every node emits, (samples, steps, *shape). The graph lists its nodes in topological order."""
-    samples = [reference_sample(graph, sample) for sample in spikes.astype(float)]
-    return {name: np.array([sample[name] for sample in samples]) for name in graph.nodes}
-
-
-def reference_sample(graph: nir.NIRGraph, frames: Array) -> dict[str, list[Array]]:
-    trace: dict[str, list[Array]] = {name: [] for name in graph.nodes}
-    arrived: dict[str, list[Array]] = {name: [] for name in graph.nodes}
-    v: dict[str, Array] = {name: np.zeros(()) for name in graph.nodes}
-    for frame in frames:
-        for name, node in graph.nodes.items():
-            x = frame if isinstance(node, nir.Input) else sum(trace[a][-1] for a, b in graph.edges if b == name)
-            arrived[name].append(x)
-            if isinstance(node, nir.LIF | nir.IF | nir.LI | nir.Threshold):
-                v[name], x = neuron_step(node, v[name], x)
-            elif isinstance(node, nir.Delay):
-                x = delay_step(node, arrived[name])
-            elif not isinstance(node, nir.Input | nir.Output):
-                x = linear_step(node, x)
-            trace[name].append(np.asarray(x, float))
-    return trace
 
 
 # --- graphs -----------------------------------------------------------------------------------------------------------
@@ -252,7 +188,7 @@ def test_primitive_equals_reference(name: str, tmp_path: Path) -> None:
     graph = PRIMITIVES[name]
     spikes = random_spikes(graph)
     outputs, _ = LavaBackend().run(saved(graph, tmp_path), spikes)
-    expected = reference(graph, spikes)["y"]
+    expected = oracle(graph, spikes)["y"]
     assert len(np.unique(expected)) > 1
     assert outputs.dtype == np.float32
     np.testing.assert_array_equal(outputs, expected)
@@ -264,7 +200,7 @@ def test_topology_equals_reference(name: str, placement: Any, tmp_path: Path) ->
     graph = TOPOLOGIES[name]()
     spikes = random_spikes(graph)
     outputs, recorded = LavaBackend(placement).run(saved(graph, tmp_path), spikes, spiking(graph))
-    expected = reference(graph, spikes)
+    expected = oracle(graph, spikes)
     np.testing.assert_array_equal(outputs, expected["y"])
     assert list(recorded) == spiking(graph)
     for node, values in recorded.items():
@@ -303,7 +239,7 @@ def test_random_graph_equals_reference(seed: int, tmp_path: Path) -> None:
     spikes, record = random_spikes(graph, samples=2, steps=7), [name for name in graph.nodes if name.startswith("n1")]
     record = [name for name in record if SEPARATOR not in name]
     outputs, recorded = LavaBackend().run(saved(graph, tmp_path), spikes, record)
-    expected = reference(graph, spikes)
+    expected = oracle(graph, spikes)
     np.testing.assert_array_equal(outputs, expected["y"])
     for name in record:
         np.testing.assert_array_equal(recorded[name], expected[name], err_msg=name)
