@@ -44,23 +44,22 @@ def gradient(current: Array, outer: Array, result: Array, start: int, stop: int,
     """
     steps = len(current)
     potentials = np.empty((steps, _BLOCK), current.dtype)
-    carry = np.empty(_BLOCK, current.dtype)
+    rest = np.zeros(_BLOCK, current.dtype)
     zero, one = current.dtype.type(0), current.dtype.type(1)
     for first in range(start, stop, _BLOCK):
         size = min(_BLOCK, stop - first)
-        carry[:] = zero  # here the membrane potential after the reset
+        before = rest
         for t in range(steps):
             i, p = current[t, first : first + size], potentials[t]
             for n in range(size):
-                potential = (carry[n] + i[n]) * decay
-                p[n] = potential
-                carry[n] = zero if potential > threshold else potential
-        carry[:] = zero  # and here e_t
+                p[n] = ((zero if before[n] > threshold else before[n]) + i[n]) * decay
+            before = p
+        # i_t enters as r_{t-1} does, so e_t is the next result. Read from there: a loop with one store becomes vectors.
+        later = rest[:size]
         for t in range(steps - 1, -1, -1):
             p, g, out = potentials[t], outer[t, first : first + size], result[t, first : first + size]
             for n in range(size):
-                distance = abs(p[n] - threshold) + one
-                through = zero if p[n] > threshold else carry[n]
-                value = ((g[n] - carry[n] * p[n]) / (distance * distance) + through) * decay
-                out[n] = value
-                carry[n] = value
+                v, e = p[n], later[n]
+                distance = abs(v - threshold) + one
+                out[n] = ((g[n] - e * v) / (distance * distance) + (zero if v > threshold else e)) * decay
+            later = out

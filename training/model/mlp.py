@@ -67,8 +67,7 @@ def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
     assert norm.momentum is not None
     if norm.training:
         flat = inputs.flatten(0, -2)
-        expected = flat.mean(0)
-        covariance = flat.T @ flat / len(flat) - torch.outer(expected, expected)
+        expected, covariance = _Moments.apply(flat)  # type: ignore[no-untyped-call]
         mean, variance = weight @ expected, ((weight @ covariance) * weight).sum(1)
         with torch.no_grad():
             norm.running_mean.lerp_(mean, norm.momentum)
@@ -80,6 +79,23 @@ def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
     return scale[:, None] * weight, norm.bias - scale * mean
 
 
+class _Moments(torch.autograd.Function):
+    """Mean (C,) and covariance (C, C) of the rows of an array (N, C). The backward pass is one product."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+        mean = rows.mean(0)
+        ctx.save_for_backward(rows, mean)
+        return mean, rows.T @ rows / len(rows) - torch.outer(mean, mean)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        rows, mean = ctx.saved_tensors
+        of_mean, of_covariance = gradients
+        symmetric = (of_covariance + of_covariance.T) / len(rows)
+        return torch.addmm(of_mean / len(rows) - mean @ symmetric, rows, symmetric)
+
+
 class _HiddenLif(torch.autograd.Function):
     """``LIF(x W1^T + b) W2^T`` for inputs (T, N, C). Nothing of the hidden neurons is kept for the backward pass."""
 
@@ -89,8 +105,8 @@ class _HiddenLif(torch.autograd.Function):
         result = inputs.new_empty(*inputs.shape[:2], len(second))
 
         def compute(part: slice) -> None:
-            spikes = on_cores(lif_kernels.spikes, _currents(inputs[:, part], first, bias))
-            result[:, part] = spikes @ second.T
+            current = torch.addmm(bias, inputs[:, part].flatten(0, 1), first.T).unflatten(0, (len(inputs), -1))
+            result[:, part] = on_cores(lif_kernels.spikes, current) @ second.T
 
         in_threads(compute, _chunks(inputs, len(first)))
         return result
@@ -102,21 +118,17 @@ class _HiddenLif(torch.autograd.Function):
         of_inputs = torch.empty_like(inputs)
 
         def compute(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-            x, outer_part = inputs[:, part], outer[:, part]
-            current = _currents(x, first, bias)
-            spikes = on_cores(lif_kernels.spikes, current)
-            of_current = on_cores(lif_kernels.gradient, current, outer_part @ second)
-            of_inputs[:, part] = of_current @ first
-            flat = of_current.flatten(0, 1)
-            return flat.T @ x.flatten(0, 1), flat.sum(0), outer_part.flatten(0, 1).T @ spikes.flatten(0, 1)
+            x, of_result = inputs[:, part].flatten(0, 1), outer[:, part].flatten(0, 1)
+            steps = len(inputs), -1
+            current = torch.addmm(bias, x, first.T).unflatten(0, steps)
+            spikes = on_cores(lif_kernels.spikes, current).flatten(0, 1)
+            of_current = on_cores(lif_kernels.gradient, current, (of_result @ second).unflatten(0, steps)).flatten(0, 1)
+            of_inputs[:, part] = (of_current @ first).unflatten(0, steps)
+            return of_current.T @ x, of_current.sum(0), of_result.T @ spikes
 
         parts = in_threads(compute, _chunks(inputs, len(first)))
         of_first, of_bias, of_second = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
         return of_inputs, of_first, of_bias, of_second
-
-
-def _currents(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.addmm(bias, inputs.flatten(0, 1), weight.T).unflatten(0, inputs.shape[:2])
 
 
 def _chunks(inputs: Tensor, hidden: int) -> list[slice]:

@@ -1,8 +1,10 @@
 """Work shared out among as many threads as torch computes with."""
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import TypeVar
@@ -20,11 +22,31 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 
     What ``work`` calls has to let go of the interpreter's lock: torch's operations do, and Numba's with ``nogil``.
     """
-    workers = torch.get_num_threads()
-    if workers == 1 or len(items) < 2 or getattr(_thread, "works", False):
+    workers = min(torch.get_num_threads(), len(items))
+    if workers < 2 or getattr(_thread, "works", False):
         with torch.no_grad():
             return [work(item) for item in items]
-    return list(_pool(workers).map(work, items))
+    waiting, results = deque(enumerate(items)), dict[int, Result]()
+
+    def take() -> None:
+        while waiting:
+            try:
+                index, item = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            results[index] = work(item)
+
+    # The caller works too: to wake one more thread and let this one sleep costs more than many a kernel takes.
+    others = [_pool(workers - 1).submit(take) for _ in range(workers - 1)]
+    try:
+        with _one_core(), torch.no_grad():
+            take()
+    finally:
+        waiting.clear()
+        wait(others)
+    for other in others:
+        other.result()
+    return [results[index] for index in range(len(items))]
 
 
 def shares(count: int) -> list[tuple[int, int]]:
@@ -35,11 +57,24 @@ def shares(count: int) -> list[tuple[int, int]]:
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, "cores", _on_one_core)
+    return ThreadPoolExecutor(workers, "cores", _keep_to_one_core)
 
 
-def _on_one_core() -> None:
+def _keep_to_one_core() -> None:
     _thread.works = True  # work that is shared out within work would wait for threads that wait for it
     torch.get_num_threads()  # the first call in a thread sets the number to that of the process
     torch.set_num_threads(1)  # of this thread, as is the next one
     torch.set_grad_enabled(False)
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """The calling thread as one of those that share the work."""
+    threads = torch.get_num_threads()
+    _thread.works = True
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _thread.works = False
