@@ -82,17 +82,11 @@ def draw(records: list[dict[str, object]], path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for record in records:
-        levels, group = record["levels"], record["channels_per_group"]
         operations, score = float(record["synaptic_operations"]) / 1e6, float(record["map"])  # type: ignore[arg-type]
-        axis.plot(operations, score, "o", color="tab:blue" if group == 4 else "tab:orange")
-        axis.annotate(
-            f"levels {levels}, {group} channels",
-            (operations, score),
-            fontsize=8,
-            xytext=(5, 3),
-            textcoords="offset points",
-        )
-    axis.set_xscale("log")
+        axis.plot(operations, score, "o", color="tab:blue")
+        label = f"levels {record['levels']}, {record['channels_per_group']} channels"
+        axis.annotate(label, (operations, score), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    axis.margins(0.15)
     axis.set_xlabel("synaptic operations per recording, millions")
     axis.set_ylabel("mAP of the integer network")
     with atomic_path(path) as temporary:
