@@ -28,11 +28,11 @@ SEEDS = (0, 1, 2)
 EPOCHS: dict[str, int] = {
     "spikinghash": 40,
     "ann_twin_1": 40,
-    "ann_twin_t": 8,
+    "ann_twin_t": 40,
     "resnet18_hashnet": 8,
     "resnet18_csq": 8,
 }
-"""Of 32 bits, on either data set. The costly networks learn in fewer."""
+"""Of 32 bits, on either data set. ResNet-18 learns in fewer."""
 OTHER_LENGTH_EPOCHS = 5
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
 QUANTISED_EPOCHS, QUANTISED_RATE = 3, 5e-4
