@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from deploy.backends.encoders import load_encoder
+from spikinghash.arrays import map_array
 from spikinghash.cli import run
 from spikinghash.errors import RecordingError
 from spikinghash.files import atomic_path
@@ -21,7 +22,7 @@ def main(
     """Trace an encoder on frames."""
     loaded = load_encoder(encoder, backend)
     try:
-        values = np.load(frames, allow_pickle=False)
+        values = np.array(map_array(frames))
     except (OSError, ValueError) as error:
         raise RecordingError(f"{frames}: not a .npy file: {error}") from None
     wanted = (loaded.time_steps, 2, loaded.size, loaded.size)

@@ -191,6 +191,15 @@ def test_a_length_of_2_gigabytes_in_npy_is_an_error(tmp_path: Path) -> None:
     assert "damaged" in message(path)
 
 
+@pytest.mark.parametrize("header", ["{'descr': [('t', '<u8'), \0'x'", "{'descr': 3, 'shape': (1, 4)}", "{[", ""])
+def test_a_damaged_header_of_npy_is_an_error(tmp_path: Path, header: str) -> None:
+    """NumPy reads it as Python, which fails in many ways."""
+    path = written(tmp_path, "npy, fields")
+    content = path.read_bytes()
+    path.write_bytes(content[:10] + header.encode().ljust(117) + b"\n" + content[128:])
+    assert "damaged" in message(path)
+
+
 def test_damaged_xml_in_aedat_4_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path, "aedat 4")
     path.write_bytes(path.read_bytes().replace(b'<node name="info"', b'<node name="info'))

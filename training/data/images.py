@@ -12,6 +12,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from spikinghash.arrays import map_array
 from spikinghash.errors import RecordingError
 from training.data.source import Frames, Recordings, Source, class_labels, file_key, files_in_classes
 
@@ -68,7 +69,7 @@ def _from_picture(path: Path) -> PIL.Image.Image:
 
 
 def _from_array(path: Path) -> PIL.Image.Image:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = map_array(path)
     if array.ndim != 2 or array.dtype.kind not in "uf" or not array.size:
         raise ValueError(f"an array of shape {array.shape} and type {array.dtype} instead of grey levels (H, W)")
     values = np.asarray(array, np.float32) * (255 if array.dtype.kind == "f" else 1)

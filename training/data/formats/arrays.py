@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spikinghash.arrays import map_array
 from spikinghash.errors import RecordingError
 from training.data.events import FIELDS, Events, pack_events
 
@@ -15,13 +16,9 @@ def read(path: Path) -> tuple[Events, None]:
         RecordingError: the file is damaged, or holds an array of another kind.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a claimed length is checked, not allocated
-    except (ValueError, EOFError, SyntaxError, OverflowError) as error:
-        text = " ".join(str(error).split())
-        raise RecordingError(f"{path}: damaged, or no .npy file of numbers: {text}; write it again") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise RecordingError(f"{path}: it holds several arrays; save the events alone with numpy.save")
+        array = map_array(path)
+    except ValueError as error:
+        raise RecordingError(f"{path}: damaged, or no .npy file of numbers: {error}; write it again") from None
     if array.dtype.names and set(FIELDS) <= set(array.dtype.names) and array.ndim == 1:
         columns = {field: np.asarray(array[field]) for field in FIELDS}
     elif array.dtype.names is None and array.ndim == 2 and array.shape[1] == len(FIELDS):
