@@ -2,7 +2,7 @@
 
 The plain route is Norse's cell in a loop, ptwt's transforms, and torch's own memory layout. Both routes alternate in
 one run; figures are medians, ratios compare within this run only. ``training/__init__.py`` sets how long the threads of
-OpenMP spin, which costs the plain route up to a tenth; with GOMP_SPINCOUNT=300000 in the environment it is as by default.
+OpenMP spin, which costs the plain route up to a tenth; GOMP_SPINCOUNT=300000 in the environment is their default.
 """
 
 from collections.abc import Callable
