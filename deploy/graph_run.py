@@ -15,6 +15,7 @@ from deploy.backends.encoders import BACKENDS, GraphRunner, RunNumbers, graph_ru
 from deploy.backends.lava import Executor
 from export.activity import Activity, count_activity, populations_to_record
 from export.stepwise.read import TIME_STEP_KEY, read_graph
+from spikinghash.arrays import read_archive
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.files import atomic_path
 
@@ -92,9 +93,8 @@ def read_spikes(source: Path) -> NDArray[np.float32]:
         GraphError: it is missing, or has too few axes.
     """
     try:
-        with np.load(source, allow_pickle=False) as file:
-            spikes = np.asarray(file["spikes"], np.float32)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        spikes = np.asarray(read_archive(source)["spikes"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
         raise GraphError(f"{source}: no .npz file with an array 'spikes' (samples, steps, ...): {error}") from None
     if spikes.ndim < 3:
         raise GraphError(f"{source}: spikes has shape {spikes.shape}, at least (samples, steps, neurons) is needed")

@@ -1,11 +1,32 @@
 """Arrays from files that others wrote."""
 
+import zipfile
+import zlib
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# NumPy does not document what it raises: it parses the headers of arrays as Python source. RuntimeError is zipfile's,
+# over members that claim to be encrypted, or compressed in a way that it does not know.
+_DAMAGED = (ValueError, EOFError, OverflowError, SyntaxError, TypeError, TokenError)
+_DAMAGED_ARCHIVE = (*_DAMAGED, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of the ``.npz`` file ``path`` by their names; the format checks the CRC of each.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, of another format, or holds objects.
+    """
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            return dict(file)
+    except _DAMAGED_ARCHIVE as error:
+        raise ValueError(_in_one_line(error)) from None
 
 
 def map_array(path: Path) -> NDArray[Any]:
@@ -17,10 +38,13 @@ def map_array(path: Path) -> NDArray[Any]:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    # NumPy parses the header as Python source, and does not say what that raises.
-    except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, TokenError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+    except (*_DAMAGED, zipfile.BadZipFile) as error:
+        raise ValueError(_in_one_line(error)) from None
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError("several arrays; numpy.save writes one")
     return array
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

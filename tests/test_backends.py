@@ -166,6 +166,9 @@ def test_any_graph_runs_on_arrays(tmp_path: Path) -> None:
 def test_graphs_need_arrays_of_their_shape(tmp_path: Path) -> None:
     with pytest.raises(SpikinghashError, match="does not run NIR graphs"):
         run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "torch")
-    (tmp_path / "x.npz").write_bytes(b"")
-    with pytest.raises(GraphError, match=r"x\.npz"):
-        run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")
+    np.savez(tmp_path / "x.npz", spikes=np.ones((1, 2, 2)))
+    whole = (tmp_path / "x.npz").read_bytes()
+    for damaged in (b"", whole[:-9], whole[:80] + b"?" + whole[81:]):
+        (tmp_path / "x.npz").write_bytes(damaged)
+        with pytest.raises(GraphError, match=r"x\.npz"):
+            run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")

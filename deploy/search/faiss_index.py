@@ -5,8 +5,6 @@ the smallest ids stay.
 """
 
 import threading
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,11 +24,11 @@ from deploy.search.index import (
     checked_ids,
     ranked,
 )
+from spikinghash.arrays import read_archive
 from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
 
 _VERSION = 1  # raise it when saved files change
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class FlatIndex:
@@ -203,10 +201,9 @@ def _nothing() -> Neighbours:
 
 def _read(path: Path) -> tuple[int, Codes, Ids]:
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            version, bits = int(file["version"]), int(file["bits"])
-            codes, ids = np.asarray(file["codes"]), np.asarray(file["ids"])
-    except _UNREADABLE as error:
+        file = read_archive(path)
+        version, bits, codes, ids = int(file["version"]), int(file["bits"]), file["codes"], file["ids"]
+    except (OSError, ValueError, KeyError) as error:
         raise SearchError(
             f"{path}: not a readable index ({type(error).__name__}): delete it, then build again"
         ) from None

@@ -1,6 +1,5 @@
 """What a run yields, and the files it travels in."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.simulators.graphs import first_line
+from spikinghash.arrays import read_archive
 from spikinghash.errors import GraphError
 from spikinghash.files import atomic_path
 
@@ -34,9 +34,8 @@ def read_spikes(path: Path) -> NDArray[np.float32]:
         GraphError: the file is missing, no archive, or has no ``spikes``.
     """
     try:
-        with np.load(path) as archive:
-            return np.asarray(archive["spikes"], dtype=np.float32)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        return np.asarray(read_archive(path)["spikes"], dtype=np.float32)
+    except (OSError, ValueError, KeyError) as error:
         raise GraphError(f"{path}: no array 'spikes' can be read ({first_line(error)})") from error
 
 

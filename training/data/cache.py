@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from spikinghash.arrays import read_archive
 from spikinghash.files import atomic_path
 
 Arrays = dict[str, NDArray[Any]]
 
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 _log = logging.getLogger(__name__)
 
 
@@ -34,8 +32,8 @@ def cached(name: str, key: Mapping[str, Any], build: Callable[[], Arrays]) -> Ar
     """
     path = cache_path(name, key)
     try:
-        return _read(path)
-    except _UNREADABLE:
+        return read_archive(path)
+    except (OSError, ValueError):
         arrays = build()
     try:
         with atomic_path(path) as temporary:
@@ -43,11 +41,3 @@ def cached(name: str, key: Mapping[str, Any], build: Callable[[], Arrays]) -> Ar
     except OSError as error:
         _log.warning("%s: cannot be written: %s", path, error.strerror)
     return arrays
-
-
-def _read(path: Path) -> Arrays:
-    with (
-        path.open("rb") as handle,
-        np.load(handle, allow_pickle=False) as file,
-    ):  # the zip format checks the CRC of each array
-        return dict(file)
