@@ -33,6 +33,8 @@ EPOCHS: dict[str, int] = {
     "resnet18_csq": 8,
 }
 """Of 32 bits, on either data set. ResNet-18 learns in fewer."""
+SPIKING_RATE, RATE = 8e-3, 2e-3
+"""Largest learning rates of 32 bits: of Spikinghash, and of all others."""
 OTHER_LENGTH_EPOCHS = 5
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
 QUANTISED_EPOCHS, QUANTISED_RATE = 3, 5e-4
@@ -75,7 +77,7 @@ class Job:
         if self.network in QUANTISED_TWINS:
             return QUANTISED_TWIN_EPOCHS, 2e-4
         if self.start is None:
-            return EPOCHS[self.network], 8e-3 if self.network == "spikinghash" else 2e-3
+            return EPOCHS[self.network], SPIKING_RATE if self.network == "spikinghash" else RATE
         return OTHER_LENGTH_EPOCHS, 1.5e-3
 
     def config(self, nmnist: Path | None) -> Config:

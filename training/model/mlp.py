@@ -105,7 +105,7 @@ class _HiddenLif(torch.autograd.Function):
         result = inputs.new_empty(*inputs.shape[:2], len(second))
 
         def compute(part: slice) -> None:
-            current = torch.addmm(bias, inputs[:, part].flatten(0, 1), first.T).unflatten(0, (len(inputs), -1))
+            current = _currents(inputs[:, part].flatten(0, 1), first, bias, len(inputs))
             result[:, part] = on_cores(lif_kernels.spikes, current) @ second.T
 
         in_threads(compute, _chunks(inputs, len(first)))
@@ -119,16 +119,21 @@ class _HiddenLif(torch.autograd.Function):
 
         def compute(part: slice) -> tuple[Tensor, Tensor, Tensor]:
             x, of_result = inputs[:, part].flatten(0, 1), outer[:, part].flatten(0, 1)
-            steps = len(inputs), -1
-            current = torch.addmm(bias, x, first.T).unflatten(0, steps)
+            current = _currents(x, first, bias, len(inputs))
             spikes = on_cores(lif_kernels.spikes, current).flatten(0, 1)
-            of_current = on_cores(lif_kernels.gradient, current, (of_result @ second).unflatten(0, steps)).flatten(0, 1)
-            of_inputs[:, part] = (of_current @ first).unflatten(0, steps)
+            of_spikes = (of_result @ second).view_as(current)
+            of_current = on_cores(lif_kernels.gradient, current, of_spikes).flatten(0, 1)
+            of_inputs[:, part] = (of_current @ first).unflatten(0, (len(inputs), -1))
             return of_current.T @ x, of_current.sum(0), of_result.T @ spikes
 
         parts = in_threads(compute, _chunks(inputs, len(first)))
         of_first, of_bias, of_second = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
         return of_inputs, of_first, of_bias, of_second
+
+
+def _currents(rows: Tensor, weight: Tensor, bias: Tensor, steps: int) -> Tensor:
+    """Of the hidden neurons, for rows (T N, C): (T, N, hidden). Both passes have to compute the same."""
+    return torch.addmm(bias, rows, weight.T).unflatten(0, (steps, -1))
 
 
 def _chunks(inputs: Tensor, hidden: int) -> list[slice]:

@@ -26,23 +26,19 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
     if workers < 2 or getattr(_thread, "works", False):
         with torch.no_grad():
             return [work(item) for item in items]
-    waiting, results = deque(enumerate(items)), dict[int, Result]()
+    waiting, results = iter(range(len(items))), dict[int, Result]()
 
     def take() -> None:
-        while waiting:
-            try:
-                index, item = waiting.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            results[index] = work(item)
+        for index in waiting:  # one iterator for all: no two threads get the same index
+            results[index] = work(items[index])
 
     # The caller works too: to wake one more thread and let this one sleep costs more than many a kernel takes.
     others = [_pool(workers - 1).submit(take) for _ in range(workers - 1)]
     try:
-        with _one_core(), torch.no_grad():
+        with _one_core():
             take()
     finally:
-        waiting.clear()
+        deque(waiting, maxlen=0)  # after an error nobody begins more
         wait(others)
     for other in others:
         other.result()
@@ -71,10 +67,10 @@ def _keep_to_one_core() -> None:
 def _one_core() -> Iterator[None]:
     """The calling thread as one of those that share the work."""
     threads = torch.get_num_threads()
-    _thread.works = True
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        _thread.works = False
+    with torch.no_grad():
+        _keep_to_one_core()
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            _thread.works = False
