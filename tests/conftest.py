@@ -2,10 +2,12 @@
 
 import signal
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 
 from tests.browser import chromium as chromium  # a fixture for every test
 from tests.commands import call as call
@@ -30,6 +32,16 @@ def nmnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(_ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+@pytest.fixture(params=[1, 2, 3], ids=lambda threads: f"{threads}-threads")
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """So many threads of torch, which share out even the smallest work."""
+    monkeypatch.setattr("training.model.threads._LEAST", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """The MLP in chunks against the layers that it is made of."""
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
 
-from training.model import mlp
 from training.model.lif import lif_loop
 from training.model.mlp import Mlp
 
@@ -18,20 +16,10 @@ def by_layers(module: Mlp, stream: torch.Tensor) -> torch.Tensor:
     return module.contract(hidden)
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """So many threads of torch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("chunk", [1, 3000, 1 << 20])
-def test_in_chunks_is_layer_by_layer(threads: int, training: bool, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pixels", [(1, 1), (5, 2), (17, 23)], ids=["one", "a chunk", "several chunks"])
+def test_in_chunks_is_layer_by_layer(threads: int, training: bool, pixels: tuple[int, int]) -> None:
     """Values, gradients of the stream and of every parameter, and running statistics."""
-    monkeypatch.setattr(mlp, "_CHUNK", chunk)
     torch.manual_seed(0)
     fast = Mlp(6, 3).double()
     for norm in (fast.expand.norm, fast.contract.norm):
@@ -42,7 +30,7 @@ def test_in_chunks_is_layer_by_layer(threads: int, training: bool, chunk: int, m
     slow = copy.deepcopy(fast)
     fast.train(training)
     slow.train(training)
-    stream = torch.randn(4, 3, 6, 5, 2, dtype=torch.float64, requires_grad=True)
+    stream = torch.randn(4, 3, 6, *pixels, dtype=torch.float64, requires_grad=True)
     results = fast(stream), by_layers(slow, stream)
     torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
     outer = torch.randn_like(results[0])

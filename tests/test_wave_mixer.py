@@ -1,7 +1,6 @@
 """The wavelet against a dense Haar matrix built from its definition, and the block form against ptwt's transforms."""
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -144,14 +143,6 @@ def test_a_window_run_backwards_comes_out_backwards(wavelet: str) -> None:
 
 
 WAVELETS: tuple[Wavelet, ...] = ("space-time", "time", "space")
-
-
-@pytest.fixture(params=[1, 2], ids=["one-thread", "two-threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def double_mixer(channels: int, levels: int, channels_per_group: int, wavelet: Wavelet = "space-time") -> WaveMixer:

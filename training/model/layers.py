@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from training.model.norm import batch_norm
+
 
 class ConvNorm(nn.Module):
     """Convolution without bias, then batch normalisation over steps, samples and pixels. (T, B, C, H, W) in and out."""
@@ -13,8 +15,8 @@ class ConvNorm(nn.Module):
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Spikes (T, B, C, H, W) in, currents out."""
-        result: Tensor = self.norm(self.conv(spikes.flatten(0, 1)))
-        return result.unflatten(0, spikes.shape[:2])
+        maps: Tensor = self.conv(spikes.flatten(0, 1))
+        return batch_norm(maps.unflatten(0, spikes.shape[:2]), self.norm)
 
 
 class StepNorm(nn.Module):
@@ -26,5 +28,4 @@ class StepNorm(nn.Module):
 
     def forward(self, current: Tensor) -> Tensor:
         """Currents in, of any shape (T, ...) or (T, B, C, H, W); the same shape out."""
-        result: Tensor = self.norm(current.flatten(0, 1))
-        return result.unflatten(0, current.shape[:2])
+        return batch_norm(current, self.norm)

@@ -98,12 +98,17 @@ def _gradient(potential: Tensor, gradient: Tensor) -> Tensor:
     return result
 
 
+def neuron(like: Tensor) -> tuple[Any, Any]:
+    """Threshold and decay in the precision of ``like``, for compiled kernels."""
+    scalar = torch.empty(0, dtype=like.dtype).numpy().dtype.type
+    return scalar(THRESHOLD), scalar(DECAY)
+
+
 def on_cores(kernel: Callable[..., None], *inputs: Tensor) -> Tensor:
     """Let ``kernel`` write a result of the inputs' shape, the neurons shared out among torch's threads."""
     result = torch.empty_like(inputs[0])
     arrays = [tensor.detach().reshape(len(tensor), -1).numpy() for tensor in (*inputs, result)]
-    constants = arrays[0].dtype.type(THRESHOLD), arrays[0].dtype.type(DECAY)
-    in_threads(lambda part: kernel(*arrays, *part, *constants), shares(arrays[0].shape[1]))
+    in_threads(lambda part: kernel(*arrays, *part, *neuron(result)), shares(arrays[0].shape[1], len(arrays[0])))
     return result
 
 

@@ -1,9 +1,11 @@
-"""Loops over time of LIF neurons on a CPU, compiled by Numba.
+"""Loops over time of LIF neurons on a CPU, and the MLP around some of them, compiled by Numba.
 
 Neurons are taken in blocks whose state stays in the processor's cache, so that each current is read from memory once.
 Arrays have shape (T, neurons); a call handles the neurons ``start`` to ``stop`` and lets go of the interpreter lock.
+All is in one file because Numba compiles anew what a changed file holds, but not what calls it from elsewhere.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -13,8 +15,11 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _BLOCK = 1024
+_CHUNK = 1 << 15
+"""Hidden currents of an MLP in a chunk, about: the four arrays of its backward pass fit a core's cache."""
 
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+_Kernel = Callable[..., Any]
+_compiled: Callable[[_Kernel], _Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_compiled
@@ -63,3 +68,78 @@ def gradient(current: Array, outer: Array, result: Array, start: int, stop: int,
                 distance = abs(v - threshold) + one
                 out[n] = ((g[n] - e * v) / (distance * distance) + (zero if v > threshold else e)) * decay
             later = out
+
+
+@_compiled
+def mlp(
+    inputs: Array, first: Array, bias: Array, second: Array, result: Array, start: int, stop: int, constants: Any
+) -> None:
+    """Write ``LIF(x first^T + bias) second^T`` for the inputs ``start`` to ``stop`` of N; their shape is (T, N, C).
+
+    Hidden neurons are walked through in chunks that stay in the cache. ``constants`` are threshold and decay.
+    """
+    steps, hidden = len(inputs), len(first)
+    size = _chunk(steps * hidden)
+    for begin in range(start, stop, size):
+        end = min(begin + size, stop)
+        current = _currents(_rows(inputs, begin, end), first, bias)
+        fired = np.empty_like(current)
+        by_step = (steps, (end - begin) * hidden)
+        spikes(current.reshape(by_step), fired.reshape(by_step), 0, by_step[1], *constants)
+        _put(np.dot(fired, second.T), result, begin, end)
+
+
+@_compiled
+def mlp_gradient(
+    inputs: Array, outer: Array, first: Array, bias: Array, second: Array,
+    of_inputs: Array, of_first: Array, of_bias: Array, of_second: Array, start: int, stop: int, constants: Any,
+) -> None:  # fmt: skip
+    """Write the gradient of the inputs of ``mlp`` and add those of its weights, ``outer`` being that of the result."""
+    steps, hidden = len(inputs), len(first)
+    size = _chunk(steps * hidden)
+    for begin in range(start, stop, size):
+        end = min(begin + size, stop)
+        x, of_result = _rows(inputs, begin, end), _rows(outer, begin, end)
+        current = _currents(x, first, bias)
+        fired, of_current = np.empty_like(current), np.empty_like(current)
+        of_spikes = np.dot(of_result, second)
+        by_step = (steps, (end - begin) * hidden)
+        potentials = current.reshape(by_step)
+        spikes(potentials, fired.reshape(by_step), 0, by_step[1], *constants)
+        gradient(potentials, of_spikes.reshape(by_step), of_current.reshape(by_step), 0, by_step[1], *constants)
+        of_second += np.dot(of_result.T, fired)
+        of_first += np.dot(of_current.T, x)
+        total = np.zeros_like(of_bias)
+        for row in of_current:
+            total += row
+        of_bias += total
+        _put(np.dot(of_current, first), of_inputs, begin, end)
+
+
+@_compiled
+def _chunk(neurons: int) -> int:
+    """Inputs of a chunk, for so many hidden currents of each."""
+    return max(1, _CHUNK // neurons)
+
+
+@_compiled
+def _currents(x: Array, first: Array, bias: Array) -> Array:
+    current = np.dot(x, first.T)
+    for row in range(len(current)):
+        for n in range(len(bias)):
+            current[row, n] += bias[n]
+    return current
+
+
+@_compiled
+def _rows(signal: Array, begin: int, end: int) -> Array:
+    """(T n, C), out of (T, N, C)."""
+    steps, _, channels = signal.shape
+    rows = np.empty((steps, end - begin, channels), signal.dtype)
+    rows[:] = signal[:, begin:end]
+    return rows.reshape(steps * (end - begin), channels)
+
+
+@_compiled
+def _put(rows: Array, signal: Array, begin: int, end: int) -> None:
+    signal[:, begin:end] = rows.reshape(len(signal), end - begin, -1)

@@ -8,15 +8,14 @@ walked through in chunks that stay in the processor's cache, forwards and again 
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.model import lif_kernels
 from training.model.layers import ConvNorm
-from training.model.lif import Lif, on_cores
-from training.model.threads import in_threads
-
-_CHUNK = 1 << 21
-"""Bytes of a chunk's hidden currents. With a quarter of it two threads are slower: they wait for the interpreter."""
+from training.model.lif import Lif, neuron
+from training.model.norm import batch_norm, follow
+from training.model.threads import in_threads, one_blas_thread, shares
 
 
 class Mlp(nn.Module):
@@ -42,9 +41,7 @@ class Mlp(nn.Module):
         inputs = spikes.movedim(2, -1).reshape(t, -1, c)
         weight, bias = normalised(self.expand, inputs)
         current: Tensor = _HiddenLif.apply(inputs, weight, bias, self.contract.conv.weight.flatten(1))  # type: ignore[no-untyped-call]
-        maps = current.reshape(t * b, h, w, -1).movedim(-1, 1)
-        result: Tensor = self.contract.norm(maps)
-        return result.unflatten(0, (t, b))
+        return batch_norm(current.reshape(t, b, h, w, -1).movedim(-1, 2), self.contract.norm)
 
 
 def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,19 +58,14 @@ def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
         Shapes (outputs, C) and (outputs,).
     """
     weight, norm = layer.conv.weight.flatten(1), layer.norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
     if norm.training:
         flat = inputs.flatten(0, -2)
         expected, covariance = _Moments.apply(flat)  # type: ignore[no-untyped-call]
         mean, variance = weight @ expected, ((weight @ covariance) * weight).sum(1)
-        with torch.no_grad():
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * (len(flat) / (len(flat) - 1)), norm.momentum)
-            norm.num_batches_tracked.add_(1)
+        follow(norm, mean, variance, len(flat))
     else:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         mean, variance = norm.running_mean, norm.running_var
     scale = norm.weight / torch.sqrt(variance + norm.eps)
     return scale[:, None] * weight, norm.bias - scale * mean
@@ -103,40 +95,32 @@ class _HiddenLif(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, first: Tensor, bias: Tensor, second: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, first, bias, second)
         result = inputs.new_empty(*inputs.shape[:2], len(second))
-
-        def compute(part: slice) -> None:
-            current = _currents(inputs[:, part].flatten(0, 1), first, bias, len(inputs))
-            result[:, part] = on_cores(lif_kernels.spikes, current) @ second.T
-
-        in_threads(compute, _chunks(inputs, len(first)))
+        arrays = _arrays(inputs, first, bias, second, result)
+        with one_blas_thread():
+            in_threads(lambda part: lif_kernels.mlp(*arrays, *part, neuron(inputs)), _parts(inputs, first))
         return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        (outer,) = gradients
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         inputs, first, bias, second = ctx.saved_tensors
         of_inputs = torch.empty_like(inputs)
+        arrays = _arrays(inputs, gradients[0], first, bias, second, of_inputs)
 
-        def compute(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-            x, of_result = inputs[:, part].flatten(0, 1), outer[:, part].flatten(0, 1)
-            current = _currents(x, first, bias, len(inputs))
-            spikes = on_cores(lif_kernels.spikes, current).flatten(0, 1)
-            of_spikes = (of_result @ second).view_as(current)
-            of_current = on_cores(lif_kernels.gradient, current, of_spikes).flatten(0, 1)
-            of_inputs[:, part] = (of_current @ first).unflatten(0, (len(inputs), -1))
-            return of_current.T @ x, of_current.sum(0), of_result.T @ spikes
+        def compute(part: tuple[int, int]) -> list[Tensor]:
+            sums = [torch.zeros_like(weight) for weight in (first, bias, second)]
+            lif_kernels.mlp_gradient(*arrays, *_arrays(*sums), *part, neuron(inputs))
+            return sums
 
-        parts = in_threads(compute, _chunks(inputs, len(first)))
-        of_first, of_bias, of_second = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
-        return of_inputs, of_first, of_bias, of_second
+        with one_blas_thread():
+            parts = in_threads(compute, _parts(inputs, first))
+        return of_inputs, *(torch.stack(part).sum(0) for part in zip(*parts, strict=True))
 
 
-def _currents(rows: Tensor, weight: Tensor, bias: Tensor, steps: int) -> Tensor:
-    """Of the hidden neurons, for rows (T N, C): (T, N, hidden). Both passes have to compute the same."""
-    return torch.addmm(bias, rows, weight.T).unflatten(0, (steps, -1))
-
-
-def _chunks(inputs: Tensor, hidden: int) -> list[slice]:
+def _parts(inputs: Tensor, first: Tensor) -> list[tuple[int, int]]:
+    """First input of each thread, and the one after its last."""
     steps, count, _ = inputs.shape
-    size = max(1, _CHUNK // (steps * hidden * inputs.element_size()))
-    return [slice(start, start + size) for start in range(0, count, size)]
+    return shares(count, steps * first.numel())
+
+
+def _arrays(*tensors: Tensor) -> list[NDArray[Any]]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]

@@ -4,15 +4,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from itertools import pairwise
 from typing import TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_LEAST = 1 << 19
+"""Values that a simple loop takes a quarter of a millisecond for; another thread wakes in a tenth."""
 
 _thread = threading.local()
 
@@ -45,10 +49,25 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
     return [results[index] for index in range(len(items))]
 
 
-def shares(count: int) -> list[tuple[int, int]]:
-    """``count`` things in as many equal parts as torch has threads: the first of each and the one after its last."""
-    workers = torch.get_num_threads()
-    return list(pairwise(count * worker // workers for worker in range(workers + 1)))
+def shares(count: int, values: int) -> list[tuple[int, int]]:
+    """``count`` things of so many values each in equal parts: the first of each part and the one after its last.
+
+    There are as many parts as torch has threads, but no smaller ones than make up for waking a thread.
+    """
+    parts = max(1, min(torch.get_num_threads(), count, count * values // _LEAST))
+    return list(pairwise(count * part // parts for part in range(parts + 1)))
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """While this is open, SciPy's BLAS, which Numba's products call, keeps to the thread that it is called in."""
+    return _blas().limit(limits=1)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    import scipy.linalg.cython_blas  # noqa: F401  # the controller sees what is loaded
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 @cache

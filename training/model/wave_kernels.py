@@ -83,7 +83,7 @@ class _Mix(torch.autograd.Function):
         result = torch.empty_like(signal)
         tables = _tables(blocks, fusion.detach().numpy())
         arrays = [each.detach().reshape(-1).numpy() for each in (signal, result)]
-        _on_cores(len(blocks.corners), lambda worker, start, stop: _mix(blocks, *arrays, tables, start, stop))
+        in_threads(lambda part: _mix(blocks, *arrays, tables, *part), _parts(blocks, tables))
         return result
 
     @staticmethod
@@ -92,13 +92,15 @@ class _Mix(torch.autograd.Function):
         blocks, outer = ctx.blocks, gradients[0].contiguous()
         result = torch.empty_like(signal)
         tables = _tables(blocks, fusion.detach().mT.numpy())
-        of_tables = np.zeros((torch.get_num_threads(), *tables.shape), tables.dtype)
         arrays = [each.detach().reshape(-1).numpy() for each in (signal, outer, result)]
-        _on_cores(
-            len(blocks.corners),
-            lambda worker, start, stop: _gradients(blocks, *arrays, tables, of_tables[worker], start, stop),
-        )
-        return result, torch.from_numpy(_from_tables(blocks, of_tables.sum(0), fusion.shape)), None, None
+
+        def compute(part: tuple[int, int]) -> Array:
+            of_tables = np.zeros_like(tables)
+            _gradients(blocks, *arrays, tables, of_tables, *part)
+            return of_tables
+
+        of_tables = np.sum(in_threads(compute, _parts(blocks, tables)), 0)
+        return result, torch.from_numpy(_from_tables(blocks, of_tables, fusion.shape)), None, None
 
 
 def mix(signal: Tensor, fusion: Tensor, levels: int, axes: str) -> Tensor:
@@ -123,9 +125,10 @@ def mix(signal: Tensor, fusion: Tensor, levels: int, axes: str) -> Tensor:
     return result.movedim(-1, 2)
 
 
-def _on_cores(blocks: int, job: Callable[[int, int, int], None]) -> None:
-    """Call ``job`` with the number of a worker, its first block and the one after its last, in torch's threads."""
-    in_threads(lambda part: job(part[0], *part[1]), list(enumerate(shares(blocks))))
+def _parts(blocks: Layout, tables: Array) -> list[tuple[int, int]]:
+    """First block of each thread, and the one after its last."""
+    _, diagonals, _ = tables.shape
+    return shares(len(blocks.corners), len(blocks.members) * blocks.channels * diagonals)
 
 
 def _tables(blocks: Layout, fusion: Array) -> Array:
