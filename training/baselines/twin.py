@@ -4,7 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import EncoderConfig
-from training.model.encoder import AttentionBranch, Spikinghash
+from training.model.drive import Drive, activity
+from training.model.encoder import AttentionBranch, Spikinghash, through
 from training.model.layers import ConvNorm
 from training.model.lif import Lif
 from training.model.wave_mixer import WaveMixer
@@ -20,13 +21,15 @@ class SoftmaxAttention(nn.Module):
         self.activation = activation
         self.projection = ConvNorm(channels, channels, kernel=1)
 
-    def forward(self, activity: Tensor) -> Tensor:
-        """(T, B, C, H, W) to the same shape."""
-        t, b, c, h, w = activity.shape
-        qkv = self.qkv(activity).reshape(t * b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        mixed = functional.scaled_dot_product_attention(*qkv.unbind(1))
-        result: Tensor = self.projection(self.activation(mixed.transpose(-1, -2).reshape(activity.shape)))
-        return result
+    def drive(self, activations: Tensor, stream: Tensor | None = None) -> Drive:
+        """Activations (T, B, C, H, W) and a stream in, the stream with what is added to it out."""
+        t, b, c, h, w = activations.shape
+        qkv = (
+            self.qkv.drive(activations).total().reshape(t * b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
+        )
+        queries, keys, values = qkv.unbind(1)
+        mixed = functional.scaled_dot_product_attention(queries, keys, values)
+        return self.projection.drive(self.activation(mixed.transpose(-1, -2).reshape(activations.shape)), stream)
 
 
 class SpatialMixer(nn.Module):
@@ -76,9 +79,7 @@ class AnnTwin(nn.Module):
         stream = frames.permute(1, 0, 3, 4, 2).to(self.linear.weight.dtype)
         if self.frames == 1:
             stream = stream.mean(0, keepdim=True)
-        stream = stream.contiguous().movedim(-1, 2)
-        for stage in self.stages:
-            stream = stage(stream)
-        features = self.activation(stream).mean(dim=(0, -2, -1))
+        drive = through(self.stages, stream.contiguous().movedim(-1, 2))
+        features = activity(self.activation, drive)[0].mean(dim=(0, -2, -1))
         result: Tensor = self.norm(self.linear(features))
         return result

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from training.model.drive import Drive, activity
 from training.model.layers import ConvNorm
 from training.model.lif import Lif
 
@@ -31,13 +32,12 @@ class SpikingSelfAttention(nn.Module):
         result: Tensor = self.rounding(self.log_scale.exp())
         return result
 
-    def forward(self, spikes: Tensor) -> Tensor:
-        """(T, B, C, H, W) to the same shape."""
+    def drive(self, spikes: Tensor, stream: Tensor | None = None) -> Drive:
+        """What spikes (T, B, C, H, W) drive neurons with, added to ``stream``."""
         t, b, c, h, w = spikes.shape
-        qkv = self.qkv_lif(self.qkv(spikes)).reshape(t, b, 3, self.heads, c // self.heads, h * w)
-        counts = coincidence_counts(*qkv.unbind(2)).reshape(spikes.shape)
-        result: Tensor = self.projection(self.attention_lif(self.scale * counts))
-        return result
+        qkv, _ = activity(self.qkv_lif, self.qkv.drive(spikes))
+        counts = coincidence_counts(*qkv.reshape(t, b, 3, self.heads, c // self.heads, h * w).unbind(2))
+        return self.projection.drive(self.attention_lif(self.scale * counts.reshape(spikes.shape)), stream)
 
 
 def coincidence_counts(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

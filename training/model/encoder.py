@@ -1,5 +1,6 @@
 """Spikinghash (arXiv:2501.06786): event frames to a binary hash code."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from training.config import EncoderConfig, Wavelet
 from training.model.attention import SpikingSelfAttention
+from training.model.drive import Drive, activity
 from training.model.layers import ConvNorm, StepNorm
 from training.model.lif import Lif, lif_loop
 from training.model.mlp import Mlp
@@ -34,10 +36,10 @@ class WaveBranch(nn.Module):
         self.mixer = WaveMixer(channels, levels, channels_per_group, wavelet)
         self.norm = StepNorm(channels)
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        result: Tensor = self.norm(self.mixer(self.lif(stream)))
-        return result
+    def forward(self, drive: Drive) -> Drive:
+        """What drives ``lif`` in, the stream with what is added to it out."""
+        spikes, stream = activity(self.lif, drive)
+        return self.norm.drive(self.mixer(spikes), stream)
 
 
 class ConvBranch(nn.Module):
@@ -48,10 +50,10 @@ class ConvBranch(nn.Module):
         self.lif = Lif()
         self.mixer = ConvNorm(channels, channels, kernel=3, groups=channels // channels_per_group)
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        result: Tensor = self.mixer(self.lif(stream))
-        return result
+    def forward(self, drive: Drive) -> Drive:
+        """What drives ``lif`` in, the stream with what is added to it out."""
+        spikes, stream = activity(self.lif, drive)
+        return self.mixer.drive(spikes, stream)
 
 
 class AttentionBranch(nn.Module):
@@ -62,10 +64,10 @@ class AttentionBranch(nn.Module):
         self.lif = Lif()
         self.mixer = SpikingSelfAttention(channels, heads)
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        result: Tensor = self.mixer(self.lif(stream))
-        return result
+    def forward(self, drive: Drive) -> Drive:
+        """What drives ``lif`` in, the stream with what is added to it out."""
+        spikes, stream = activity(self.lif, drive)
+        return self.mixer.drive(spikes, stream)
 
 
 class Block(nn.Module):
@@ -76,10 +78,9 @@ class Block(nn.Module):
         self.mixer = mixer
         self.mlp = mlp
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        stream = stream + self.mixer(stream)
-        result: Tensor = stream + self.mlp(stream)
+    def forward(self, drive: Drive) -> Drive:
+        """What drives the block's first neurons in, what drives the next ones out."""
+        result: Drive = self.mlp(self.mixer(drive))
         return result
 
 
@@ -107,11 +108,22 @@ class Stage(nn.Module):
                 branch = AttentionBranch(channels, config.heads[stage])
         return Block(branch, Mlp(channels, config.mlp_ratio))
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        spikes = self.lif(stream) if self.lif is not None else stream
-        result: Tensor = self.blocks(self.down(spikes))
+    def forward(self, source: Drive | Tensor) -> Drive:
+        """What drives the stage's neurons in, or frames for the stem; what drives the next ones out."""
+        if isinstance(source, Drive):
+            assert self.lif is not None
+            source, _ = activity(self.lif, source)
+        result: Drive = self.blocks(self.down.drive(source))
         return result
+
+
+def through(stages: Iterable[nn.Module], frames: Tensor) -> Drive:
+    """What the last of ``stages`` drives neurons with, when the first sees ``frames`` (T, B, 2, H, W)."""
+    stem, *others = stages
+    drive: Drive = stem(frames)
+    for stage in others:
+        drive = stage(drive)
+    return drive
 
 
 class HashLayer(nn.Module):
@@ -123,9 +135,9 @@ class HashLayer(nn.Module):
         self.linear = nn.Linear(channels, bits, bias=False)
         self.norm = nn.BatchNorm1d(bits)
 
-    def forward(self, stream: Tensor) -> HashOutput:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        pooled = self.lif(stream).mean(dim=(-2, -1))
+    def forward(self, drive: Drive) -> HashOutput:
+        """What drives ``lif`` in, what the hash neurons did out."""
+        pooled = activity(self.lif, drive)[0].mean(dim=(-2, -1))
         current = self.norm(self.linear(pooled).flatten(0, 1)).unflatten(0, pooled.shape[:2])
         return HashOutput(*lif_loop(current))
 
@@ -144,10 +156,8 @@ class Spikinghash(nn.Module):
     def forward(self, frames: Tensor) -> HashOutput:
         """Frames (B, T, 2, H, W) of zeros and ones to spikes and potentials of the hash neurons."""
         # Channels last in memory, from here to the head: convolutions and norms take a third of the time on a CPU.
-        stream = frames.permute(1, 0, 3, 4, 2).to(self.head.linear.weight.dtype).contiguous().movedim(-1, 2)
-        for stage in self.stages:
-            stream = stage(stream)
-        result: HashOutput = self.head(stream)
+        maps = frames.permute(1, 0, 3, 4, 2).to(self.head.linear.weight.dtype)
+        result: HashOutput = self.head(through(self.stages, maps.contiguous().movedim(-1, 2)))
         return result
 
     @torch.no_grad()

@@ -71,6 +71,108 @@ def gradient(current: Array, outer: Array, result: Array, start: int, stop: int,
 
 
 @_compiled
+def driven(
+    stream: Array, current: Array, factor: Array, offset: Array, total: Array, result: Array,
+    start: int, stop: int, constants: Any,
+) -> None:  # fmt: skip
+    """Write ``total = stream + factor current + offset`` and its spikes; there are factors and offsets per channel.
+
+    Channels are last; ``start`` and ``stop`` are multiples of their number. ``stream`` may have no rows.
+    """
+    threshold, decay = constants
+    by, plus = _block(factor), _block(offset)
+    v = np.empty_like(by)
+    zero, one = current.dtype.type(0), current.dtype.type(1)
+    for first in range(start, stop, len(by)):
+        last = min(first + len(by), stop)
+        v[:] = zero
+        for t in range(len(current)):
+            z, u, s = current[t, first:last], total[t, first:last], result[t, first:last]
+            if len(stream):
+                before = stream[t, first:last]
+                for n in range(len(z)):
+                    u[n] = before[n] + (by[n] * z[n] + plus[n])
+            else:
+                for n in range(len(z)):
+                    u[n] = by[n] * z[n] + plus[n]
+            for n in range(len(z)):
+                potential = (v[n] + u[n]) * decay
+                fired = potential > threshold
+                s[n] = one if fired else zero
+                v[n] = zero if fired else potential
+
+
+@_compiled
+def driven_gradient(
+    current: Array, mean: Array, total: Array, of_total: Array, of_result: Array, result: Array, sums: Array,
+    start: int, stop: int, constants: Any,
+) -> None:  # fmt: skip
+    """Write the gradient of the stream of ``driven``; ``of_total`` may have no rows.
+
+    With g that gradient, add the sums by channel of g and of ``g (current - mean)`` to ``sums``, shape (2, C), float64.
+    """
+    threshold, decay = constants
+    means = _block(mean)
+    potentials = np.empty((len(current), len(means)), current.dtype)
+    rest = np.zeros_like(means)
+    own, partial = np.empty_like(potentials), np.empty_like(means)
+    lane_sums = np.zeros((2, len(means)))
+    zero, one = current.dtype.type(0), current.dtype.type(1)
+    for first in range(start, stop, len(means)):
+        last = min(first + len(means), stop)
+        before = rest
+        for t in range(len(current)):
+            u, p = total[t, first:last], potentials[t]
+            for n in range(len(u)):
+                p[n] = ((zero if before[n] > threshold else before[n]) + u[n]) * decay
+            before = p
+        later = rest
+        for t in range(len(current) - 1, -1, -1):  # see ``gradient``
+            p, g, e = potentials[t], of_result[t, first:last], own[t]
+            for n in range(len(g)):
+                v, next_own = p[n], later[n]
+                distance = abs(v - threshold) + one
+                e[n] = ((g[n] - next_own * v) / (distance * distance) + (zero if v > threshold else next_own)) * decay
+            later = e
+        for t in range(len(current)):
+            e, out = own[t], result[t, first:last]
+            if len(of_total):
+                further = of_total[t, first:last]
+                for n in range(len(out)):
+                    out[n] = e[n] + further[n]
+            else:
+                for n in range(len(out)):
+                    out[n] = e[n]
+        partial[:] = zero
+        for t in range(len(current)):
+            out = result[t, first:last]
+            for n in range(len(out)):
+                partial[n] += out[n]
+        for n in range(len(partial)):
+            lane_sums[0, n] += partial[n]
+        partial[:] = zero
+        for t in range(len(current)):
+            out, z = result[t, first:last], current[t, first:last]
+            for n in range(len(out)):
+                partial[n] += out[n] * (z[n] - means[n])
+        for n in range(len(partial)):
+            lane_sums[1, n] += partial[n]
+    for lane in range(len(means)):
+        sums[0, lane % len(mean)] += lane_sums[0, lane]
+        sums[1, lane % len(mean)] += lane_sums[1, lane]
+
+
+@_compiled
+def _block(of_channels: Array) -> Array:
+    """Repeated to about ``_BLOCK``."""
+    channels = len(of_channels)
+    result = np.empty(max(1, _BLOCK // channels) * channels, of_channels.dtype)
+    for lane in range(0, len(result), channels):
+        result[lane : lane + channels] = of_channels
+    return result
+
+
+@_compiled
 def mlp(
     inputs: Array, first: Array, bias: Array, second: Array, result: Array, start: int, stop: int, constants: Any
 ) -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.model import lif_kernels
+from training.model.drive import Drive, activity, follow
 from training.model.layers import ConvNorm
 from training.model.lif import Lif, neuron
-from training.model.norm import batch_norm, follow
 from training.model.threads import in_threads, one_blas_thread, shares
 
 
@@ -28,20 +28,19 @@ class Mlp(nn.Module):
         self.hidden_lif = Lif()
         self.contract = ConvNorm(ratio * channels, channels, kernel=1)
 
-    def forward(self, stream: Tensor) -> Tensor:
-        """Currents (T, B, C, H, W) of the stream in, what is added to it out."""
-        spikes = self.lif(stream)
+    def forward(self, drive: Drive) -> Drive:
+        """What drives ``lif`` in, the stream with what is added to it out."""
+        spikes, stream = activity(self.lif, drive)
         if spikes.device.type == "cpu" and isinstance(self.hidden_lif, Lif):
-            return self._in_chunks(spikes)
-        result: Tensor = self.contract(self.hidden_lif(self.expand(spikes)))
-        return result
+            return Drive(self._in_chunks(spikes), self.contract.norm, stream)
+        return self.contract.drive(activity(self.hidden_lif, self.expand.drive(spikes))[0], stream)
 
     def _in_chunks(self, spikes: Tensor) -> Tensor:
         t, b, c, h, w = spikes.shape
         inputs = spikes.movedim(2, -1).reshape(t, -1, c)
         weight, bias = normalised(self.expand, inputs)
         current: Tensor = _HiddenLif.apply(inputs, weight, bias, self.contract.conv.weight.flatten(1))  # type: ignore[no-untyped-call]
-        return batch_norm(current.reshape(t, b, h, w, -1).movedim(-1, 2), self.contract.norm)
+        return current.reshape(t, b, h, w, -1).movedim(-1, 2)
 
 
 def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,9 +75,11 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-        mean = rows.mean(0)
+        parts = [rows[first:last] for first, last in shares(len(rows), rows.shape[1] ** 2)]
+        sums = in_threads(lambda part: (part.sum(0), part.T @ part), parts)
+        mean, square = (torch.stack(part).sum(0) / len(rows) for part in zip(*sums, strict=True))
         ctx.save_for_backward(rows, mean)
-        return mean, rows.T @ rows / len(rows) - torch.outer(mean, mean)
+        return mean, square - torch.outer(mean, mean)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

@@ -24,11 +24,12 @@ _compiled: Callable[[_Kernel], _Kernel] = numba.njit(nogil=True, cache=True, err
 
 
 @_compiled
-def sums(weights: Array, values: Array, centre: Array, start: int, stop: int, totals: Array) -> None:
+def sums(weights: Array, values: Array, centre: Array, totals: Array, start: int, stop: int) -> None:
     """Add the sums of ``weights`` and of ``weights (values - centre)`` to ``totals``, shape (2, C), float64."""
     channels, centres = len(centre), _repeated(centre)
     lanes = len(centres)
     first, second = np.empty(lanes, values.dtype), np.empty(lanes, values.dtype)
+    lane_totals = np.zeros((2, lanes))
     for run in range(start, stop, _RUN * lanes):
         first[:] = 0
         second[:] = 0
@@ -39,26 +40,18 @@ def sums(weights: Array, values: Array, centre: Array, start: int, stop: int, to
                 first[n] += g[n]
                 second[n] += g[n] * (x[n] - centres[n])
         for n in range(lanes):
-            totals[0, n % channels] += first[n]
-            totals[1, n % channels] += second[n]
-
-
-@_compiled
-def scale(values: Array, factor: Array, offset: Array, start: int, stop: int, result: Array) -> None:
-    """Write ``factor values + offset``."""
-    by, plus = _repeated(factor), _repeated(offset)
-    for row in range(start, stop, len(by)):
-        last = min(row + len(by), stop)
-        x, out = values[row:last], result[row:last]
-        for n in range(len(x)):
-            out[n] = by[n] * x[n] + plus[n]
+            lane_totals[0, n] += first[n]
+            lane_totals[1, n] += second[n]
+    for lane in range(lanes):
+        totals[0, lane % channels] += lane_totals[0, lane]
+        totals[1, lane % channels] += lane_totals[1, lane]
 
 
 @_compiled
 def combine(
     one: Array, other: Array, of_one: Array, of_other: Array, offset: Array, start: int, stop: int, result: Array
 ) -> None:
-    """Write ``of_one one + of_other other + offset``."""
+    """Write ``of_one one + of_other other + offset``; ``result`` may be ``one``."""
     by, by_other, plus = _repeated(of_one), _repeated(of_other), _repeated(offset)
     for row in range(start, stop, len(by)):
         last = min(row + len(by), stop)

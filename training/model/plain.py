@@ -7,7 +7,7 @@ import copy
 
 from torch import Tensor, nn
 
-from training.model.encoder import HashOutput, Spikinghash
+from training.model.encoder import HashOutput, Spikinghash, through
 from training.model.lif import Lif, lif_loop
 from training.model.wave_mixer import WaveMixer
 
@@ -47,8 +47,6 @@ class PlainEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> HashOutput:
         """Frames (B, T, 2, H, W) of zeros and ones to spikes and potentials of the hash neurons."""
-        stream = frames.transpose(0, 1).to(self.encoder.head.linear.weight.dtype).contiguous()
-        for stage in self.encoder.stages:
-            stream = stage(stream)
-        result: HashOutput = self.encoder.head(stream)
+        maps = frames.transpose(0, 1).to(self.encoder.head.linear.weight.dtype).contiguous()
+        result: HashOutput = self.encoder.head(through(self.encoder.stages, maps))
         return result
