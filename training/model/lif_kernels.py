@@ -237,9 +237,7 @@ def _currents(x: Array, first: Array, bias: Array) -> Array:
 def _rows(signal: Array, begin: int, end: int) -> Array:
     """(T n, C), out of (T, N, C)."""
     steps, _, channels = signal.shape
-    rows = np.empty((steps, end - begin, channels), signal.dtype)
-    rows[:] = signal[:, begin:end]
-    return rows.reshape(steps * (end - begin), channels)
+    return signal[:, begin:end].copy().reshape(steps * (end - begin), channels)
 
 
 @_compiled
