@@ -123,11 +123,14 @@ def test_results_are_checked_and_attached(command: Call, tmp_path: Path, encoder
     results.write_text("[")
     assert "results.json: " in refused(command, out, *given)
     assert "no.json: cannot be read" in refused(command, out, *given[:-1], tmp_path / "no.json")
-    results.write_text(json.dumps([row, row | {"name": "wide", "encoder": {"channels": [1, 2]}}]))
+    other = {"encoder": {"channels": [1, 2]}}
+    wide, twin = {"name": "wide", "kind": "spikinghash_wide_integer"}, {"name": "a twin", "kind": "ann_twin_1"}
+    results.write_text(json.dumps([row, row | wide | other, row | twin | other]))
     assert command(*given, "--out", out)[0] == 0
     data = json.loads((out / "report.json").read_text())
     assert [each["name"] for each in data["networks"][0]["maps"]] == ["ours"]
-    assert any("wide for another encoder" in line for line in data["assumptions"])
+    (note,) = (line for line in data["assumptions"] if "for another encoder" in line)
+    assert "has a twin for another encoder" in note
     assert data["network"]["id"] == network_id(encoder)
     assert 0.2 < data["network"]["window_s"] < 0.4
     assert data["network"]["synops"] > 0

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, QUANTISED_TWINS, Job
+from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, QUANTISED_TWINS, SPIKING, Job
 from export.evaluate import graph_encoder
 from export.network import build_network
 from spikinghash.files import atomic_path
@@ -40,7 +40,7 @@ def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
     if result.exists():
         return
     begin = time.perf_counter()
-    work = _spiking if job.network == "spikinghash" else _baseline
+    work = _spiking if job.network in SPIKING else _baseline
     encoder = job.config(nmnist).encoder.model_dump(mode="json")
     record = {
         **asdict(job),
@@ -66,8 +66,8 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     network = build_network(load_checkpoint(out / f"{job.key}-grids" / "best.pt").model())
     return {
         "map": {
-            "spikinghash_float": _score(config, float_encoder(model, torch.device("cpu"))),
-            "spikinghash_integer": _score(config, graph_encoder(network.executor())),
+            f"{job.network}_float": _score(config, float_encoder(model, torch.device("cpu"))),
+            f"{job.network}_integer": _score(config, graph_encoder(network.executor())),
         },
         "parameters": _parameters(model),
     }

@@ -7,7 +7,10 @@ from typing import Literal, get_args
 
 from training.config import Config, DataConfig, EncoderConfig, TrainConfig
 
-Network = Literal["spikinghash", "ann_twin_1", "ann_twin_t", "int8_twin", "qnn", "resnet18_hashnet", "resnet18_csq"]
+Network = Literal[
+    "spikinghash", "spikinghash_wide", "ann_twin_1", "ann_twin_t", "int8_twin", "qnn",
+    "resnet18_hashnet", "resnet18_csq",
+]  # fmt: skip
 DatasetName = Literal["digits", "nmnist"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
@@ -15,6 +18,8 @@ DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 NAMES: dict[str, str] = {
     "spikinghash_float": "Spikinghash, float",
     "spikinghash_integer": "Spikinghash, integer",
+    "spikinghash_wide_float": "Wide Spikinghash, float",
+    "spikinghash_wide_integer": "Wide Spikinghash, integer",
     "ann_twin_1": "ANN twin, 1 frame",
     "ann_twin_t": "ANN twin, T frames",
     "int8_twin": "int8 twin, 1 frame",
@@ -25,8 +30,13 @@ NAMES: dict[str, str] = {
 BITS = (32, 16, 64)
 SEEDS = (0, 1, 2)
 
+SPIKING: tuple[Network, ...] = ("spikinghash", "spikinghash_wide")
+WIDE: dict[str, tuple[int, ...]] = {"channels": (32, 64, 96, 128), "heads": (0, 0, 16, 8)}
+"""Sizes of the wide one: as many parameters as a twentieth of ResNet-18's."""
+
 EPOCHS: dict[str, int] = {
     "spikinghash": 40,
+    "spikinghash_wide": 40,
     "ann_twin_1": 40,
     "ann_twin_t": 40,
     "resnet18_hashnet": 8,
@@ -77,7 +87,7 @@ class Job:
         if self.network in QUANTISED_TWINS:
             return QUANTISED_TWIN_EPOCHS, 2e-4
         if self.start is None:
-            return EPOCHS[self.network], SPIKING_RATE if self.network == "spikinghash" else RATE
+            return EPOCHS[self.network], SPIKING_RATE if self.network in SPIKING else RATE
         return OTHER_LENGTH_EPOCHS, 1.5e-3
 
     def config(self, nmnist: Path | None) -> Config:
@@ -91,7 +101,8 @@ class Job:
             **AUGMENTATION,
         )
         data = DataConfig(name="nmnist", root=nmnist, also=("digits",)) if self.dataset == "nmnist" else DataConfig()
-        return Config(data=data, encoder=EncoderConfig(bits=self.bits), train=train)
+        encoder = EncoderConfig(bits=self.bits, **(WIDE if self.network == "spikinghash_wide" else {}))
+        return Config(data=data, encoder=encoder, train=train)
 
 
 def stages(networks: Sequence[Network], datasets: Sequence[DatasetName], seeds: Sequence[int]) -> list[list[Job]]:

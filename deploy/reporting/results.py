@@ -12,6 +12,8 @@ from spikinghash.errors import ConfigError
 Kind = Literal[
     "spikinghash_integer",
     "spikinghash_float",
+    "spikinghash_wide_integer",
+    "spikinghash_wide_float",
     "ann_twin_1",
     "ann_twin_t",
     "qnn",
@@ -23,7 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 SPIKING_KIND = "snn"
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
-    SPIKING_KIND: ("spikinghash_integer",),
+    SPIKING_KIND: ("spikinghash_integer", "spikinghash_wide_integer"),
     "ann_twin_1": ("ann_twin_1",),
     "ann_twin_t": ("ann_twin_t",),
     "qnn": ("qnn",),
@@ -104,15 +106,22 @@ class Selection:
 def select(rows: Sequence[Row], dataset: str, bits: int, sizes: dict[str, Any] | None, source: str) -> Selection:
     """Keep the rows of ``dataset`` with codes of ``bits``, and of the encoder with these ``sizes``.
 
-    A row that states the sizes of another encoder is left out; ResNet-18 depends on none of them.
+    A row that states the sizes of another encoder is left out; ResNet-18 depends on none of them. Where nothing is left
+    of a kind of priced network, a note says so.
     """
     fitting = [row for row in rows if row.dataset == dataset and row.bits == bits]
     notes = [] if fitting else [f"mAP: {source} has no row of {dataset} with {bits} bits."]
     own = [row for row in fitting if row.kind.startswith("resnet18") or not _differs(row, sizes)]
-    if len(own) < len(fitting):
-        left = ", ".join(row.name for row in fitting if row not in own)
+    missing = {_priced(row.kind) for row in fitting} - {_priced(row.kind) for row in own}
+    if missing:
+        left = ", ".join(row.name for row in fitting if _priced(row.kind) in missing)
         notes.append(f"mAP: {source} has {left} for another encoder than this one: left out.")
     return Selection(tuple(own), tuple(notes))
+
+
+def _priced(kind: Kind) -> str:
+    """The kind of priced network that a row's belongs to; without one, its own."""
+    return next((network for network, kinds in KINDS_OF.items() if kind in kinds), kind)
 
 
 def _differs(row: Row, sizes: dict[str, Any] | None) -> bool:
