@@ -79,15 +79,11 @@ def driven(
 
     Channels are last; ``start`` and ``stop`` are multiples of their number. ``stream`` may have no rows.
     """
-    threshold, decay = constants
     by, plus = _block(factor), _block(offset)
-    v = np.empty_like(by)
-    zero, one = current.dtype.type(0), current.dtype.type(1)
     for first in range(start, stop, len(by)):
         last = min(first + len(by), stop)
-        v[:] = zero
         for t in range(len(current)):
-            z, u, s = current[t, first:last], total[t, first:last], result[t, first:last]
+            z, u = current[t, first:last], total[t, first:last]
             if len(stream):
                 before = stream[t, first:last]
                 for n in range(len(z)):
@@ -95,11 +91,7 @@ def driven(
             else:
                 for n in range(len(z)):
                     u[n] = by[n] * z[n] + plus[n]
-            for n in range(len(z)):
-                potential = (v[n] + u[n]) * decay
-                fired = potential > threshold
-                s[n] = one if fired else zero
-                v[n] = zero if fired else potential
+        spikes(total, result, first, last, *constants)
 
 
 @_compiled
@@ -111,50 +103,28 @@ def driven_gradient(
 
     With g that gradient, add the sums by channel of g and of ``g (current - mean)`` to ``sums``, shape (2, C), float64.
     """
-    threshold, decay = constants
     means = _block(mean)
-    potentials = np.empty((len(current), len(means)), current.dtype)
-    rest = np.zeros_like(means)
-    own, partial = np.empty_like(potentials), np.empty_like(means)
-    lane_sums = np.zeros((2, len(means)))
-    zero, one = current.dtype.type(0), current.dtype.type(1)
+    partial, lane_sums = np.empty_like(means), np.zeros((2, len(means)))
     for first in range(start, stop, len(means)):
         last = min(first + len(means), stop)
-        before = rest
+        gradient(total, of_result, result, first, last, *constants)
+        if len(of_total):
+            for t in range(len(current)):
+                g, further = result[t, first:last], of_total[t, first:last]
+                for n in range(len(g)):
+                    g[n] += further[n]
+        partial[:] = 0
         for t in range(len(current)):
-            u, p = total[t, first:last], potentials[t]
-            for n in range(len(u)):
-                p[n] = ((zero if before[n] > threshold else before[n]) + u[n]) * decay
-            before = p
-        later = rest
-        for t in range(len(current) - 1, -1, -1):  # see ``gradient``
-            p, g, e = potentials[t], of_result[t, first:last], own[t]
+            g = result[t, first:last]
             for n in range(len(g)):
-                v, next_own = p[n], later[n]
-                distance = abs(v - threshold) + one
-                e[n] = ((g[n] - next_own * v) / (distance * distance) + (zero if v > threshold else next_own)) * decay
-            later = e
-        for t in range(len(current)):
-            e, out = own[t], result[t, first:last]
-            if len(of_total):
-                further = of_total[t, first:last]
-                for n in range(len(out)):
-                    out[n] = e[n] + further[n]
-            else:
-                for n in range(len(out)):
-                    out[n] = e[n]
-        partial[:] = zero
-        for t in range(len(current)):
-            out = result[t, first:last]
-            for n in range(len(out)):
-                partial[n] += out[n]
+                partial[n] += g[n]
         for n in range(len(partial)):
             lane_sums[0, n] += partial[n]
-        partial[:] = zero
+        partial[:] = 0
         for t in range(len(current)):
-            out, z = result[t, first:last], current[t, first:last]
-            for n in range(len(out)):
-                partial[n] += out[n] * (z[n] - means[n])
+            g, z = result[t, first:last], current[t, first:last]
+            for n in range(len(g)):
+                partial[n] += g[n] * (z[n] - means[n])
         for n in range(len(partial)):
             lane_sums[1, n] += partial[n]
     for lane in range(len(means)):
