@@ -47,7 +47,7 @@ SPIKING_RATE, RATE = 8e-3, 2e-3
 """Largest learning rates of 32 bits: of Spikinghash, and of all others."""
 OTHER_LENGTH_EPOCHS = 5
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
-QUANTISED_EPOCHS, QUANTISED_RATE = 15, 1e-3
+QUANTISED_EPOCHS, QUANTISED_RATE = 3, 5e-4
 """Of Spikinghash, on the grids of its deployment."""
 QUANTISED_TWINS: tuple[Network, ...] = ("int8_twin", "qnn")
 """They start from the ANN twin of one frame that has learned the same, and see its training set."""
