@@ -104,11 +104,11 @@ class _HiddenLif(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         inputs, first, bias, second = ctx.saved_tensors
-        of_inputs = torch.empty_like(inputs)
+        of_inputs = inputs.new_empty(inputs.shape)
         arrays = _arrays(inputs, gradients[0], first, bias, second, of_inputs)
 
         def compute(part: tuple[int, int]) -> list[Tensor]:
-            sums = [torch.zeros_like(weight) for weight in (first, bias, second)]
+            sums = [weight.new_zeros(weight.shape) for weight in (first, bias, second)]
             lif_kernels.mlp_gradient(*arrays, *_arrays(*sums), *part, neuron(inputs))
             return sums
 
@@ -124,4 +124,5 @@ def _parts(inputs: Tensor, first: Tensor) -> list[tuple[int, int]]:
 
 
 def _arrays(*tensors: Tensor) -> list[NDArray[Any]]:
+    """The tensors themselves, but where their layout is another one."""
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
