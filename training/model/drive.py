@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.model import lif_kernels, norm_kernels
+from training.model import lif_kernels
 from training.model.lif import Lif, neuron
 from training.model.threads import in_threads, shares
 
@@ -60,7 +60,7 @@ def _statistics(norm: nn.BatchNorm2d, rows: Tensor) -> tuple[Tensor, Tensor]:
     values, channels = _values(rows), rows.shape[-1]
     count = len(values) // channels
     one_pixel = values[:channels].copy()  # in the place of the mean: squares of distances from it are small
-    first, product = _add(norm_kernels.sums, [values, values, one_pixel], channels, count, 1) / count
+    first, product = _add(lif_kernels.sums, [values, values, one_pixel], channels, count, 1) / count
     mean, variance = first, np.maximum(product - first * (first - one_pixel), 0)
     statistics = torch.from_numpy(mean).to(rows.dtype), torch.from_numpy(variance).to(rows.dtype)
     follow(norm, *statistics, count)
@@ -125,7 +125,7 @@ class _Driven(torch.autograd.Function):
         of_rows = torch.empty_like(rows) if ctx.has_stream else of_stream
         lines = _values(of_stream), _values(rows), factor, slope, constant
         in_threads(
-            lambda part: norm_kernels.combine(*lines, *part, _values(of_rows)), _parts(steps * pixels, channels, 1)
+            lambda part: lif_kernels.combine(*lines, *part, _values(of_rows)), _parts(steps * pixels, channels, 1)
         )
         of_bias, of_weight = torch.from_numpy(sums[0]), torch.from_numpy(sums[1] * inverse)
         return of_rows, of_stream if ctx.has_stream else None, of_weight, of_bias, None, None, None, None

@@ -1,4 +1,4 @@
-"""Loops over time of LIF neurons on a CPU, and the MLP around some of them, compiled by Numba.
+"""Loops over time of LIF neurons on a CPU, the normalisation before and the MLP around them, compiled by Numba.
 
 Neurons are taken in blocks whose state stays in the processor's cache, so that each current is read from memory once.
 Arrays have shape (T, neurons); a call handles the neurons ``start`` to ``stop`` and lets go of the interpreter lock.
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _BLOCK = 1024
+_RUN = 64
+"""Blocks that are summed in the values' own precision, before they go to the totals in double precision."""
 _CHUNK = 1 << 15
 """Hidden currents of an MLP in a chunk, about: the four arrays of its backward pass fit a core's cache."""
 
@@ -96,12 +98,12 @@ def driven(
 
 @_compiled
 def driven_gradient(
-    current: Array, mean: Array, total: Array, of_total: Array, of_result: Array, result: Array, sums: Array,
+    current: Array, mean: Array, total: Array, of_total: Array, of_result: Array, result: Array, totals: Array,
     start: int, stop: int, constants: Any,
 ) -> None:  # fmt: skip
     """Write the gradient of the stream of ``driven``; ``of_total`` may have no rows.
 
-    With g that gradient, add the sums by channel of g and of ``g (current - mean)`` to ``sums``, shape (2, C), float64.
+    With g that gradient, add the sums by channel of g and ``g (current - mean)`` to ``totals``, shape (2, C), float64.
     """
     means = _block(mean)
     partial, lane_sums = np.empty_like(means), np.zeros((2, len(means)))
@@ -127,9 +129,53 @@ def driven_gradient(
                 partial[n] += g[n] * (z[n] - means[n])
         for n in range(len(partial)):
             lane_sums[1, n] += partial[n]
-    for lane in range(len(means)):
-        sums[0, lane % len(mean)] += lane_sums[0, lane]
-        sums[1, lane % len(mean)] += lane_sums[1, lane]
+    _add_lanes(lane_sums, totals)
+
+
+@_compiled
+def sums(weights: Array, values: Array, centre: Array, totals: Array, start: int, stop: int) -> None:
+    """Add the sums by channel of ``weights`` and ``weights (values - centre)`` to ``totals``, shape (2, C), float64.
+
+    Arrays are maps with channels last, as one line of values.
+    """
+    centres = _block(centre)
+    lanes = len(centres)
+    first, second = np.empty(lanes, values.dtype), np.empty(lanes, values.dtype)
+    lane_totals = np.zeros((2, lanes))
+    for run in range(start, stop, _RUN * lanes):
+        first[:] = 0
+        second[:] = 0
+        for row in range(run, min(run + _RUN * lanes, stop), lanes):
+            last = min(row + lanes, stop)
+            g, x = weights[row:last], values[row:last]
+            for n in range(len(x)):
+                first[n] += g[n]
+                second[n] += g[n] * (x[n] - centres[n])
+        for n in range(lanes):
+            lane_totals[0, n] += first[n]
+            lane_totals[1, n] += second[n]
+    _add_lanes(lane_totals, totals)
+
+
+@_compiled
+def combine(
+    one: Array, other: Array, of_one: Array, of_other: Array, offset: Array, start: int, stop: int, result: Array
+) -> None:
+    """Write ``of_one one + of_other other + offset``, with constants per channel; ``result`` may be ``one``."""
+    by, by_other, plus = _block(of_one), _block(of_other), _block(offset)
+    for row in range(start, stop, len(by)):
+        last = min(row + len(by), stop)
+        g, x, out = one[row:last], other[row:last], result[row:last]
+        for n in range(len(x)):
+            out[n] = by[n] * g[n] + (by_other[n] * x[n] + plus[n])
+
+
+@_compiled
+def _add_lanes(lanes: Array, totals: Array) -> None:
+    """From sums per lane of a block to sums per channel."""
+    for lane in range(lanes.shape[1]):
+        for kind in range(len(totals)):
+            totals[kind, lane % totals.shape[1]] += lanes[kind, lane]
 
 
 @_compiled

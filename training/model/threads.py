@@ -59,7 +59,7 @@ def shares(count: int, values: int) -> list[tuple[int, int]]:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """While this is open, SciPy's BLAS, which Numba's products call, keeps to the thread that it is called in."""
+    """While this is open, a BLAS (Numba's products call SciPy's) keeps to the thread that it is called in."""
     return _blas().limit(limits=1)
 
 
