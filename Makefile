@@ -45,7 +45,7 @@ lint: setup ## Check style and types.
 checkpoint: setup ## Train the committed checkpoint anew; an interrupted training goes on.
 	$(BIN)/python -m training.train --config $(CONFIG) --out $(RUN)
 	$(BIN)/python -m training.train --config $(GRIDS) --out $(RUN)-grids
-	$(BIN)/python -m training.publish $(RUN)-grids/best.pt $(CHECKPOINT)
+	$(BIN)/python -m training.publish $(RUN)-grids/last.pt $(CHECKPOINT)
 
 eval: setup ## Print the retrieval figures of the committed checkpoint.
 	$(BIN)/python -m export.evaluate $(CHECKPOINT) $(if $(NMNIST),--data $(NMNIST))

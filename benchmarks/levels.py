@@ -25,7 +25,7 @@ from training.checkpoint import load_checkpoint
 from training.codes import retrieval_figures
 from training.config import Config, EncoderConfig, TrainConfig
 from training.data.configured import load_data
-from training.train import train
+from training.train import LAST, train
 
 WINDOW = 3e5
 """Of a recording in microseconds; counts do not depend on it."""
@@ -62,7 +62,7 @@ def measure(variant: Variant, out: Path, epochs: int, samples: int) -> dict[str,
     config = Config(encoder=encoder, train=TrainConfig(epochs=epochs, learning_rate=SPIKING_RATE))
     folder = out / variant.label.replace(" ", "-")
     train(config, folder, torch.device("cpu"))
-    network = build_network(load_checkpoint(folder / "best.pt").model())
+    network = build_network(load_checkpoint(folder / LAST).model())
     dataset, sets = load_data(config)
     figures = retrieval_figures(graph_encoder(network.executor()), dataset, sets.test, sets.database)
     graph = folder / "encoder.nir"

@@ -71,7 +71,7 @@ def test_jobs_run_in_a_chain_and_are_not_done_twice(tmp_path: Path, monkeypatch:
     assert set(records) == {"digits-ann_twin_1-32-s0", "digits-qnn-32-s0"}
     twin, qnn = records["digits-ann_twin_1-32-s0"], records["digits-qnn-32-s0"]
     assert qnn["map"]["qnn"] > twin["map"]["ann_twin_1"] - 0.1
-    assert len(qnn["validation"]) == 2
+    assert 0 < qnn["validation"]["qnn"] <= 1
     assert qnn["similarity"] == pytest.approx(twin["similarity"], abs=2e-3)  # gone on from, not begun anew
     assert abs(twin["similarity"]["alpha"] - SoftSimilarity().learned()["alpha"]) > 0.02
     assert qnn["parameters"] == twin["parameters"] + len(qnn["activation_sparsity"])  # a clip each

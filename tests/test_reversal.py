@@ -11,7 +11,7 @@ from training.config import Config, Wavelet, load_config
 from training.data import reversal
 from training.data.events import Events, check_events
 from training.data.frames import events_to_frames, load_dataset
-from training.train import BEST, train
+from training.train import LAST, train
 
 SENSOR = (reversal.SIZE, reversal.SIZE, 2)
 COUNT = 60
@@ -130,7 +130,7 @@ def map_of_codes(wavelet: Wavelet, folder: Path) -> float:
     steps.mkdir(parents=True)
     codes.mkdir()
     train(with_wavelet("reversal-classes.toml", wavelet), steps, device)
-    trained = train(with_wavelet("reversal.toml", wavelet, steps / BEST), codes, device)
+    trained = train(with_wavelet("reversal.toml", wavelet, steps / LAST), codes, device)
     encode = float_encoder(trained.model, device)
     return retrieval_figures(encode, trained.dataset, trained.sets.test, trained.sets.database).mean_average_precision
 

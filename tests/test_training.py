@@ -1,5 +1,6 @@
 """Configs, checkpoints, and that an interrupted training ends like one that was never interrupted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import Config, EncoderConfig, load_config, parse_config
 from training.data.digits import write_recordings
 from training.model.encoder import Spikinghash
+from training.publish import main as publish
 
 ROOT = Path(__file__).parents[1]
 
@@ -105,17 +107,37 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(few_recordings: Pat
 
     with pytest.MonkeyPatch.context() as patch:
         calls = iter(range(10))
-        original = trainer.validate
-        patch.setattr(trainer, "validate", lambda e: original(e) if next(calls) < 2 else interrupted())
+        original = trainer.train_epoch
+        patch.setattr(trainer, "train_epoch", lambda *each: original(*each) if next(calls) < 2 else interrupted())
         with pytest.raises(StopError):
             trainer.train(config, tmp_path / "parts", torch.device("cpu"))
     resumed = trainer.train(config, tmp_path / "parts", torch.device("cpu"))
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     assert whole.history == resumed.history
-    for name in (trainer.METRICS, trainer.CURVE, trainer.BEST):
+    for name in (trainer.LAST, trainer.METRICS, trainer.CURVE):
         assert (tmp_path / "parts" / name).stat().st_size > 0
     assert (tmp_path / "parts" / trainer.METRICS).read_text() == (tmp_path / "whole" / trainer.METRICS).read_text()
+
+
+def test_what_is_published_is_the_last_epoch_of_a_finished_training(few_recordings: Path, tmp_path: Path) -> None:
+    values = tiny(few_recordings)
+    config = parse_config(values | {"train": {"epochs": 6, "batch_size": 10}}, "tiny")
+    trained = trainer.train(config, tmp_path, torch.device("cpu"))
+    assert [record["epoch"] for record in trained.history if "validation_map" in record] == [5, 6]
+    publish(tmp_path / trainer.LAST, tmp_path / "published.pt")
+    published = load_checkpoint(tmp_path / "published.pt")
+    assert published.resume is None
+    assert published.config.data.root is None
+    assert published.epoch == 6
+    for name, value in trained.model.state_dict().items():
+        assert torch.equal(value, published.weights[name]), name
+
+    unfinished = replace(published, epoch=4)
+    save_checkpoint(tmp_path / "unfinished.pt", unfinished)
+    with pytest.raises(CheckpointError, match="has done 4 of 6 epochs: let it end"):
+        publish(tmp_path / "unfinished.pt", tmp_path / "none.pt")
+    assert not (tmp_path / "none.pt").exists()
 
 
 def test_a_run_of_another_config_is_not_resumed(few_recordings: Path, tmp_path: Path) -> None:

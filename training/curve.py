@@ -9,13 +9,13 @@ from spikinghash.files import atomic_path
 
 
 def write_curve(path: Path, history: Sequence[dict[str, float]], key: str, name: str) -> None:
-    """Loss, and the score that ``history`` has under ``key``, over the epochs, as PNG."""
+    """Loss, and the score that some records of ``history`` have under ``key``, over the epochs, as PNG."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.subplots()
     right = left.twinx()
-    epochs = [record["epoch"] for record in history]
-    left.plot(epochs, [record["loss"] for record in history], color="tab:blue")
-    right.plot(epochs, [record[key] for record in history], color="tab:orange")
+    scored = [record for record in history if key in record]
+    for axis, value, records, colour in ((left, "loss", history, "tab:blue"), (right, key, scored, "tab:orange")):
+        axis.plot([record["epoch"] for record in records], [record[value] for record in records], ".-", color=colour)
     left.set_xlabel("epoch")
     left.set_ylabel("loss", color="tab:blue")
     right.set_ylabel(name, color="tab:orange")

@@ -1,4 +1,4 @@
-"""Strip a trained checkpoint to what deployment needs: ``python -m training.publish BEST.pt OUT.pt``."""
+"""Strip a trained checkpoint to what deployment needs: ``python -m training.publish LAST.pt OUT.pt``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spikinghash.cli import run
+from spikinghash.errors import CheckpointError
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.train import score_names
 
@@ -18,6 +19,9 @@ def main(
     """Copy a checkpoint without the state that only a resumed training needs, and without paths of this machine."""
     checkpoint = load_checkpoint(trained)
     config = checkpoint.config
+    if checkpoint.epoch < config.train.epochs:
+        done = f"{checkpoint.epoch} of {config.train.epochs} epochs"
+        raise CheckpointError(f"{trained}: the training has done {done}: let it end (training.train goes on with it)")
     portable = config.model_copy(
         update={
             "data": config.data.model_copy(update={"root": None}),

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from training.config import Config
 from training.data.configured import load_data
 from training.loss import HashLoss
 from training.memory import keep_freed_memory
-from training.train import train
+from training.train import LAST, train
 
 CLASSES = 10
 CALIBRATION = 200
@@ -56,21 +57,18 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     """Train in floating point, then on the grids; the integer network is the exported one."""
     config = job.config(nmnist)
     if job.start is not None:
-        config = _with(config, start=out / job.start.key / "best.pt")
-    folder = out / job.key
+        config = _with(config, start=out / job.start.key / LAST)
+    folder, grids = out / job.key, out / f"{job.key}-grids"
     train(config, folder, torch.device("cpu"))
     on_grids = {"quantise": True, "epochs": QUANTISED_EPOCHS, "learning_rate": QUANTISED_RATE}
-    fine = _with(config, start=folder / "best.pt", **on_grids)
-    train(fine, out / f"{job.key}-grids", torch.device("cpu"))
-    model = load_checkpoint(folder / "best.pt").model()
-    network = build_network(load_checkpoint(out / f"{job.key}-grids" / "best.pt").model())
-    return {
-        "map": {
-            f"{job.network}_float": _score(config, float_encoder(model, torch.device("cpu"))),
-            f"{job.network}_integer": _score(config, graph_encoder(network.executor())),
-        },
-        "parameters": _parameters(model),
+    train(_with(config, start=folder / LAST, **on_grids), grids, torch.device("cpu"))
+    model = load_checkpoint(folder / LAST).model()
+    network = build_network(load_checkpoint(grids / LAST).model())
+    encoders = {
+        f"{job.network}_float": float_encoder(model, torch.device("cpu")),
+        f"{job.network}_integer": graph_encoder(network.executor()),
     }
+    return {**_scores(config, encoders), "parameters": _parameters(model)}
 
 
 def _baseline(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
@@ -86,13 +84,12 @@ def _baseline(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
         quantise(network, bits, torch.from_numpy(dataset.frames[some]))
     bfloat16 = isinstance(network, ResNet18) and has_amx()
     loss = _loss(job, config, out)
-    fitted = fit(network, loss, dataset, sets, config.train, bfloat16=bfloat16)
+    fit(network, loss, dataset, sets, config.train, bfloat16=bfloat16)
     save_weights(network, out / f"{job.key}.pt")
     frames = torch.from_numpy(dataset.frames[sets.test[:100]])
     return {
-        "map": {job.network: _score(config, sign_encoder(network))},
+        **_scores(config, {job.network: sign_encoder(network)}),
         "parameters": _parameters(network),
-        "validation": fitted.validation,
         "similarity": loss.loss.similarity.learned() if isinstance(loss, TwinLoss) else {},
         "activation_sparsity": activation_sparsity(network, (nn.ReLU, QuantisedReLU), frames),
     }
@@ -121,9 +118,17 @@ def _with(config: Config, **changes: Any) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
-def _score(config: Config, encode: Encode) -> float:
+def _scores(config: Config, encoders: Mapping[str, Encode]) -> dict[str, dict[str, float]]:
+    """Tie-aware mAP of each encoder: of the test queries under "map", of the others under "validation"."""
     dataset, sets = load_data(config)
-    return retrieval_figures(encode, dataset, sets.test, sets.database).mean_average_precision
+    queries = {"map": sets.test, "validation": sets.validation}
+    return {
+        name: {
+            kind: retrieval_figures(encode, dataset, which, sets.database).mean_average_precision
+            for kind, encode in encoders.items()
+        }
+        for name, which in queries.items()
+    }
 
 
 def _parameters(network: nn.Module) -> int:

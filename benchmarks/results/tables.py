@@ -117,8 +117,8 @@ _HEAD = """# Results
 Written by `make results` on {date}; {hardware}; configurations {hash}.
 
 Tie-aware mAP of the test queries, on which no choice was made: mean over the seeds (lowest to highest). Queries are
-in neither the database nor the training set; the epoch with the best mAP of the *validation* queries is kept. A seed
-moves the initial weights, the order and the augmentation; the split is the same for all.
+in neither the database nor the training set. Every network is that of its last epoch. A seed moves the initial weights,
+the order and the augmentation; the split is the same for all.
 
 How they were trained, all with AdamW, one cycle of the learning rate and the same augmentation
 ({augmentation}):
@@ -130,8 +130,7 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 - Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network. The wide one has
   {wide} channels in its stages, the other {channels}; all else is the same.
 - The int8 and QNN twins start from the ANN twin of one frame, of the same data set, length and seed, and see the
-  same training set: up to {twin_grids} more epochs on their grids, rounding alone being a candidate; activations
-  clipped at a learned value.
+  same training set: {twin_grids} more epochs on their grids; activations clipped at a learned value.
 - The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no
   pooling. It is trained in mixed precision (bfloat16) where the processor has AMX, and evaluated in float32.
 """

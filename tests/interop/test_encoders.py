@@ -12,7 +12,7 @@ from export.verify import choose_frames, verify
 from spikinghash.errors import MissingToolError
 from training.config import load_config
 from training.data.frames import load_dataset
-from training.train import BEST, train
+from training.train import LAST, train
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "digits.pt"
@@ -45,5 +45,5 @@ def test_small_trained_network_in_all_simulators(tmp_path: Path) -> None:
     assert experiment.history[-1]["loss"] < experiment.history[0]["loss"]
     frames = choose_frames(experiment.dataset, SAMPLES)
     backends = ["onnxruntime", "nir", "lava", "norse", "snntorch", "spikingjelly", "sc-neurocore"]
-    for result in verify(load_network(tmp_path / BEST), tmp_path / BEST, frames, backends, {}):
+    for result in verify(load_network(tmp_path / LAST), tmp_path / LAST, frames, backends, {}):
         assert result.equal, result
