@@ -46,6 +46,7 @@ def rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": NAMES[kind], "kind": kind, "dataset": dataset, "bits": bits,
             "map": [member["map"][kind] for member in members],
+            "validation": [member["validation"][kind] for member in members],
             "seeds": [member["seed"] for member in members],
             "parameters": members[0]["parameters"],
             "activation_sparsity": members[0].get("activation_sparsity"),
@@ -133,4 +134,9 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
   same training set: {twin_grids} more epochs on their grids; activations clipped at a learned value.
 - The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no
   pooling. It is trained in mixed precision (bfloat16) where the processor has AMX, and evaluated in float32.
+
+![S_soft and S_hash of test recordings](similarity.png)
+
+Above, S_soft (membrane potentials) and S_hash (Hamming distances) of the committed `digits` checkpoint
+(`python -m training.figures checkpoints/digits.pt`).
 """
