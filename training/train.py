@@ -32,7 +32,7 @@ LAST, METRICS, CURVE = "last.pt", "metrics.jsonl", "curve.png"
 WARM_UP = 0.1
 """Share of all steps in which the learning rate rises."""
 VALIDATED = 5
-"""Every so many epochs, and after the last, the validation queries are searched: codes of the whole database."""
+"""Epochs from one search with the validation queries to the next: each encodes the whole database."""
 
 
 @dataclass

