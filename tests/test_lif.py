@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.model.lif import DECAY, THRESHOLD, lif, lif_loop
+from training.model.lif import DECAY, THRESHOLD, LifWithPotentials, lif, lif_loop
 
 
 def by_hand(current: np.ndarray) -> np.ndarray:
@@ -35,6 +35,17 @@ def test_fused_equals_norse_in_values_and_gradients(seed: int, steps: int) -> No
     (plain,) = torch.autograd.grad((lif_loop(current)[0] * weight).sum(), current)
     (fused,) = torch.autograd.grad((lif(current) * weight).sum(), current)
     assert torch.equal(lif(current), lif_loop(current)[0])
+    torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-12)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9))
+def test_fused_potentials_equal_norses_in_values_and_gradients(seed: int, steps: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    current = (2 * torch.randn(steps, 40, dtype=torch.float64, generator=generator)).requires_grad_()
+    weights = torch.randn(2, steps, 40, dtype=torch.float64, generator=generator)
+    both = [cell(current) for cell in (lif_loop, LifWithPotentials())]
+    plain, fused = (torch.autograd.grad((torch.stack(each) * weights).sum(), current)[0] for each in both)
+    torch.testing.assert_close(both[1], both[0], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-12)
 
 

@@ -10,7 +10,7 @@ from training.config import EncoderConfig, Wavelet
 from training.model.attention import SpikingSelfAttention
 from training.model.drive import Drive, activity
 from training.model.layers import ConvNorm, StepNorm
-from training.model.lif import Lif, lif_loop
+from training.model.lif import Lif, LifWithPotentials
 from training.model.mlp import Mlp
 from training.model.wave_mixer import WaveMixer
 
@@ -134,12 +134,13 @@ class HashLayer(nn.Module):
         self.lif = Lif()
         self.linear = nn.Linear(channels, bits, bias=False)
         self.norm = nn.BatchNorm1d(bits)
+        self.hash_lif = LifWithPotentials()
 
     def forward(self, drive: Drive) -> HashOutput:
         """What drives ``lif`` in, what the hash neurons did out."""
         pooled = activity(self.lif, drive)[0].mean(dim=(-2, -1))
         current = self.norm(self.linear(pooled).flatten(0, 1)).unflatten(0, pooled.shape[:2])
-        return HashOutput(*lif_loop(current))
+        return HashOutput(*self.hash_lif(current))
 
 
 class Spikinghash(nn.Module):

@@ -77,6 +77,21 @@ class _Lif(torch.autograd.Function):
         return _gradient(_potentials(current), gradient)
 
 
+class _WithPotentials(torch.autograd.Function):
+    """``lif_loop`` in one node of the autograd graph, the potentials kept."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor) -> tuple[Tensor, Tensor]:
+        potentials = _potentials(current)
+        ctx.save_for_backward(potentials)
+        return potentials.gt(THRESHOLD).to(current.dtype), potentials
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (potentials,) = ctx.saved_tensors
+        return _gradient(potentials, *gradients)
+
+
 def _potentials(current: Tensor) -> Tensor:
     potential = torch.empty_like(current)
     v = torch.zeros_like(current[0])
@@ -86,14 +101,16 @@ def _potentials(current: Tensor) -> Tensor:
     return potential
 
 
-def _gradient(potential: Tensor, gradient: Tensor) -> Tensor:
-    """See ``lif_kernels.gradient`` for the derivation."""
+def _gradient(potential: Tensor, gradient: Tensor, of_potential: Tensor | None = None) -> Tensor:
+    """See ``lif_kernels.gradient`` for the derivation; a gradient of the potentials adds to dL/dv_t."""
     surrogate = potential.sub(THRESHOLD).abs_().add_(1.0).pow_(-2)
     result = torch.empty_like(potential)
     carry = torch.zeros_like(potential[0])
     for t in reversed(range(len(potential))):
         out = torch.mul(carry, potential[t], out=result[t])
         torch.sub(gradient[t], out, out=out).mul_(surrogate[t])
+        if of_potential is not None:
+            out += of_potential[t]
         carry = out.addcmul_(carry, (potential[t] <= THRESHOLD).to(out.dtype)).mul_(DECAY)
     return result
 
@@ -130,3 +147,12 @@ class Lif(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         """Currents in, of any shape (T, ...) or (T, B, C, H, W); the same shape out."""
         return lif(current)
+
+
+class LifWithPotentials(nn.Module):
+    """LIF neurons whose membrane potentials are of use, too; few of them, as hash neurons are."""
+
+    def forward(self, current: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes and potentials before the reset, both (T, ...); ``lif_loop`` in values and gradients."""
+        result: tuple[Tensor, Tensor] = _WithPotentials.apply(current)  # type: ignore[no-untyped-call]
+        return result

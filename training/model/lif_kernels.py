@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from training.model.blas import general_product
+
 Array = NDArray[Any]
 
 _BLOCK = 1024
@@ -22,6 +24,7 @@ _CHUNK = 1 << 15
 
 _Kernel = Callable[..., Any]
 _compiled: Callable[[_Kernel], _Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
+_sgemm, _dgemm = general_product("sgemm"), general_product("dgemm")
 
 
 @_compiled
@@ -192,19 +195,22 @@ def _block(of_channels: Array) -> Array:
 def mlp(
     inputs: Array, first: Array, bias: Array, second: Array, result: Array, start: int, stop: int, constants: Any
 ) -> None:
-    """Write ``LIF(x first^T + bias) second^T`` for the inputs ``start`` to ``stop`` of N; their shape is (T, N, C).
+    """Write ``LIF(x first + bias) second`` for the inputs ``start`` to ``stop`` of N; their shape is (T, N, C).
 
     Hidden neurons are walked through in chunks that stay in the cache. ``constants`` are threshold and decay.
     """
-    steps, hidden = len(inputs), len(first)
-    size = _chunk(steps * hidden)
-    for begin in range(start, stop, size):
-        end = min(begin + size, stop)
-        current = _currents(_rows(inputs, begin, end), first, bias)
-        fired = np.empty_like(current)
+    steps, hidden = len(inputs), len(bias)
+    biases = _biases(bias, steps)
+    for begin in range(start, stop, len(biases) // steps):
+        end = min(begin + len(biases) // steps, stop)
+        x = _rows(inputs, begin, end)
+        current = biases[: len(x)].copy()
+        _product(x, first, current, False, 1)
+        fired, out = np.empty_like(current), np.empty_like(x)
         by_step = (steps, (end - begin) * hidden)
         spikes(current.reshape(by_step), fired.reshape(by_step), 0, by_step[1], *constants)
-        _put(np.dot(fired, second.T), result, begin, end)
+        _product(fired, second, out, False, 0)
+        _put(out, result, begin, end)
 
 
 @_compiled
@@ -212,50 +218,95 @@ def mlp_gradient(
     inputs: Array, outer: Array, first: Array, bias: Array, second: Array,
     of_inputs: Array, of_first: Array, of_bias: Array, of_second: Array, start: int, stop: int, constants: Any,
 ) -> None:  # fmt: skip
-    """Write the gradient of the inputs of ``mlp`` and add those of its weights, ``outer`` being that of the result."""
-    steps, hidden = len(inputs), len(first)
-    size = _chunk(steps * hidden)
-    for begin in range(start, stop, size):
-        end = min(begin + size, stop)
+    """Write the gradient of the inputs of ``mlp`` and add those of its weights, ``outer`` being that of the result.
+
+    ``of_second`` is transposed: its long side is that of the hidden neurons, as BLAS likes the other ones to be.
+    """
+    steps, hidden = len(inputs), len(bias)
+    biases = _biases(bias, steps)
+    first_back, second_back = first.T.copy(), second.T.copy()
+    for begin in range(start, stop, len(biases) // steps):
+        end = min(begin + len(biases) // steps, stop)
         x, of_result = _rows(inputs, begin, end), _rows(outer, begin, end)
-        current = _currents(x, first, bias)
-        fired, of_current = np.empty_like(current), np.empty_like(current)
-        of_spikes = np.dot(of_result, second)
+        current = biases[: len(x)].copy()
+        _product(x, first, current, False, 1)
+        fired, of_spikes, of_current = np.empty_like(current), np.empty_like(current), np.empty_like(current)
+        _product(of_result, second_back, of_spikes, False, 0)
         by_step = (steps, (end - begin) * hidden)
         potentials = current.reshape(by_step)
         spikes(potentials, fired.reshape(by_step), 0, by_step[1], *constants)
         gradient(potentials, of_spikes.reshape(by_step), of_current.reshape(by_step), 0, by_step[1], *constants)
-        of_second += np.dot(of_result.T, fired)
-        of_first += np.dot(of_current.T, x)
+        _product(of_result, fired, of_second, True, 1)
+        _product(x, of_current, of_first, True, 1)
         total = np.zeros_like(of_bias)
         for row in of_current:
             total += row
         of_bias += total
-        _put(np.dot(of_current, first), of_inputs, begin, end)
+        of_x = np.empty_like(x)
+        _product(of_current, first_back, of_x, False, 0)
+        _put(of_x, of_inputs, begin, end)
 
 
 @_compiled
-def _chunk(neurons: int) -> int:
-    """Inputs of a chunk, for so many hidden currents of each."""
-    return max(1, _CHUNK // neurons)
+def add_linear(inputs: Array, matrix: Array, bias: Array, result: Array, start: int, stop: int) -> None:
+    """``result += inputs matrix + bias`` for the rows ``start`` to ``stop``."""
+    size = max(1, _CHUNK // len(bias))
+    for begin in range(start, stop, size):
+        rows = result[begin : min(begin + size, stop)]
+        for row in rows:
+            for n in range(len(bias)):
+                row[n] += bias[n]
+        _product(inputs[begin : begin + len(rows)], matrix, rows, False, 1)
 
 
 @_compiled
-def _currents(x: Array, first: Array, bias: Array) -> Array:
-    current = np.dot(x, first.T)
-    for row in range(len(current)):
-        for n in range(len(bias)):
-            current[row, n] += bias[n]
-    return current
+def _biases(bias: Array, steps: int) -> Array:
+    """Repeated for the inputs of a chunk, in all their steps."""
+    rows = max(1, _CHUNK // (steps * len(bias))) * steps
+    result = np.empty((rows, len(bias)), bias.dtype)
+    result[:] = bias
+    return result
+
+
+@_compiled
+def _product(one: Array, two: Array, result: Array, flipped: bool, kept: int) -> None:
+    """``result <- kept result + one two``, or ``one.T two`` if ``flipped``. All are contiguous, row by row."""
+    # Fortran takes rows for columns: to it this is result <- kept result + two one. As sizes it takes 32-bit integers,
+    # or 64-bit ones; little-endian 64-bit integers are either.
+    sizes = np.empty(6, np.int64)
+    sizes[0], sizes[1], sizes[2] = result.shape[1], result.shape[0], len(two)
+    sizes[3], sizes[4], sizes[5] = two.shape[1], one.shape[1], result.shape[1]
+    scales = np.empty(2, result.dtype)
+    scales[0], scales[1] = 1, kept
+    letters = np.empty(2, np.uint8)
+    letters[0], letters[1] = ord("N"), ord("T") if flipped else ord("N")
+    _call(one, two, result, sizes, scales, letters)
+
+
+@_compiled
+def _call(one: Array, two: Array, result: Array, sizes: Array, scales: Array, letters: Array) -> None:
+    # A function of its own: its caller holds the arrays until BLAS has read them.
+    n, scale, letter = sizes.ctypes.data, scales.ctypes.data, letters.ctypes.data
+    a, b, c = two.ctypes.data, one.ctypes.data, result.ctypes.data
+    if result.itemsize == 4:
+        _sgemm(letter, letter + 1, n, n + 8, n + 16, scale, a, n + 24, b, n + 32, scale + 4, c, n + 40)
+    else:
+        _dgemm(letter, letter + 1, n, n + 8, n + 16, scale, a, n + 24, b, n + 32, scale + 8, c, n + 40)
 
 
 @_compiled
 def _rows(signal: Array, begin: int, end: int) -> Array:
     """(T n, C), out of (T, N, C)."""
     steps, _, channels = signal.shape
-    return signal[:, begin:end].copy().reshape(steps * (end - begin), channels)
+    lines, result = signal.reshape(steps, -1), np.empty((steps, (end - begin) * channels), signal.dtype)
+    for t in range(steps):
+        result[t] = lines[t, begin * channels : end * channels]
+    return result.reshape(-1, channels)
 
 
 @_compiled
 def _put(rows: Array, signal: Array, begin: int, end: int) -> None:
-    signal[:, begin:end] = rows.reshape(len(signal), end - begin, -1)
+    steps, _, channels = signal.shape
+    lines, source = signal.reshape(steps, -1), rows.reshape(steps, -1)
+    for t in range(steps):
+        lines[t, begin * channels : end * channels] = source[t]

@@ -5,8 +5,11 @@ folded into the first convolution, its statistics following from those of the in
 walked through in chunks that stay in the processor's cache, forwards and again backwards.
 """
 
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -16,6 +19,8 @@ from training.model.drive import Drive, activity, follow
 from training.model.layers import ConvNorm
 from training.model.lif import Lif, neuron
 from training.model.threads import in_threads, one_blas_thread, shares
+
+Array = NDArray[Any]
 
 
 class Mlp(nn.Module):
@@ -38,83 +43,111 @@ class Mlp(nn.Module):
     def _in_chunks(self, spikes: Tensor) -> Tensor:
         t, b, c, h, w = spikes.shape
         inputs = spikes.movedim(2, -1).reshape(t, -1, c)
-        weight, bias = normalised(self.expand, inputs)
-        current: Tensor = _HiddenLif.apply(inputs, weight, bias, self.contract.conv.weight.flatten(1))  # type: ignore[no-untyped-call]
+        weight, norm = self.expand.conv.weight.flatten(1), self.expand.norm
+        statistics = _statistics(norm, weight, inputs)
+        second = self.contract.conv.weight.flatten(1)
+        current: Tensor = _HiddenLif.apply(inputs, weight, norm.weight, norm.bias, second, statistics)  # type: ignore[no-untyped-call]
         return current.reshape(t, b, h, w, -1).movedim(-1, 2)
 
 
-def normalised(layer: ConvNorm, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the linear map that a 1x1 convolution and the batch normalisation behind it are together.
+@dataclass(frozen=True)
+class _Statistics:
+    """Of a batch normalisation's inputs W x."""
 
-    In training mode the statistics of the outputs W x follow from those of the inputs: their mean is W mean(x), their
-    variances are the diagonal of W cov(x) W^T.
+    mean: Array
+    inverse: Array
+    """1 / sqrt(variance + eps)."""
+    moments: tuple[Array, Array] | None
+    """Mean and covariance of x, where the others follow from them: ``W mean(x)``, the diagonal of ``W cov(x) W^T``."""
 
-    Args:
-        layer: convolution and norm; in training mode its running statistics are updated.
-        inputs: (..., C).
 
-    Returns:
-        Shapes (outputs, C) and (outputs,).
-    """
-    weight, norm = layer.conv.weight.flatten(1), layer.norm
+@torch.no_grad()
+def _statistics(norm: nn.BatchNorm2d, weight: Tensor, inputs: Tensor) -> _Statistics:
+    """What ``norm`` takes for ``weight`` times ``inputs`` (..., C). In training mode its running ones follow."""
     if norm.training:
-        flat = inputs.flatten(0, -2)
-        expected, covariance = _Moments.apply(flat)  # type: ignore[no-untyped-call]
-        mean, variance = weight @ expected, ((weight @ covariance) * weight).sum(1)
-        follow(norm, mean, variance, len(flat))
+        rows = inputs.flatten(0, -2)
+        centre, covariance = _moments(rows)
+        mean, variance = weight @ centre, ((weight @ covariance) * weight).sum(1)
+        follow(norm, mean, variance, len(rows))
+        moments = centre.numpy(), covariance.numpy()
     else:
         assert norm.running_mean is not None
         assert norm.running_var is not None
         mean, variance = norm.running_mean, norm.running_var
-    scale = norm.weight / torch.sqrt(variance + norm.eps)
-    return scale[:, None] * weight, norm.bias - scale * mean
+        moments = None
+    return _Statistics(mean.numpy(), (1 / torch.sqrt(variance + norm.eps)).numpy(), moments)
 
 
-class _Moments(torch.autograd.Function):
-    """Mean (C,) and covariance (C, C) of the rows of an array (N, C). The backward pass is one product."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [rows[first:last] for first, last in shares(len(rows), rows.shape[1] ** 2)]
-        sums = in_threads(lambda part: (part.sum(0), part.T @ part), parts)
-        mean, square = (torch.stack(part).sum(0) / len(rows) for part in zip(*sums, strict=True))
-        ctx.save_for_backward(rows, mean)
-        return mean, square - torch.outer(mean, mean)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        rows, mean = ctx.saved_tensors
-        of_mean, of_covariance = gradients
-        symmetric = (of_covariance + of_covariance.T) / len(rows)
-        return torch.addmm(of_mean / len(rows) - mean @ symmetric, rows, symmetric)
+def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (C,) and covariance (C, C) of the rows of an array (N, C)."""
+    parts = [rows[first:last] for first, last in shares(len(rows), rows.shape[1] ** 2)]
+    sums = in_threads(lambda part: (part.sum(0), part.T @ part), parts)
+    mean, square = (sum(part) / len(rows) for part in zip(*sums, strict=True))
+    return mean, square - torch.outer(mean, mean)
 
 
 class _HiddenLif(torch.autograd.Function):
-    """``LIF(x W1^T + b) W2^T`` for inputs (T, N, C). Nothing of the hidden neurons is kept for the backward pass."""
+    """``LIF(norm(W1 x)) W2^T`` for inputs x (T, N, C). Nothing of the hidden neurons is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, first: Tensor, bias: Tensor, second: Tensor) -> Tensor:
-        ctx.save_for_backward(inputs, first, bias, second)
+    def forward(
+        ctx: Any, inputs: Tensor, first: Tensor, gain: Tensor, offset: Tensor, second: Tensor, statistics: _Statistics
+    ) -> Tensor:
+        ctx.save_for_backward(inputs, first, gain, offset, second)
+        ctx.statistics = statistics
         result = inputs.new_empty(*inputs.shape[:2], len(second))
-        arrays = _arrays(inputs, first, bias, second, result)
+        arrays = _array(inputs), *_folded(first, gain, offset, statistics), _array(second.T), _array(result)
         with one_blas_thread():
             in_threads(lambda part: lif_kernels.mlp(*arrays, *part, neuron(inputs)), _parts(inputs, first))
         return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        inputs, first, bias, second = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, first, gain, offset, second = ctx.saved_tensors
         of_inputs = inputs.new_empty(inputs.shape)
-        arrays = _arrays(inputs, gradients[0], first, bias, second, of_inputs)
+        x, outer, result = map(_array, (inputs, gradients[0], of_inputs))
+        maps = *_folded(first, gain, offset, ctx.statistics), _array(second.T)
 
-        def compute(part: tuple[int, int]) -> list[Tensor]:
-            sums = [weight.new_zeros(weight.shape) for weight in (first, bias, second)]
-            lif_kernels.mlp_gradient(*arrays, *_arrays(*sums), *part, neuron(inputs))
+        def compute(part: tuple[int, int]) -> list[Array]:
+            sums = [np.zeros(each.shape, x.dtype) for each in (*maps[:2], second)]
+            lif_kernels.mlp_gradient(x, outer, *maps, result, *sums, *part, neuron(inputs))
             return sums
 
         with one_blas_thread():
             parts = in_threads(compute, _parts(inputs, first))
-        return of_inputs, *(torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+            of_map, of_bias, of_second = (reduce(np.add, part) for part in zip(*parts, strict=True))
+            of_first, of_gain = _unfold(of_map.T, of_bias, ctx.statistics, _array(first), _array(gain), x, result)
+        return of_inputs, *map(torch.from_numpy, (of_first, of_gain, of_bias, of_second)), None
+
+
+def _folded(first: Tensor, gain: Tensor, offset: Tensor, statistics: _Statistics) -> tuple[Array, Array]:
+    """``norm(W1 x)`` as one linear map of x: its transposed matrix, and its bias."""
+    factor = _array(gain) * statistics.inverse
+    return np.ascontiguousarray((factor[:, None] * _array(first)).T), _array(offset) - factor * statistics.mean
+
+
+def _unfold(
+    of_map: Array, of_bias: Array, statistics: _Statistics, first: Array, gain: Array, inputs: Array, of_inputs: Array
+) -> tuple[Array, Array]:
+    """Gradients of W1 and of the gain, from those of the linear map A x + b that they make with the statistics.
+
+    A = g r W1 and b = offset - g r mean, with r = 1 / sqrt(variance + eps). In training mode mean = W1 m and variance =
+    diag(W1 S W1^T) move with the inputs' mean m and covariance S, too; what comes of that is added to ``of_inputs``.
+    """
+    mean, inverse = statistics.mean, statistics.inverse
+    factor = gain * inverse
+    of_factor = (of_map * first).sum(1) - of_bias * mean
+    of_first = factor[:, None] * of_map
+    if statistics.moments is not None:
+        centre, covariance = statistics.moments
+        rows, of_rows = inputs.reshape(-1, inputs.shape[-1]), of_inputs.reshape(-1, inputs.shape[-1])
+        of_mean, of_variance = -factor * of_bias, -0.5 * of_factor * factor * inverse * inverse
+        of_first += np.outer(of_mean, centre) + 2 * of_variance[:, None] * (first @ covariance)
+        slope = 2 / len(rows) * (first.T @ (of_variance[:, None] * first))
+        constant = of_mean @ first / len(rows) - centre @ slope
+        parts = shares(len(rows), slope.size)
+        in_threads(lambda part: lif_kernels.add_linear(rows, slope, constant, of_rows, *part), parts)
+    return of_first, of_factor * inverse
 
 
 def _parts(inputs: Tensor, first: Tensor) -> list[tuple[int, int]]:
@@ -123,6 +156,7 @@ def _parts(inputs: Tensor, first: Tensor) -> list[tuple[int, int]]:
     return shares(count, steps * first.numel())
 
 
-def _arrays(*tensors: Tensor) -> list[NDArray[Any]]:
-    """The tensors themselves, but where their layout is another one."""
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+def _array(tensor: Tensor) -> Array:
+    """The tensor itself, but where its layout is another one."""
+    array: Array = tensor.detach().contiguous().numpy()
+    return array

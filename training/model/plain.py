@@ -8,7 +8,7 @@ import copy
 from torch import Tensor, nn
 
 from training.model.encoder import HashOutput, Spikinghash, through
-from training.model.lif import Lif, lif_loop
+from training.model.lif import Lif, LifWithPotentials, lif_loop
 from training.model.wave_mixer import WaveMixer
 
 
@@ -18,6 +18,14 @@ class PlainLif(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         """Currents (T, ...) in, spikes out."""
         return lif_loop(current)[0]
+
+
+class PlainLifWithPotentials(nn.Module):
+    """The same for hash neurons."""
+
+    def forward(self, current: Tensor) -> tuple[Tensor, Tensor]:
+        """Currents (T, ...) in, spikes and membrane potentials out."""
+        return lif_loop(current)
 
 
 class PlainWaveMixer(nn.Module):
@@ -42,6 +50,8 @@ class PlainEncoder(nn.Module):
             for name, child in list(module.named_children()):
                 if isinstance(child, Lif):
                     setattr(module, name, PlainLif())
+                elif isinstance(child, LifWithPotentials):
+                    setattr(module, name, PlainLifWithPotentials())
                 elif isinstance(child, WaveMixer):
                     setattr(module, name, PlainWaveMixer(child))
 

@@ -26,9 +26,12 @@ def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 
     What ``work`` calls has to let go of the interpreter's lock: torch's operations do, and Numba's with ``nogil``.
     """
-    workers = min(torch.get_num_threads(), len(items))
-    if workers < 2 or getattr(_thread, "works", False):
+    if getattr(_thread, "works", False):
         with torch.no_grad():
+            return [work(item) for item in items]
+    workers = min(torch.get_num_threads(), len(items))
+    if workers < 2:
+        with _one_core():
             return [work(item) for item in items]
     waiting, results = iter(range(len(items))), dict[int, Result]()
 
