@@ -124,7 +124,7 @@ def test_results_are_checked_and_attached(command: Call, tmp_path: Path, encoder
     assert "results.json: " in refused(command, out, *given)
     assert "no.json: cannot be read" in refused(command, out, *given[:-1], tmp_path / "no.json")
     other = {"encoder": {"channels": [1, 2]}}
-    wide, twin = {"name": "wide", "kind": "spikinghash_wide_integer"}, {"name": "a twin", "kind": "ann_twin_1"}
+    wide, twin = {"name": "wide"}, {"name": "a twin", "kind": "ann_twin_1"}
     results.write_text(json.dumps([row, row | wide | other, row | twin | other]))
     assert command(*given, "--out", out)[0] == 0
     data = json.loads((out / "report.json").read_text())

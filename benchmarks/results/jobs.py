@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, SPIKING, Job
+from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, Job
 from export.evaluate import graph_encoder
 from export.network import build_network
 from spikinghash.files import atomic_path
@@ -42,7 +42,7 @@ def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
     if result.exists():
         return
     begin = time.perf_counter()
-    work = _spiking if job.network in SPIKING else _baseline
+    work = _spiking if job.network == "spikinghash" else _baseline
     encoder = job.config(nmnist).encoder.model_dump(mode="json")
     record = {
         **asdict(job),
@@ -66,8 +66,8 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     model = load_checkpoint(folder / LAST).model()
     network = build_network(load_checkpoint(grids / LAST).model())
     encoders = {
-        f"{job.network}_float": float_encoder(model, torch.device("cpu")),
-        f"{job.network}_integer": graph_encoder(network.executor()),
+        "spikinghash_float": float_encoder(model, torch.device("cpu")),
+        "spikinghash_integer": graph_encoder(network.executor()),
     }
     return {**_scores(config, encoders), "parameters": _parameters(model)}
 

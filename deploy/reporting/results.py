@@ -12,8 +12,6 @@ from spikinghash.errors import ConfigError
 Kind = Literal[
     "spikinghash_integer",
     "spikinghash_float",
-    "spikinghash_wide_integer",
-    "spikinghash_wide_float",
     "ann_twin_1",
     "ann_twin_t",
     "qnn",
@@ -25,7 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 SPIKING_KIND = "snn"
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
-    SPIKING_KIND: ("spikinghash_integer", "spikinghash_wide_integer"),
+    SPIKING_KIND: ("spikinghash_integer",),
     "ann_twin_1": ("ann_twin_1",),
     "ann_twin_t": ("ann_twin_t",),
     "qnn": ("qnn",),

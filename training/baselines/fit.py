@@ -71,10 +71,11 @@ def fit(
 
 
 def load_fitting(network: nn.Module, path: Path) -> None:
-    """Take over the weights in ``path``, but those whose shapes differ."""
+    """Take over the weights in ``path`` that ``network`` has, in their shapes."""
     own = network.state_dict()
     saved = torch.load(path, weights_only=True)
-    network.load_state_dict(own | {name: value for name, value in saved.items() if value.shape == own[name].shape})
+    fitting = {name: value for name, value in saved.items() if name in own and value.shape == own[name].shape}
+    network.load_state_dict(own | fitting)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
