@@ -14,7 +14,7 @@ import torch
 import typer
 from matplotlib.figure import Figure
 
-from benchmarks.results.plan import SPIKING_RATE
+from benchmarks.results.plan import SCHEDULES
 from export.counting import trace_counts
 from export.evaluate import graph_encoder
 from export.network import build_network
@@ -59,7 +59,8 @@ VARIANTS = [
 def measure(variant: Variant, out: Path, epochs: int, samples: int) -> dict[str, object]:
     """Train ``variant``, export it, count: its test mAP and mean synaptic operations per recording."""
     encoder = EncoderConfig(levels=(*variant.levels, 0, 0), channels_per_group=variant.channels_per_group)
-    config = Config(encoder=encoder, train=TrainConfig(epochs=epochs, learning_rate=SPIKING_RATE))
+    _, rate = SCHEDULES["spikinghash"]
+    config = Config(encoder=encoder, train=TrainConfig(epochs=epochs, learning_rate=rate))
     folder = out / variant.label.replace(" ", "-")
     train(config, folder, torch.device("cpu"))
     network = build_network(load_checkpoint(folder / LAST).model())

@@ -42,6 +42,8 @@ def test_quantised_twins_start_from_the_twin_that_learned_the_same(network: Netw
         config, first = job.config(None), job.start.config(None)
         assert (config.data, config.encoder) == (first.data, first.encoder)
         assert config.train.quantise
+        anew = Job("ann_twin_1", dataset, BITS[0], 1).config(None)
+        assert config.train.learning_rate < anew.train.learning_rate / 2
         assert config.train.learning_rate <= first.train.learning_rate
 
 
@@ -61,8 +63,8 @@ def _bars(config: Config) -> tuple[Dataset, Split]:
 
 def test_jobs_run_in_a_chain_and_are_not_done_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "load_data", _bars)
-    monkeypatch.setitem(plan.EPOCHS, "ann_twin_1", 4)
-    monkeypatch.setattr(plan, "QUANTISED_TWIN_EPOCHS", 1)
+    for network, epochs in (("ann_twin_1", 4), ("qnn", 1)):
+        monkeypatch.setitem(plan.SCHEDULES, network, (epochs, plan.SCHEDULES[network][1]))
     threads = torch.get_num_threads()
     for job in Job("qnn", "digits", 32, 0).chain:
         run_job(job, tmp_path, None)

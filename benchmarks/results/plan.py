@@ -27,16 +27,17 @@ NAMES: dict[str, str] = {
 BITS = (32, 16, 64)
 SEEDS = (0, 1, 2)
 
-EPOCHS: dict[str, int] = {
-    "spikinghash": 40,
-    "ann_twin_1": 40,
-    "ann_twin_t": 8,
-    "resnet18_hashnet": 8,
-    "resnet18_csq": 8,
+SCHEDULES: dict[Network, tuple[int, float]] = {
+    "spikinghash": (40, 8e-3),
+    "ann_twin_1": (40, 2e-3),
+    "ann_twin_t": (8, 1e-3),
+    "int8_twin": (4, 2e-4),
+    "qnn": (4, 2e-4),
+    "resnet18_hashnet": (8, 2e-3),
+    "resnet18_csq": (8, 2e-3),
 }
-"""Of 32 bits, on either data set. ResNet-18 learns in fewer; the twin of T frames starts from that of one."""
-SPIKING_RATE, RATE, MORE_FRAMES_RATE = 8e-3, 2e-3, 1e-3
-"""Largest learning rates of 32 bits: of Spikinghash, of all others, and of the twin of T frames."""
+"""Epochs and largest learning rates, on either data set: of 32 bits, and of the quantised twins at any length.
+ResNet-18 learns in fewer epochs; the other twins start from that of one frame."""
 OTHER_LENGTH_EPOCHS = 5
 """16 and 64 bits start from the network of 32 bits, with a new hash layer."""
 OTHER_LENGTH_SPIKING_RATE, OTHER_LENGTH_RATE = 1.5e-3, 2e-4
@@ -46,7 +47,6 @@ QUANTISED_EPOCHS, QUANTISED_RATE = 3, 5e-4
 """Of Spikinghash, on the grids of its deployment."""
 QUANTISED_TWINS: tuple[Network, ...] = ("int8_twin", "qnn")
 """They start from the ANN twin of one frame that has learned the same, and see its training set."""
-QUANTISED_TWIN_EPOCHS = 4
 AUGMENTATION = {"max_shift": 2, "rotate": 10.0, "zoom": 0.1, "elastic": 0.8}
 
 
@@ -67,11 +67,10 @@ class Job:
     @property
     def start(self) -> "Job | None":
         """The job whose network it starts from."""
-        if self.network in QUANTISED_TWINS:
+        first = self.bits == BITS[0]
+        if self.network in QUANTISED_TWINS or (first and self.network == "ann_twin_t"):
             return Job("ann_twin_1", self.dataset, self.bits, self.seed)
-        if self.bits != BITS[0]:
-            return Job(self.network, self.dataset, BITS[0], self.seed)
-        return Job("ann_twin_1", self.dataset, self.bits, self.seed) if self.network == "ann_twin_t" else None
+        return None if first else Job(self.network, self.dataset, BITS[0], self.seed)
 
     @property
     def chain(self) -> "list[Job]":
@@ -81,13 +80,9 @@ class Job:
     @property
     def schedule(self) -> tuple[int, float]:
         """Epochs and the largest learning rate."""
-        if self.network in QUANTISED_TWINS:
-            return QUANTISED_TWIN_EPOCHS, 2e-4
-        spiking = self.network == "spikinghash"
-        if self.bits != BITS[0]:
-            return OTHER_LENGTH_EPOCHS, OTHER_LENGTH_SPIKING_RATE if spiking else OTHER_LENGTH_RATE
-        rate = SPIKING_RATE if spiking else RATE if self.start is None else MORE_FRAMES_RATE
-        return EPOCHS[self.network], rate
+        if self.bits == BITS[0] or self.network in QUANTISED_TWINS:
+            return SCHEDULES[self.network]
+        return OTHER_LENGTH_EPOCHS, OTHER_LENGTH_SPIKING_RATE if self.network == "spikinghash" else OTHER_LENGTH_RATE
 
     def config(self, nmnist: Path | None) -> Config:
         """Sizes and training."""
@@ -100,8 +95,7 @@ class Job:
             **AUGMENTATION,
         )
         data = DataConfig(name="nmnist", root=nmnist, also=("digits",)) if self.dataset == "nmnist" else DataConfig()
-        encoder = EncoderConfig(bits=self.bits)
-        return Config(data=data, encoder=encoder, train=train)
+        return Config(data=data, encoder=EncoderConfig(bits=self.bits), train=train)
 
 
 def stages(networks: Sequence[Network], datasets: Sequence[DatasetName], seeds: Sequence[int]) -> list[list[Job]]:

@@ -12,12 +12,11 @@ from benchmarks.results.plan import (
     AUGMENTATION,
     BITS,
     DATASETS,
-    EPOCHS,
     NAMES,
     NETWORKS,
     OTHER_LENGTH_EPOCHS,
     QUANTISED_EPOCHS,
-    QUANTISED_TWIN_EPOCHS,
+    SCHEDULES,
     SEEDS,
     DatasetName,
     Job,
@@ -97,13 +96,13 @@ def _cell(values: Sequence[float]) -> str:
 
 
 _COUNTS = {
-    "spiking": EPOCHS["spikinghash"],
-    "twin": EPOCHS["ann_twin_1"],
-    "more": EPOCHS["ann_twin_t"],
-    "large": EPOCHS["resnet18_csq"],
+    "spiking": SCHEDULES["spikinghash"][0],
+    "twin": SCHEDULES["ann_twin_1"][0],
+    "more": SCHEDULES["ann_twin_t"][0],
+    "large": SCHEDULES["resnet18_csq"][0],
     "other": OTHER_LENGTH_EPOCHS,
     "grids": QUANTISED_EPOCHS,
-    "twin_grids": QUANTISED_TWIN_EPOCHS,
+    "twin_grids": SCHEDULES["qnn"][0],
 }
 _HEAD = """# Results
 

@@ -31,4 +31,6 @@ def _address(routine: str) -> int:
     except (AttributeError, OSError):
         address: int = get_cython_function_address("scipy.linalg.cython_blas", routine)
         return address
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
+    found = ctypes.cast(function, ctypes.c_void_p).value
+    assert found is not None  # the loader gives no symbol at address 0
+    return found

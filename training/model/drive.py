@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.model import lif_kernels
 from training.model.lif import Lif, neuron
+from training.model.lif_kernels import Array
 from training.model.threads import in_threads, shares
-
-Array = NDArray[Any]
 
 _ARRAYS = 4
 """Read or written by a kernel, about."""
@@ -54,9 +52,7 @@ def activity(neurons: nn.Module, drive: Drive) -> tuple[Tensor, Tensor]:
 def _statistics(norm: nn.BatchNorm2d, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance that ``norm`` takes for maps (..., C)."""
     if not norm.training:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        return norm.running_mean, norm.running_var
+        return running_statistics(norm)
     values, channels = _values(rows), rows.shape[-1]
     count = len(values) // channels
     one_pixel = values[:channels].copy()  # in the place of the mean: squares of distances from it are small
@@ -67,15 +63,21 @@ def _statistics(norm: nn.BatchNorm2d, rows: Tensor) -> tuple[Tensor, Tensor]:
     return statistics
 
 
+def running_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Running mean and variance, which all norms of the encoder keep."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
 @torch.no_grad()
 def follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
     """Let the running statistics follow those of a batch: mean and mean square distance of ``count`` values."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
+    running_mean, running_variance = running_statistics(norm)
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
-    norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
+    running_mean.lerp_(mean, norm.momentum)
+    running_variance.lerp_(variance * (count / (count - 1)), norm.momentum)
     norm.num_batches_tracked.add_(1)
 
 

@@ -220,18 +220,18 @@ def mlp_gradient(
 ) -> None:  # fmt: skip
     """Write the gradient of the inputs of ``mlp`` and add those of its weights, ``outer`` being that of the result.
 
-    ``of_second`` is transposed: its long side is that of the hidden neurons, as BLAS likes the other ones to be.
+    ``second`` and its gradient are the transposed ones of ``mlp``: products with a long last side are the faster ones.
     """
     steps, hidden = len(inputs), len(bias)
     biases = _biases(bias, steps)
-    first_back, second_back = first.T.copy(), second.T.copy()
+    first_back = first.T.copy()
     for begin in range(start, stop, len(biases) // steps):
         end = min(begin + len(biases) // steps, stop)
         x, of_result = _rows(inputs, begin, end), _rows(outer, begin, end)
         current = biases[: len(x)].copy()
         _product(x, first, current, False, 1)
         fired, of_spikes, of_current = np.empty_like(current), np.empty_like(current), np.empty_like(current)
-        _product(of_result, second_back, of_spikes, False, 0)
+        _product(of_result, second, of_spikes, False, 0)
         by_step = (steps, (end - begin) * hidden)
         potentials = current.reshape(by_step)
         spikes(potentials, fired.reshape(by_step), 0, by_step[1], *constants)

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.model import lif_kernels
-from training.model.drive import Drive, activity, follow
+from training.model.drive import Drive, activity, follow, running_statistics
 from training.model.layers import ConvNorm
 from training.model.lif import Lif, neuron
+from training.model.lif_kernels import Array
 from training.model.threads import in_threads, one_blas_thread, shares
-
-Array = NDArray[Any]
 
 
 class Mlp(nn.Module):
@@ -71,10 +69,7 @@ def _statistics(norm: nn.BatchNorm2d, weight: Tensor, inputs: Tensor) -> _Statis
         follow(norm, mean, variance, len(rows))
         moments = centre.numpy(), covariance.numpy()
     else:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        mean, variance = norm.running_mean, norm.running_var
-        moments = None
+        (mean, variance), moments = running_statistics(norm), None
     return _Statistics(mean.numpy(), (1 / torch.sqrt(variance + norm.eps)).numpy(), moments)
 
 
@@ -106,10 +101,10 @@ class _HiddenLif(torch.autograd.Function):
         inputs, first, gain, offset, second = ctx.saved_tensors
         of_inputs = inputs.new_empty(inputs.shape)
         x, outer, result = map(_array, (inputs, gradients[0], of_inputs))
-        maps = *_folded(first, gain, offset, ctx.statistics), _array(second.T)
+        maps = *_folded(first, gain, offset, ctx.statistics), _array(second)
 
         def compute(part: tuple[int, int]) -> list[Array]:
-            sums = [np.zeros(each.shape, x.dtype) for each in (*maps[:2], second)]
+            sums = [np.zeros_like(each) for each in maps]
             lif_kernels.mlp_gradient(x, outer, *maps, result, *sums, *part, neuron(inputs))
             return sums
 

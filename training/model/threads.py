@@ -62,7 +62,7 @@ def shares(count: int, values: int) -> list[tuple[int, int]]:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """While this is open, a BLAS (Numba's products call SciPy's) keeps to the thread that it is called in."""
+    """While this is open, a BLAS of NumPy or SciPy keeps to the thread that it is called in; see ``blas.py``."""
     return _blas().limit(limits=1)
 
 
