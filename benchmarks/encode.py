@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from deploy.backends.encoders import OnnxEncoder
-from export.network import Network, load_network
-from export.to_onnx import export_onnx
+from export.encoder.network import Network, load_network
+from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError
 from training.checkpoint import load_checkpoint

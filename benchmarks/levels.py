@@ -15,10 +15,10 @@ import typer
 from matplotlib.figure import Figure
 
 from benchmarks.results.plan import SCHEDULES
-from export.counting import trace_counts
-from export.evaluate import graph_encoder
-from export.network import build_network
-from export.to_nir import export_nir
+from export.encoder.evaluate import graph_encoder
+from export.encoder.network import build_network
+from export.nir.to_nir import export_nir
+from export.synaptic.counting import trace_counts
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
 from training.checkpoint import load_checkpoint

@@ -26,8 +26,8 @@ from deploy.search.faiss_index import FlatIndex, MultiHashIndex
 from deploy.search.files import find_sources, read_frames
 from deploy.search.index import CodeIndex, Codes
 from deploy.search.manifest import Facts, Manifest
-from export.network import load_network
-from export.to_onnx import export_onnx
+from export.encoder.network import load_network
+from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
 from training.data.recordings import EVENT_DTYPE, write_recording

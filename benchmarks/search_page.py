@@ -5,7 +5,7 @@ import os
 from datetime import date
 from typing import TYPE_CHECKING
 
-from deploy.hosts.machine import describe_machine
+from deploy.report.hosts.machine import describe_machine
 
 if TYPE_CHECKING:
     from benchmarks.pipeline import Pipeline

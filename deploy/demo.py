@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.backends.encoders import load_encoder
-from deploy.report import main as report
-from deploy.run import encode_recordings
-from export.network import load_network
-from export.to_nir import export_nir
-from export.to_onnx import export_onnx
+from deploy.backends.run import encode_recordings
+from deploy.report.__main__ import main as report
+from export.encoder.network import load_network
+from export.nir.to_nir import export_nir
+from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
 from training.data.digits import write_recordings

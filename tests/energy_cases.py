@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from export.counts import LayerCounts, NetworkCounts
+from export.synaptic.counts import LayerCounts, NetworkCounts
 
 TIME_STEPS, LATENCY, SAMPLES = 4, 1, 6
 STEPS = TIME_STEPS + LATENCY

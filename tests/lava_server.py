@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.lava.job import run_job
+from deploy.backends.lava.job import run_job
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from energy_cases import small_counts
 from test_energy import TINY
 
-from deploy.hosts.results import Energy, Hosts, Machine, Run, Seconds, Window
-from deploy.reporting.data import Inputs, report_data
-from deploy.reporting.inputs import read_measured
-from deploy.reporting.networks import baselines
-from deploy.reporting.results import Row, select
-from export.counts import NetworkCounts
+from deploy.report.data import Inputs, report_data
+from deploy.report.hosts.results import Energy, Hosts, Machine, Run, Seconds, Window
+from deploy.report.inputs import read_measured
+from deploy.report.networks import baselines
+from deploy.report.results import Row, select
+from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profiles
 
 ROWS = [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from networks import SMALL, calibrated
 
-from export.network import build_network
-from export.to_onnx import export_onnx
+from export.encoder.network import build_network
+from export.onnx.to_onnx import export_onnx
 from training.data.recordings import EVENT_DTYPE, write_recording
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import training.train as trainer
-from export.network import build_network, probe_frames
+from export.encoder.network import build_network, probe_frames
 from spikinghash.errors import ConfigError, GraphError
 from tests.networks import SMALL, bars, calibrated
 from tests.test_model import hash_output

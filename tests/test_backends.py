@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from deploy.backends.encoders import load_encoder
-from deploy.backends.lava import find_interpreter
-from deploy.run import encode_recordings, run_graph
-from export.network import load_network
-from export.to_nir import export_nir
-from export.to_onnx import export_onnx
-from export.verify import compare, trace_backend
+from deploy.backends.lava_backend import find_interpreter
+from deploy.backends.run import encode_recordings, run_graph
+from deploy.backends.verify import compare, trace_backend
+from export.encoder.network import load_network
+from export.nir.to_nir import export_nir
+from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import GraphError, MissingToolError, SpikinghashError
 from training.data.digits import write_recordings
 

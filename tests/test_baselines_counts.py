@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from test_energy import TINY
 
-from deploy.ann_twin import ann_twin, qnn_twin, sparse_twin
-from deploy.resnet import resnet18
+from deploy.energy.ann_twin import ann_twin, qnn_twin, sparse_twin
+from deploy.energy.resnet import resnet18
 from spikinghash.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ from search_cases import small_encoder as small_encoder
 from search_cases import write_bad_files, write_random_folder
 
 from deploy.backends.encoders import load_encoder
-from deploy.run import encode_recordings
+from deploy.backends.run import encode_recordings
 from deploy.search import bulk, ray_engine
 from deploy.search.bulk import Outcome, encode_files
 from deploy.search.ray_engine import encode_with_ray

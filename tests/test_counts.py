@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from networks import SMALL, calibrated, random_frames
 from numpy.typing import NDArray
 
-from deploy.ann_counts import effective_work, measure_layers
-from deploy.backends.simulators import find_interpreter
-from deploy.search_counts import scan
-from export.counting import trace_counts
-from export.counts import NetworkCounts
-from export.interpreter import Interpreter
-from export.lowering import attention
-from export.network import build_network
-from export.nir_file import read_encoder
-from export.populations import PRODUCTS, Population
-from export.sizes import weight_bits, widest_weight
-from export.to_nir import export_nir
-from export.trace import input_spikes
+from deploy.backends.simulator_backend import find_interpreter
+from deploy.energy.ann_counts import effective_work, measure_layers
+from deploy.energy.search_counts import scan
+from export.encoder.lowering import attention
+from export.encoder.network import build_network
+from export.nir.interpreter import Interpreter
+from export.nir.nir_file import read_encoder
+from export.nir.to_nir import export_nir
+from export.nir.trace import input_spikes
+from export.synaptic.counting import trace_counts
+from export.synaptic.counts import NetworkCounts
+from export.synaptic.populations import PRODUCTS, Population
+from export.synaptic.sizes import weight_bits, widest_weight
 from spikinghash.errors import ConfigError, GraphError, MissingToolError
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 from event_files import FORMATS, Row
 
-from deploy.run import main
-from export.network import load_network
-from export.to_onnx import export_onnx
+from deploy.backends.run import main
+from export.encoder.network import load_network
+from export.onnx.to_onnx import export_onnx
 from tests.commands import Call
 from training.data.digits import simulate
 from training.data.events import EVENT_DTYPE

@@ -10,7 +10,7 @@ from networks import SMALL, calibrated, random_frames
 from search_cases import write_random_recording
 
 from benchmarks.encode import check_codes, measure, plain_norse, stage_shares
-from export.network import build_network
+from export.encoder.network import build_network
 from spikinghash.errors import ComparisonError
 from training.model.lif import Lif
 

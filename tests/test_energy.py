@@ -12,10 +12,10 @@ from energy_cases import LATENCY, SAMPLES, STEPS, TIME_STEPS, small_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.ann_network import AnnNetwork
-from deploy.ann_twin import Sizes, ann_twin, haar_adds
 from deploy.energy.accelerator import ann_charges, spiking_charges
 from deploy.energy.amounts import exact, mean
+from deploy.energy.ann_network import AnnNetwork
+from deploy.energy.ann_twin import Sizes, ann_twin, haar_adds
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import break_even
 from deploy.energy.clocked import clocked_latency
@@ -25,7 +25,7 @@ from deploy.energy.placement import fit
 from deploy.energy.timestep_barrier import barrier_latency
 from deploy.energy.traffic import arriving_packets, crossings, hops
 from deploy.energy.wording import band, si, two_figures
-from export.counts import LayerCounts, NetworkCounts, network_id
+from export.synaptic.counts import LayerCounts, NetworkCounts, network_id
 from hardware_profiles.loader import LoadedProfile, load_profile, parse_profile
 from hardware_profiles.schema import Profile
 from spikinghash.errors import GraphError

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from deploy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.amounts import exact, mean
+from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.capacity import fit_network
@@ -19,8 +19,8 @@ from deploy.energy.event_async import depth
 from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess
 from deploy.energy.roofline import roofline_latency, work_bill
 from deploy.energy.wording import term_name
-from export.counts import LayerCounts, NetworkCounts
-from export.populations import Population, Projection, SynapseNetwork
+from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.populations import Population, Projection, SynapseNetwork
 from hardware_profiles.loader import LoadedProfile, builtin_ids, load_profile, parse_profile
 
 CORES = [name for name in builtin_ids() if load_profile(name).profile.meta.platform == "event_cores"]

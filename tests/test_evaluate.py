@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from export import drift
-from export.evaluate import held_out, held_out_figures
+from export.encoder.evaluate import held_out, held_out_figures
 from tests.commands import Call
 from training.checkpoint import load_checkpoint
 

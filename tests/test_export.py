@@ -15,16 +15,16 @@ import pytest
 import torch
 
 from deploy.backends.encoders import load_encoder
+from deploy.backends.verify import compare
 from export import to_onnx
-from export.executor import GraphExecutor
-from export.graph import Conv
-from export.interpreter import Interpreter
-from export.metadata import KEY
-from export.network import Network, build_network
-from export.nir_file import read_encoder, read_nir
-from export.to_nir import export_nir
-from export.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
-from export.verify import compare
+from export.encoder.executor import GraphExecutor
+from export.encoder.graph import Conv
+from export.encoder.network import Network, build_network
+from export.nir.interpreter import Interpreter
+from export.nir.metadata import KEY
+from export.nir.nir_file import read_encoder, read_nir
+from export.nir.to_nir import export_nir
+from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
 from spikinghash.errors import CheckpointError, ComparisonError, GraphError, SpikinghashError
 from tests.networks import DEEP, SMALL, calibrated, random_frames
 from training.config import EncoderConfig

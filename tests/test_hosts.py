@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import SMALL, calibrated, random_frames
 
-from deploy.hosts.counters import Metering, Rapl
-from deploy.hosts.machine import describe_machine
-from deploy.hosts.measure import Plan, measure, measure_idle, open_counters, summary, timed
-from deploy.hosts.meter import Meter, add_meter, read_meter
-from deploy.hosts.results import Energy, Hosts, Run, Seconds, Window, read_hosts
-from export.network import build_network
-from export.to_nir import export_nir
+from deploy.report.hosts.counters import Metering, Rapl
+from deploy.report.hosts.machine import describe_machine
+from deploy.report.hosts.measure import Plan, measure, measure_idle, open_counters, summary, timed
+from deploy.report.hosts.meter import Meter, add_meter, read_meter
+from deploy.report.hosts.results import Energy, Hosts, Run, Seconds, Window, read_hosts
+from export.encoder.network import build_network
+from export.nir.to_nir import export_nir
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
 
 RANGE = 1_000_000

@@ -14,20 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from export.counting import trace_counts
-from export.graph import Attention
-from export.inspect import inspect_nir, inspect_onnx
-from export.interpreter import Interpreter
-from export.lowering import attention
-from export.marked_attention import MARK, MarkedAttention, read_marked
-from export.metadata import Metadata
-from export.network import build_network
-from export.nir_file import read_encoder, read_nir
-from export.picture import build_panels, compact, draw, links
-from export.structure import Structure, describe_structure, encoder_group, part_of
-from export.to_nir import GraphSize, export_nir
-from export.to_onnx import export_onnx
-from export.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
+from export.encoder.graph import Attention
+from export.encoder.lowering import attention
+from export.encoder.network import build_network
+from export.nir.inspect import inspect_nir, inspect_onnx
+from export.nir.interpreter import Interpreter
+from export.nir.marked_attention import MARK, MarkedAttention, read_marked
+from export.nir.metadata import Metadata
+from export.nir.nir_file import read_encoder, read_nir
+from export.nir.picture import build_panels, compact, draw, links
+from export.nir.structure import Structure, describe_structure, encoder_group, part_of
+from export.nir.to_nir import GraphSize, export_nir
+from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
+from export.onnx.to_onnx import export_onnx
+from export.synaptic.counting import trace_counts
 from spikinghash.errors import GraphError
 from tests.networks import DEEP, SMALL, calibrated, random_frames
 from training.config import EncoderConfig, load_config

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.interpreter import Interpreter
-from export.stepwise.plan import make_plan
-from export.stepwise.read import read_graph, time_step
+from export.nir.interpreter import Interpreter
+from export.nir.stepwise.plan import make_plan
+from export.nir.stepwise.read import read_graph, time_step
 from spikinghash.errors import GraphError
 from tests.nir_graphs import (
     DT,

@@ -8,14 +8,14 @@ import pytest
 
 from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.encoders import load_encoder
-from deploy.backends.lava import LavaBackend, find_interpreter
-from deploy.run import read_frames
-from export.interpreter import Interpreter
-from export.metadata import Metadata
-from export.network import build_network, load_network
-from export.nir_file import read_encoder
-from export.to_nir import export_nir
-from export.trace import input_spikes, output_codes, recorded_nodes
+from deploy.backends.lava_backend import LavaBackend, find_interpreter
+from deploy.backends.run import read_frames
+from export.encoder.network import build_network, load_network
+from export.nir.interpreter import Interpreter
+from export.nir.metadata import Metadata
+from export.nir.nir_file import read_encoder
+from export.nir.to_nir import export_nir
+from export.nir.trace import input_spikes, output_codes, recorded_nodes
 from spikinghash.errors import MissingToolError
 from tests.networks import SMALL, calibrated, random_frames
 from training.data.digits import write_recordings

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from deploy.backends.emulator import EmulatorRunner
-from deploy.backends.lava import LavaBackend, default_executor, find_interpreter
-from deploy.lava.lowering.graph import lower
-from deploy.lava.network import mapping_size
-from export.attention_mappings import attention_graph as mapped
-from export.fixed_point.bounds import Neurons, Source
-from export.fixed_point.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, planes
-from export.fixed_point.registers import registers
-from export.interpreter import Interpreter
-from export.mapping_size import MappingSize, as_gates, as_product
-from export.marked_attention import MarkedAttention
+from deploy.backends.lava.lowering.graph import lower
+from deploy.backends.lava.network import mapping_size
+from deploy.backends.lava_backend import LavaBackend, default_executor, find_interpreter
+from export.loihi.bounds import Neurons, Source
+from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, planes
+from export.loihi.registers import registers
+from export.nir.attention_mappings import attention_graph as mapped
+from export.nir.interpreter import Interpreter
+from export.nir.mapping_size import MappingSize, as_gates, as_product
+from export.nir.marked_attention import MarkedAttention
 from spikinghash.errors import GraphError, MissingToolError
 from tests.lava_jobs import DT, LavaServer, graph_of, lif
 

@@ -12,13 +12,13 @@ import nir
 import numpy as np
 import pytest
 
-from deploy.backends.lava import LavaBackend, find_interpreter
-from deploy.graph_run import run_on_file
-from deploy.run import main as command
-from export.activity import count_activity, populations_to_record
-from export.interpreter import Interpreter
-from export.stepwise.dynamics import NEURONS
-from export.stepwise.read import read_graph
+from deploy.backends.graph_run import run_on_file
+from deploy.backends.lava_backend import LavaBackend, find_interpreter
+from deploy.backends.run import main as command
+from export.nir.interpreter import Interpreter
+from export.nir.stepwise.dynamics import NEURONS
+from export.nir.stepwise.read import read_graph
+from export.synaptic.activity import count_activity, populations_to_record
 from spikinghash.errors import MissingToolError, SpikinghashError
 from tests.nir_graphs import (
     DT,

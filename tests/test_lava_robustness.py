@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from deploy.backends import lava as backend_module
-from deploy.backends.lava import INTERPRETER_VARIABLE, ROOT, LavaBackend, find_interpreter
-from export.interpreter import Interpreter
-from export.stepwise.read import read_graph
+from deploy.backends.lava_backend import INTERPRETER_VARIABLE, ROOT, LavaBackend, find_interpreter
+from export.nir.interpreter import Interpreter
+from export.nir.stepwise.read import read_graph
 from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
 from tests.lava_jobs import graph_of, lif
 
@@ -113,7 +113,7 @@ def python_with(folder: Path, start: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def patched(folder: Path, patch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worker run the Python statements ``patch`` before anything else."""
-    start = "sys.argv = sys.argv[2:]; runpy.run_module('deploy.lava.worker', None, '__main__')"
+    start = "sys.argv = sys.argv[2:]; runpy.run_module('deploy.backends.lava.worker', None, '__main__')"
     code = f"import sys, os, runpy; {patch}; {start}"
     python_with(folder, f'exec "{LAVA_PYTHON}" -c "{code}" "$@"', monkeypatch)
 
@@ -123,7 +123,7 @@ def assert_one_line(error: SpikinghashError) -> None:
     assert "Traceback" not in str(error)
 
 
-IN_MODEL = "from deploy.lava.processes.recorder import PyRecorder as R"
+IN_MODEL = "from deploy.backends.lava.processes.recorder import PyRecorder as R"
 EXECUTORS = pytest.mark.parametrize("executor", ["processes", "local"])
 
 
@@ -133,7 +133,7 @@ EXECUTORS = pytest.mark.parametrize("executor", ["processes", "local"])
     [
         ("R.run_spk = lambda self: 1 / 0", "recorder node_y: ZeroDivisionError: division by zero"),
         (
-            "from deploy.lava.processes.frame_source import PyFrameSource as R; import numpy; "
+            "from deploy.backends.lava.processes.frame_source import PyFrameSource as R; import numpy; "
             "R.run_spk = lambda self: self.s_out.send(numpy.ones(3))",
             "input x: .*3",
         ),
@@ -306,7 +306,7 @@ def test_files_may_not_grow(jobs: Jobs, graph: Path, tmp_path: Path, monkeypatch
 def test_an_ended_supervisor(executor: str, sent: int, jobs: Jobs, graph: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "spikes.npy", spikes(samples=400))
     code = (
-        "import numpy, sys; from deploy.backends.lava import LavaBackend; "
+        "import numpy, sys; from deploy.backends.lava_backend import LavaBackend; "
         "LavaBackend(on_progress=lambda *_: print(flush=True), executor=sys.argv[3])"
         ".run(sys.argv[1], numpy.load(sys.argv[2]))"
     )
@@ -326,7 +326,7 @@ def test_an_ended_supervisor(executor: str, sent: int, jobs: Jobs, graph: Path, 
 # --- finished chunks --------------------------------------------------------------------------------------------------
 
 FAILS_AT_THIRD = (
-    "from deploy.lava import job; run = job._Run.chunk; "
+    "from deploy.backends.lava import job; run = job._Run.chunk; "
     "job._Run.chunk = lambda self, spikes, first: 1 / 0 if first == 4 else run(self, spikes, first)"
 )
 

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.drift import CODE, drift, loihi_encoder
-from export.executor import GraphExecutor
-from export.fixed_point.arithmetic import LARGEST_POTENTIAL
-from export.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
-from export.loihi import LoihiEmulator, lif_steps
-from export.network import build_network
+from export.encoder.executor import GraphExecutor
+from export.encoder.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
+from export.encoder.network import build_network
+from export.loihi.arithmetic import LARGEST_POTENTIAL
+from export.loihi.drift import CODE, drift, loihi_encoder
+from export.loihi.emulator import LoihiEmulator, lif_steps
 from spikinghash.errors import GraphError
 from tests.networks import DEEP, SMALL, calibrated, random_frames
 

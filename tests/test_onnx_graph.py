@@ -8,12 +8,12 @@ import torch
 from networks import DEEP, SMALL, calibrated, random_frames
 from numpy.typing import NDArray
 
-from export.certificate import certify
-from export.executor import GraphExecutor
-from export.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
-from export.network import build_network
-from export.onnx_graph import OnnxWriter
-from export.to_onnx import build_onnx
+from export.encoder.certificate import certify
+from export.encoder.executor import GraphExecutor
+from export.encoder.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
+from export.encoder.network import build_network
+from export.onnx.to_onnx import build_onnx
+from export.onnx.writer import OnnxWriter
 from training.config import EncoderConfig
 
 

@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from export.dialects.native import write_native
-from export.dialects.portable import write_portable
-from export.executor import GraphExecutor
-from export.frontend import build_graph
-from export.graph import Attention, Conv, Delay, Dense, Graph, Input, Lif, Norm, Output, Threshold, WaveMixer
-from export.interpreter import Interpreter
-from export.lowering.attention import gate_count, lower_attention
-from export.lowering.network import lower
-from export.passes.align import align
-from export.passes.fold_batch_norm import fold_batch_norm
-from export.passes.fuse_linear import fuse_linear
-from export.passes.polyphase import convolution, from_polyphase, polyphase, to_polyphase
-from export.passes.remove_dead import remove_dead
-from export.passes.shift_registers import shift_registers
-from export.passes.time_blocks import block_clock, lower_time_blocks
-from export.passes.valid_line import biases_from_valid_line
+from export.encoder.executor import GraphExecutor
+from export.encoder.frontend import build_graph
+from export.encoder.graph import Attention, Conv, Delay, Dense, Graph, Input, Lif, Norm, Output, Threshold, WaveMixer
+from export.encoder.lowering.attention import gate_count, lower_attention
+from export.encoder.lowering.network import lower
+from export.encoder.passes.align import align
+from export.encoder.passes.fold_batch_norm import fold_batch_norm
+from export.encoder.passes.fuse_linear import fuse_linear
+from export.encoder.passes.polyphase import convolution, from_polyphase, polyphase, to_polyphase
+from export.encoder.passes.remove_dead import remove_dead
+from export.encoder.passes.shift_registers import shift_registers
+from export.encoder.passes.time_blocks import block_clock, lower_time_blocks
+from export.encoder.passes.valid_line import biases_from_valid_line
+from export.nir.dialects.native import write_native
+from export.nir.dialects.portable import write_portable
+from export.nir.interpreter import Interpreter
 from spikinghash.errors import GraphError
 from tests.networks import SMALL, calibrated, random_frames
 

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from networks import SMALL, calibrated
 from scipy import sparse
 
-from deploy.mapping.limits import REMEDIES
-from deploy.mapping.mapping import Mapping
-from deploy.mapping.mesh import distances, to_and_fro
-from deploy.mapping.place import place
-from deploy.mapping.traffic import traffic
-from export.counts import LayerCounts, NetworkCounts
-from export.marked_attention import MarkedAttention
-from export.network import build_network as integer_network
-from export.populations import Population, Projection, SynapseNetwork, attention_inputs, build_network
-from export.to_nir import export_nir
+from deploy.energy.mapping.limits import REMEDIES
+from deploy.energy.mapping.mapping import Mapping
+from deploy.energy.mapping.mesh import distances, to_and_fro
+from deploy.energy.mapping.place import place
+from deploy.energy.mapping.traffic import traffic
+from export.encoder.network import build_network as integer_network
+from export.nir.marked_attention import MarkedAttention
+from export.nir.to_nir import export_nir
+from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.populations import Population, Projection, SynapseNetwork, attention_inputs, build_network
 from hardware_profiles.loader import load_profile
 from hardware_profiles.schema import Limit, Limits, Profile
 from spikinghash.errors import GraphError, ProfileError

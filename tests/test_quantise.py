@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.certificate import MANTISSA, certify, current_range
-from export.executor import GraphExecutor, lif_steps
-from export.frontend import build_graph
-from export.graph import Conv, Dense, Graph, Input, Lif, WaveMixer
-from export.network import build_network
-from export.passes.fold_batch_norm import fold_batch_norm
-from export.passes.fuse_linear import fuse_linear
-from export.passes.quantise import LARGEST_MANTISSA, quantise, streams
+from export.encoder.certificate import MANTISSA, certify, current_range
+from export.encoder.executor import GraphExecutor, lif_steps
+from export.encoder.frontend import build_graph
+from export.encoder.graph import Conv, Dense, Graph, Input, Lif, WaveMixer
+from export.encoder.network import build_network
+from export.encoder.passes.fold_batch_norm import fold_batch_norm
+from export.encoder.passes.fuse_linear import fuse_linear
+from export.encoder.passes.quantise import LARGEST_MANTISSA, quantise, streams
 from spikinghash.errors import GraphError
 from tests.networks import SMALL, calibrated, random_frames
 

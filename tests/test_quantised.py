@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from export.frontend import build_graph
-from export.network import build_network, probe_frames
-from export.passes.fold_batch_norm import fold_batch_norm
-from export.passes.fuse_linear import fuse_linear
-from export.passes.quantise import streams as graph_streams
+from export.encoder.frontend import build_graph
+from export.encoder.network import build_network, probe_frames
+from export.encoder.passes.fold_batch_norm import fold_batch_norm
+from export.encoder.passes.fuse_linear import fuse_linear
+from export.encoder.passes.quantise import streams as graph_streams
 from tests.networks import DEEP, SMALL, calibrated
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import Config, EncoderConfig

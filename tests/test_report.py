@@ -14,10 +14,10 @@ from report_cases import host_values, report_of
 
 from deploy.energy.model import REAL_TIME, SPIKING
 from deploy.energy.wording import si
-from deploy.reporting.chart import bubble_chart
-from deploy.reporting.page import RangeBar, page, stacks
-from deploy.reporting.tables import csv_text, remarks, terminal_table
-from export.counts import LayerCounts
+from deploy.report.chart import bubble_chart
+from deploy.report.page import RangeBar, page, stacks
+from deploy.report.tables import csv_text, remarks, terminal_table
+from export.synaptic.counts import LayerCounts
 
 
 @pytest.fixture(scope="module")

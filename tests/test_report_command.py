@@ -14,9 +14,9 @@ from energy_cases import small_counts
 from report_cases import report_of
 from test_energy import TINY
 
-from deploy.report import main, write_report
-from deploy.reporting.inputs import recording_files
-from export.counts import network_id
+from deploy.report.__main__ import main, write_report
+from deploy.report.inputs import recording_files
+from export.synaptic.counts import network_id
 from hardware_profiles.loader import load_profiles
 from spikinghash.errors import RecordingError
 from tests.commands import Call
@@ -92,8 +92,8 @@ def test_a_profile_with_a_negative_price_is_refused(command: Call, tmp_path: Pat
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained encoder of TINY's sizes."""
     pytest.importorskip("torch")
-    from export.network import build_network
-    from export.to_nir import export_nir
+    from export.encoder.network import build_network
+    from export.nir.to_nir import export_nir
     from training.config import EncoderConfig
     from training.model.encoder import Spikinghash
 

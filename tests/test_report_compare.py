@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from report_cases import report_of
 
 from deploy.energy.model import SPIKING
-from deploy.reporting.compare import compare_reports, comparison_tables, ratio, read_report
+from deploy.report.compare import compare_reports, comparison_tables, ratio, read_report
 from spikinghash.errors import GraphError
 
 POSITIVE = st.floats(1e-9, 1e3)

@@ -7,7 +7,7 @@ import pytest
 from browser import DESKTOP, PHONE, too_faint, visit
 from report_cases import host_values, report_of
 
-from deploy.reporting.page import page
+from deploy.report.page import page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -27,8 +27,8 @@ from deploy.search.files import find_sources
 from deploy.search.searcher import Searcher
 from deploy.search.serve import SearchServer, safe_name
 from deploy.search.store import open_or_create
-from export.network import load_network
-from export.to_onnx import export_onnx
+from export.encoder.network import load_network
+from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import SearchError
 
 if TYPE_CHECKING:

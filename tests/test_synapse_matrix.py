@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from export.synapse_matrix import bias_vector, input_shape, output_shape, synapse_matrix
+from export.nir.synapse_matrix import bias_vector, input_shape, output_shape, synapse_matrix
 
 SEEDS = st.integers(0, 2**32 - 1)
 SMALL = st.integers(1, 3)

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from benchmarks.results.plan import QUANTISED_EPOCHS, QUANTISED_RATE, Job
-from export.evaluate import graph_encoder
-from export.network import build_network
+from export.encoder.evaluate import graph_encoder
+from export.encoder.network import build_network
 from spikinghash.files import atomic_path
 from training.baselines.activations import activation_sparsity
 from training.baselines.fit import fit, has_amx, load_fitting, save_weights, sign_encoder

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.lava.emulator import Emulator
-from deploy.lava.fixed_point import as_recorded, to_fixed_point, whole_range
-from deploy.lava.lowering.graph import lower
-from export.stepwise.read import read_graph
+from deploy.backends.lava.emulator import Emulator
+from deploy.backends.lava.fixed_point import as_recorded, to_fixed_point, whole_range
+from deploy.backends.lava.lowering.graph import lower
+from export.nir.stepwise.read import read_graph
 from spikinghash.errors import GraphError
 
 

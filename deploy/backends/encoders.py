@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from deploy.backends.emulator import EmulatorRunner
-from deploy.backends.lava import Executor, LavaBackend
-from deploy.backends.simulators import SimulatorBackend
-from deploy.simulators.runners import RUNNERS
-from export.interpreter import Interpreter
-from export.metadata import KEY, Numbers, parse_metadata
-from export.network import load_network
-from export.nir_file import read_encoder
-from export.stepwise.read import read_graph
-from export.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
+from deploy.backends.lava_backend import Executor, LavaBackend
+from deploy.backends.simulator_backend import SimulatorBackend
+from deploy.backends.simulators.runners import RUNNERS
+from export.encoder.network import Numbers, load_network
+from export.nir.interpreter import Interpreter
+from export.nir.metadata import KEY, parse_metadata
+from export.nir.nir_file import read_encoder
+from export.nir.stepwise.read import read_graph
+from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
 from spikinghash.errors import GraphError, SpikinghashError
 
 Codes = NDArray[np.uint8]

@@ -24,10 +24,10 @@ from typing import Literal
 
 import numpy as np
 
-from deploy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.amounts import Amount, between, exact
+from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Charge
-from export.counts import LayerCounts, NetworkCounts
+from export.synaptic.counts import LayerCounts, NetworkCounts
 from hardware_profiles.schema import MemoryLevel, Profile
 
 Dataflow = Literal["per operation", "once"]

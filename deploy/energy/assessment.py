@@ -11,7 +11,7 @@ from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
 from deploy.energy.break_even import BreakEven
 from deploy.energy.latency import Latency
 from deploy.energy.placement import Fit
-from export.counts import NetworkCounts
+from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import validate, verdict
 from hardware_profiles.schema import Profile

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from deploy.energy.layout import fit_of
+from deploy.energy.mapping.mapping import Mapping
+from deploy.energy.mapping.place import place
 from deploy.energy.placement import Check, Fit, Placement, Verdict, fit, required
-from deploy.mapping.mapping import Mapping
-from deploy.mapping.place import place
-from export.counts import LayerCounts, NetworkCounts
-from export.populations import SynapseNetwork
+from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.schema import Limit, Limits, Profile
 from hardware_profiles.terms import PLACEMENT_LIMITS
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from deploy.ann_network import AnnNetwork
 from deploy.energy.accelerator import DATAFLOWS, Dataflow, ann_charges, operations, spiking_charges
 from deploy.energy.amounts import Amount, priced
+from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import SPIKING, Assessment, Scenario, latency_refusals, spikes_per_synapse, standing
 from deploy.energy.break_even import BreakEven, break_even
 from deploy.energy.latency import Latency, unstated
-from export.counts import NetworkCounts
+from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import price, weakest
 from hardware_profiles.schema import Profile

@@ -5,15 +5,15 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
-from deploy.ann_network import AnnNetwork
 from deploy.energy.amounts import Amount, exact, priced
+from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import Assessment
 from deploy.energy.event_cores import assess_on_cores
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.layout import Layout
 from deploy.energy.wording import si
-from export.counts import NetworkCounts
-from export.populations import SynapseNetwork
+from export.synaptic.counts import NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import Price, price, weakest
 from hardware_profiles.schema import Profile

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from deploy.ann_network import AnnNetwork
 from deploy.energy.amounts import exact
+from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import SPIKING, Assessment, latency_refusals, standing, without_figures
 from deploy.energy.bill import WHOLE_NETWORK, Charge
 from deploy.energy.capacity import fit_network, missing_limits
 from deploy.energy.latency import Latency
 from deploy.energy.layout import Layout, Routed, bounded_layout, counted_layout
 from deploy.energy.placement import Fit
-from export.counts import LayerCounts, NetworkCounts
-from export.populations import SynapseNetwork
+from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.schema import Limits, Profile
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.energy.amounts import Amount
 from deploy.energy.layout import Layout
-from export.counts import NetworkCounts
+from export.synaptic.counts import NetworkCounts
 from hardware_profiles.terms import Kind, TimeTerm
 
 

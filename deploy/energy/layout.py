@@ -1,6 +1,6 @@
 """Where a network lies on the cores of a platform, and what that makes of its spikes.
 
-With the synapses of the network at hand the traffic is counted (``deploy.mapping``); from the counts alone it is
+With the synapses of the network at hand the traffic is counted (``deploy.energy.mapping``); from the counts alone it is
 bounded, since they do not tell which neurons feed which.
 """
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.energy.amounts import Amount, exact
+from deploy.energy.mapping.mapping import Mapping
+from deploy.energy.mapping.traffic import traffic
 from deploy.energy.placement import Check, Fit, Placement
 from deploy.energy.traffic import arriving_packets, crossings, hops
-from deploy.mapping.mapping import Mapping
-from deploy.mapping.traffic import traffic
-from export.counts import LayerCounts, NetworkCounts
-from export.populations import SynapseNetwork
+from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.schema import Limits
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from deploy.ann_network import AnnNetwork
 from deploy.energy import clocked, event_async, fixed_tick, roofline, timestep_barrier
 from deploy.energy.amounts import exact
+from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import (
     BUSY,
     DYNAMIC,
@@ -18,8 +18,8 @@ from deploy.energy.assessment import (
 )
 from deploy.energy.bill import WHOLE_NETWORK, Charge, make_bill
 from deploy.energy.clocked import DATAFLOW_LABELS
-from export.counts import NetworkCounts
-from export.populations import SynapseNetwork
+from export.synaptic.counts import NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.schema import Profile
 from hardware_profiles.terms import Execution

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from export.counts import LayerCounts
+from export.synaptic.counts import LayerCounts
 from hardware_profiles.schema import Limit, Limits
 
 Verdict = Literal["yes", "no", "unchecked"]

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.ann_network import AnnNetwork
 from deploy.energy.amounts import Amount, between, exact
+from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment, Scenario, latency_refusals
 from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.placement import Check
-from export.counts import NetworkCounts
+from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import Price, price, weakest
 from hardware_profiles.schema import Limits, Profile

@@ -17,8 +17,8 @@ from deploy.energy.bill import WHOLE_NETWORK, Charge
 from deploy.energy.clocked import clocked_latency
 from deploy.energy.model import SPIKING, assess
 from deploy.energy.roofline import work_bill
-from deploy.search_counts import ScanWork, scan
-from export.counts import LayerCounts, NetworkCounts
+from deploy.energy.search_counts import ScanWork, scan
+from export.synaptic.counts import LayerCounts, NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.schema import Profile
 

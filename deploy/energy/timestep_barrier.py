@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deploy.ann_network import AnnNetwork
 from deploy.energy.amounts import Amount, exact, priced
+from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import Assessment
 from deploy.energy.event_cores import assess_on_cores
 from deploy.energy.latency import Latency, core_loads, unstated
 from deploy.energy.layout import Layout
-from export.counts import NetworkCounts
-from export.populations import SynapseNetwork
+from export.synaptic.counts import NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import SIGNIFICANT_SHARE, Price, barrier_price, price, weakest
 from hardware_profiles.schema import Profile

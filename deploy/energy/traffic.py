@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from deploy.energy.amounts import Amount, between, exact
 from deploy.energy.placement import Placement
-from export.counts import LayerCounts, NetworkCounts
+from export.synaptic.counts import LayerCounts, NetworkCounts
 
 Edges = Sequence[tuple[str, str]]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.backends.simulators import find_interpreter
-from export.network import load_network
-from export.verify import choose_frames, verify
+from deploy.backends.simulator_backend import find_interpreter
+from deploy.backends.verify import choose_frames, verify
+from export.encoder.network import load_network
 from spikinghash.errors import MissingToolError
 from training.config import load_config
 from training.data.frames import load_dataset

@@ -13,9 +13,9 @@ from portable_cases import CASES, random_spikes, weights
 from portable_graphs import Array, Builder, simulate
 
 from deploy.backends import simulators
-from deploy.backends.simulators import INTERPRETER_VARIABLE, SimulatorBackend, find_interpreter
-from deploy.simulators.graphs import neuron_shapes
-from deploy.simulators.runners import RUNNERS
+from deploy.backends.simulator_backend import INTERPRETER_VARIABLE, SimulatorBackend, find_interpreter
+from deploy.backends.simulators.graphs import neuron_shapes
+from deploy.backends.simulators.runners import RUNNERS
 from spikinghash.errors import BackendError, GraphError, MissingToolError
 
 
@@ -198,8 +198,8 @@ def test_a_process_that_takes_too_long_is_ended(graph: Path) -> None:
 @needs_simulators
 def test_the_command_leaves_nothing_after_bad_input(graph: Path, tmp_path: Path) -> None:
     target = tmp_path / "Y.npz"
-    command = [find_interpreter(), "-m", "deploy.simulators", "norse", graph, tmp_path / "missing.npz", target]
-    root = Path(simulators.__file__).parents[2]
+    command = [find_interpreter(), "-m", "deploy.backends.simulators", "norse", graph, tmp_path / "missing.npz", target]
+    root = Path(simulators.__file__).parents[3]
     result = subprocess.run(command, cwd=root, env=os.environ, capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")

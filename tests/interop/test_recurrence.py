@@ -7,9 +7,9 @@ import nir
 import numpy as np
 import pytest
 
-from deploy.backends.simulators import SimulatorBackend, find_interpreter
-from export.interpreter import Interpreter
-from export.stepwise.read import read_graph
+from deploy.backends.simulator_backend import SimulatorBackend, find_interpreter
+from export.nir.interpreter import Interpreter
+from export.nir.stepwise.read import read_graph
 from spikinghash.errors import MissingToolError
 
 try:

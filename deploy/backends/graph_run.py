@@ -1,0 +1,125 @@
+"""Any NIR graph on arrays of spikes, with what its populations did."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.backends.encoders import BACKENDS, GraphRunner, RunNumbers, graph_runner
+from deploy.backends.lava_backend import Executor
+from export.nir.stepwise.read import TIME_STEP_KEY, read_graph
+from export.synaptic.activity import Activity, count_activity, populations_to_record
+from spikinghash.arrays import read_archive
+from spikinghash.errors import GraphError, SpikinghashError
+from spikinghash.files import atomic_path
+
+
+@dataclass(frozen=True)
+class GraphRun:
+    """What a graph did; time is the graph's own."""
+
+    outputs: NDArray[np.float32]
+    """(samples, steps, *output shape)."""
+    recorded: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """By population, (samples, steps, *shape): uint8 for spikes, float32 for graded values."""
+    activity: dict[str, Activity] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file: outputs, spikes/NODE, counts/NODE and operations/NODE."""
+        arrays: dict[str, Any] = {f"spikes/{name}": values for name, values in self.recorded.items()}
+        for name, activity in self.activity.items():
+            arrays |= {f"counts/{name}": activity.spikes, f"operations/{name}": activity.operations}
+        with atomic_path(path) as temporary:
+            np.savez_compressed(temporary, outputs=self.outputs, **arrays)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outputs, and per population the numbers of each sample."""
+        activity = {
+            name: {"spikes": each.spikes.tolist(), "synaptic_operations": each.operations.tolist()}
+            for name, each in self.activity.items()
+        }
+        return {"outputs": self.outputs.tolist(), **({"populations": activity} if activity else {})}
+
+    def __str__(self) -> str:
+        lines = [f"outputs {self.outputs.shape}, {int(np.count_nonzero(self.outputs))} values not zero"]
+        lines += [
+            f"{name}: {each.spikes.sum()} spikes, {each.operations.sum()} synaptic operations"
+            for name, each in self.activity.items()
+        ]
+        return "\n".join(lines)
+
+
+def run_on_file(
+    graph: Path,
+    source: Path,
+    backend: str,
+    dt: float | None = None,
+    trace: bool = False,
+    numbers: RunNumbers = "integer",
+    executor: Executor | None = None,
+) -> GraphRun:
+    """Run any NIR graph on the array ``spikes`` (samples, steps, ...) in the .npz file ``source``.
+
+    Args:
+        dt: seconds per step in place of what the graph's metadata say.
+        trace: whether to count spikes and synaptic operations of every population.
+        numbers: ``fixed`` for Loihi's fixed point, else the graph's own.
+        executor: of the Lava backend.
+
+    Raises:
+        GraphError: the array is missing or has the wrong shape, or the graph cannot be run.
+        SpikinghashError: the backend runs no NIR graphs.
+    """
+    if backend not in BACKENDS[".nir"]:
+        raise SpikinghashError(f"--backend {backend}: does not run NIR graphs: use {' or '.join(BACKENDS['.nir'])}")
+    if dt is not None and backend not in ("nir", "lava"):
+        raise SpikinghashError(f"--dt {dt:g}: {backend} takes the time step from its own importer: use nir or lava")
+    spikes = read_spikes(source)
+    runner = graph_runner(backend, numbers, executor)
+    with _with_time_step(graph, dt) as path:
+        return _run(path, spikes, runner, trace)
+
+
+def read_spikes(source: Path) -> NDArray[np.float32]:
+    """The array ``spikes`` of an .npz file, float32 (samples, steps, ...).
+
+    Raises:
+        GraphError: it is missing, or has too few axes.
+    """
+    try:
+        spikes = np.asarray(read_archive(source)["spikes"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise GraphError(f"{source}: no .npz file with an array 'spikes' (samples, steps, ...): {error}") from None
+    if spikes.ndim < 3:
+        raise GraphError(f"{source}: spikes has shape {spikes.shape}, at least (samples, steps, neurons) is needed")
+    if not np.isfinite(spikes).all():
+        raise GraphError(f"{source}: spikes holds values that are not finite: give numbers")
+    return spikes
+
+
+def _run(path: Path, spikes: NDArray[np.float32], runner: GraphRunner, trace: bool) -> GraphRun:
+    if not trace:
+        return GraphRun(runner.run(path, spikes)[0])
+    graph = read_graph(path)
+    outputs, recorded = runner.run(path, spikes, populations_to_record(graph))
+    return GraphRun(outputs, recorded, count_activity(graph, spikes, recorded))
+
+
+@contextmanager
+def _with_time_step(path: Path, dt: float | None) -> Iterator[Path]:
+    """The graph's file, or a copy whose metadata name another time step."""
+    if dt is None:
+        yield path
+        return
+    graph = read_graph(path)
+    graph.metadata[TIME_STEP_KEY] = dt
+    with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
+        copy = Path(folder, path.name)
+        nir.write(str(copy), graph)
+        yield copy

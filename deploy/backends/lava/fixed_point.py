@@ -1,0 +1,133 @@
+"""A network on Loihi's registers: whole weights and thresholds, population by population."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from deploy.backends.lava.network import CONSTANT, Array, Network, Population, Synapses
+from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT
+from export.loihi.bounds import Neurons, Source
+from export.loihi.registers import Registers, registers
+from spikinghash.errors import GraphError
+
+READOUT_DIGITS = 12
+"""Binary digits behind the point of a readout's weights. A readout is a sum outside of the chip, in exact float64."""
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FixedNetwork:
+    """``network`` with whole weights in units of each target's grid, and the registers of its populations.
+
+    The weights of readouts are real: they turn spikes and potentials into what the graph's output says.
+    """
+
+    network: Network
+    registers: Mapping[str, Registers]
+
+    def unit(self, name: str) -> float:
+        """What a 1 that source or readout ``name`` emits stands for: a spike, or the last digit of a potential."""
+        potentials = {population.name for population in self.network.populations if not population.spiking}
+        return 2.0 ** -(self.registers[name].fraction + SHIFT) if name in potentials else 1.0
+
+
+def to_fixed_point(network: Network, window: int, input_range: Range = (0, 1)) -> FixedNetwork:
+    """Find registers for all populations.
+
+    Args:
+        network: in floating point.
+        window: time steps per sample.
+        input_range: smallest and largest value of the input, which are whole numbers.
+
+    Raises:
+        GraphError: a population does not fit; the message names it, the actual value, the limit and a remedy.
+    """
+    emitted = _ranges(network, input_range)
+    found, synapses = {}, []
+    for population in network.populations:
+        arriving = [part for part in network.synapses if part.target == population.name]
+        _check(population, arriving, emitted)
+        sources = [Source(part.weights, *_range(part, emitted)) for part in arriving]
+        found[population.name] = registers(population.name, sources, _neurons(population), window)
+        weights = found[population.name].weights
+        synapses += [replace(part, weights=whole) for part, whole in zip(arriving, weights, strict=True)]
+    products = {product.name for product in network.products}
+    synapses += [_into_product(part) for part in network.synapses if part.target in products]
+    outputs = {readout.name for readout in network.readouts}
+    synapses += [_read_out(part, found, emitted) for part in network.synapses if part.target in outputs]
+    return FixedNetwork(replace(network, synapses=synapses), found)
+
+
+def whole_range(spikes: Array) -> Range:
+    """Smallest and largest value of the input.
+
+    Raises:
+        GraphError: a value is not whole, or wider than what a spike of Loihi 2 carries.
+    """
+    wrong = spikes[spikes != np.rint(spikes)]
+    if wrong.size:
+        raise GraphError(f"input holds {wrong.flat[0]:g}, fixed point takes whole numbers: scale or round it")
+    lowest, highest = int(spikes.min()), int(spikes.max())
+    if max(-lowest, highest) > LARGEST_POTENTIAL:
+        raise GraphError(f"input ranges from {lowest} to {highest}, graded spikes hold 24 bits: scale it down")
+    return lowest, highest
+
+
+def as_recorded(values: Array) -> Array:
+    """What a node emitted as it is stored: uint8 for spikes, float32 for anything else."""
+    return values.astype(np.uint8 if np.isin(values, (0, 1)).all() else np.float32)
+
+
+def _ranges(network: Network, input_range: Range) -> dict[str, Range | None]:
+    """What each source emits; None for potentials."""
+    spikes = {population.name: (0, 1) if population.spiking else None for population in network.populations}
+    counts = {product.name: (0, product.largest) for product in network.products}
+    return {network.input: (min(0, input_range[0]), max(1, input_range[1])), CONSTANT: (1, 1), **spikes, **counts}
+
+
+def _range(synapses: Synapses, emitted: Mapping[str, Range | None]) -> Range:
+    lowest, highest = emitted[synapses.source] or (0, 0)
+    return (min(lowest, 0), highest) if synapses.delay else (lowest, highest)
+
+
+def _check(population: Population, arriving: Sequence[Synapses], emitted: Mapping[str, Range | None]) -> None:
+    if population.reset.any():
+        raise GraphError(
+            f"node {population.name}: v_reset is {population.reset[population.reset != 0][0]:g}, Loihi resets to 0: "
+            "train with v_reset = 0"
+        )
+    for part in arriving:
+        if emitted[part.source] is None and part.weights.nnz:
+            raise GraphError(
+                f"node {population.name}: it gets potentials from {part.source}, Loihi's neurons get spikes: "
+                "put a spiking node between them"
+            )
+
+
+def _into_product(part: Synapses) -> Synapses:
+    """A product takes spikes as they are."""
+    if np.any(part.weights.data != np.rint(part.weights.data)):
+        raise GraphError(f"node {part.target}: attention of weighted spikes: connect queries, keys and values directly")
+    return replace(part, weights=part.weights.astype(np.int64))
+
+
+def _neurons(population: Population) -> Neurons:
+    nothing = np.zeros(population.size)
+    current = population.current
+    return Neurons(
+        decay=np.asarray(population.decay, float),
+        threshold=np.asarray(population.threshold, float) if population.spiking else None,
+        current_decay=nothing + 1 if current is None else np.asarray(current.decay, float),
+        bias=nothing if current is None else np.asarray(current.bias, float),
+    )
+
+
+def _read_out(part: Synapses, found: Mapping[str, Registers], emitted: Mapping[str, Range | None]) -> Synapses:
+    unit = 2.0 ** -(found[part.source].fraction + SHIFT) if emitted[part.source] is None else 1.0
+    scale = 2.0**READOUT_DIGITS
+    values = np.rint(part.weights.data * scale) / scale * unit
+    own = part.weights
+    return replace(part, weights=sparse.csr_matrix((values, own.indices, own.indptr), own.shape))

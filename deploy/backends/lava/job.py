@@ -1,0 +1,121 @@
+"""One job of the worker: lower a graph, then run its samples on Lava, chunk by chunk."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import shared_memory
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deploy.backends.lava.fixed_point import FixedNetwork, as_recorded, to_fixed_point, whole_range
+from deploy.backends.lava.lowering.graph import lower
+from deploy.backends.lava.network import Network
+from deploy.backends.lava.watchdog import Watchdog
+from export.nir.stepwise.read import read_graph
+from spikinghash.errors import GraphError
+from spikinghash.files import atomic_path
+
+if TYPE_CHECKING:
+    from deploy.backends.lava.placement import PlacedNetwork
+
+Tell = Callable[[int], None]
+"""Told how many time steps of the graph are done, over all samples."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``job.json`` says, see :mod:`deploy.backends.lava.worker`."""
+
+    record: Sequence[str]
+    placement: Literal["merged", "layered"]
+    numbers: str
+    executor: str
+    first: int
+    chunk: int
+    shared_memory: str
+
+
+def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
+    """Run the job in folder ``job``; the outputs of each chunk are written when it is done.
+
+    Args:
+        job: the folder.
+        tell: told of progress.
+        on_failure: called with one line before the whole OS process exits because a Lava process died.
+
+    Raises:
+        SpikinghashError: the graph or its input cannot be run, or the simulation failed.
+    """
+    watchdog = Watchdog(os.getppid(), on_failure)
+    settings = Settings(**json.loads((job / "job.json").read_text()))
+    _name_shared_memory(settings.shared_memory)
+    network = lower(read_graph(job / "graph.nir", "graph.nir"), settings.record)
+    spikes = _read_spikes(job / "input.npy", network)
+    fixed = None
+    if settings.numbers == "fixed":
+        fixed = to_fixed_point(network, spikes.shape[1], whole_range(spikes))
+    run = _Run(job, settings, network if fixed is None else fixed.network, fixed, watchdog, tell)
+    for first in range(settings.first, len(spikes), settings.chunk):
+        run.chunk(spikes, first)
+
+
+@dataclass(frozen=True)
+class _Run:
+    job: Path
+    settings: Settings
+    network: Network
+    fixed: FixedNetwork | None
+    watchdog: Watchdog
+    tell: Tell
+
+    def unit(self, name: str) -> float:
+        """What a 1 that node ``name`` emits stands for."""
+        return 1.0 if self.fixed is None else self.fixed.unit(name)
+
+    def chunk(self, spikes: np.ndarray, first: int) -> None:
+        """Run the samples from ``first`` on, as many as a chunk holds, and write their outputs."""
+        part = spikes[first : first + self.settings.chunk]
+        samples, steps = part.shape[:2]
+        np.save(self.job / "frames.npy", part.reshape(samples * steps, -1))
+        placed = self._placed(steps)
+        self._simulate(placed, lambda done: self.tell(first * steps + min(done // placed.pace, samples * steps)))
+        record = self.settings.record
+        arrays: dict[str, Any] = {"outputs": placed.values(self.network.readouts[0].name)}
+        arrays |= {f"spikes_{name}": as_recorded(placed.values(name) * self.unit(name)) for name in record}
+        with atomic_path(self.job / "outputs" / f"{first}.npz") as path:
+            np.savez(path, **arrays)
+
+    def _placed(self, steps: int) -> "PlacedNetwork":
+        from deploy.backends.lava.placement import PlacedNetwork  # slow: graphs that cannot run are refused before
+
+        frames, settings = self.job / "frames.npy", self.settings
+        registers = None if self.fixed is None else self.fixed.registers
+        return PlacedNetwork(self.network, frames, steps, settings.record, settings.placement, registers)
+
+    def _simulate(self, placed: "PlacedNetwork", on_step: Callable[[int], None]) -> None:
+        from deploy.backends.lava.local import simulate_locally
+        from deploy.backends.lava.simulation import simulate
+
+        if self.settings.executor == "local":
+            simulate_locally(placed, on_step)
+        else:
+            simulate(placed, self.watchdog, on_step)
+
+
+def _read_spikes(path: Path, network: Network) -> np.ndarray:
+    spikes: np.ndarray = np.load(path, mmap_mode="r")
+    if spikes.shape[2:] != network.input_shape:
+        raise GraphError(
+            f"input has shape (samples, steps, *{spikes.shape[2:]}), the graph takes {network.input_shape}"
+        )
+    if not spikes.size:
+        raise GraphError(f"input of shape {spikes.shape} is empty")
+    return spikes
+
+
+def _name_shared_memory(prefix: str) -> None:
+    """Let the supervisor know the run's segments by their names; Python offers no public way to choose them."""
+    shared_memory._SHM_NAME_PREFIX = f"/{prefix}"  # type: ignore[attr-defined]

@@ -1,0 +1,253 @@
+"""Which populations share a Lava process, and how the processes are wired.
+
+Lava runs an OS process per Lava process and synchronises all of them in every step, so their number decides the speed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from lava.magma.core.process.ports.ports import InPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.proc.lif.process import LIFReset
+from scipy import sparse
+
+from deploy.backends.lava.network import CONSTANT, Array, Network, Population, Product, Readout, Synapses, schedule
+from deploy.backends.lava.processes.attention import DynamicProduct, FixedDynamicProduct
+from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedNeurons, Dynamics
+from deploy.backends.lava.processes.fixed_neurons import FixedNeurons
+from deploy.backends.lava.processes.frame_source import FrameSource
+from deploy.backends.lava.processes.projection import Block, FixedProjection, Projection
+from deploy.backends.lava.processes.recorder import Recorder
+from deploy.backends.lava.processes.window_neurons import WindowIntegrator, WindowLIF
+from export.loihi.registers import Registers
+
+Placement = Literal["merged", "layered"]
+"""``merged``: all spiking populations in one process, their synapses in another. ``layered``: a process per population
+(Lava's stock LIFReset where it can) and one per pair of populations with synapses. Both give the same spikes."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Populations that share a process; ``slices`` says where each has its neurons in the process's vector.
+
+    ``arriving`` says where their input goes, if that is another vector.
+    """
+
+    slices: dict[str, slice]
+    process: AbstractProcess
+    arriving: dict[str, slice] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the process's vector."""
+        return max(part.stop for part in self.slices.values())
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a node's values go: columns of a file (Lava steps, elements), late by ``latency`` steps."""
+
+    path: Path
+    columns: slice
+    latency: int
+
+
+class PlacedNetwork:
+    """The Lava processes of a network, ready to run.
+
+    Args:
+        network: what to run.
+        frames: .npy file (steps, input size), all windows back to back; recordings are written beside it.
+        window: time steps per window; every window starts from reset state.
+        record: populations whose spikes are wanted.
+        placement: which populations share a process.
+        registers: of the populations of a fixed-point network; without them, Lava computes in floating point.
+
+    Attributes:
+        processes: all of the network's Lava processes.
+        steps: how many steps Lava has to run.
+        pace: Lava steps per time step of the graph.
+        recordings: by node, where its values are written: the readouts and the recorded populations.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        frames: Path,
+        window: int,
+        record: Sequence[str] = (),
+        placement: Placement = "merged",
+        registers: Mapping[str, Registers] | None = None,
+    ) -> None:
+        timing = schedule(network)
+        self._registers = registers
+        self._network, self._folder = network, frames.parent
+        self.pace, self._latencies = timing.pace, timing.latencies
+        self._frames, self._steps = len(np.load(frames, mmap_mode="r")), window
+        self._window = window * self.pace
+        self.steps = self._frames * self.pace + max(self._latencies.values())
+        self.processes: list[AbstractProcess] = []
+        self.recordings: dict[str, Recording] = {}
+        parts = _parts(network.populations, placement, self.pace)
+        products = map(self._product_group, network.products)
+        self._groups = [self._input_group(frames), *map(self._group, parts), *products]
+        for group in self._groups[1:]:
+            self._connect(group.arriving or group.slices, group.process.a_in.shape[0], group.process.a_in)
+        for readout in network.readouts:
+            self._read_out(readout)
+        for group in self._groups[1:]:
+            self._record_spikes(group, [name for name in record if name in group.slices])
+
+    def values(self, name: str) -> Array:
+        """What was recorded of a node, (windows, window, *shape), in the graph's own time."""
+        shape = self._network.shapes()[name]
+        recording = self.recordings[name]
+        rows = np.load(recording.path, mmap_mode="r")[recording.latency :: self.pace][: self._frames]
+        return rows[:, recording.columns].reshape(-1, self._steps, *shape)
+
+    def _add(self, process: AbstractProcess) -> AbstractProcess:
+        self.processes.append(process)
+        return process
+
+    def _input_group(self, frames: Path) -> Group:
+        name, size = self._network.input, int(np.prod(self._network.input_shape))
+        source = self._add(FrameSource(f"input {name}", str(frames), size, self.pace))
+        return Group({name: slice(0, size), CONSTANT: slice(size, size + 1)}, source)
+
+    def _group(self, populations: Sequence[Population]) -> Group:
+        stops = np.cumsum([population.size for population in populations]).tolist()
+        slices = {p.name: slice(stop - p.size, stop) for p, stop in zip(populations, stops, strict=True)}
+        return Group(slices, self._add(self._neurons(populations, slices)))
+
+    def _product_group(self, product: Product) -> Group:
+        kind = DynamicProduct if self._registers is None else FixedDynamicProduct
+        process = self._add(kind(f"product {product.name}", product.attention))
+        return Group({product.name: slice(0, product.size)}, process, {product.name: slice(0, 3 * product.size)})
+
+    def _neurons(self, populations: Sequence[Population], slices: dict[str, slice]) -> AbstractProcess:
+        if self._registers is not None:
+            return self._fixed_neurons(populations, self._registers, f"neurons {_listed(slices)}")
+        decay, threshold, reset = (
+            np.concatenate([getattr(population, field) for population in populations])
+            for field in ("decay", "threshold", "reset")
+        )
+        name = f"neurons {_listed(slices)}"
+        if _is_clocked(populations[0], self.pace):
+            return ClockedNeurons(name, Dynamics.of(populations), self._clock(populations))
+        starts: dict[int, list[slice]] = {}
+        for key, neurons in slices.items():
+            starts.setdefault(self._start(key), []).append(neurons)
+        if not populations[0].spiking:
+            return WindowIntegrator(name, decay, threshold, reset, starts, self._window)
+        if len(starts) > 1 or reset.any():
+            return WindowLIF(name, decay, threshold, reset, starts, self._window)
+        (start,) = starts
+        return LIFReset(
+            name=name,
+            shape=decay.shape,
+            du=1,
+            dv=decay,
+            vth=threshold,
+            reset_interval=self._window,
+            reset_offset=start,
+        )
+
+    def _fixed_neurons(
+        self, populations: Sequence[Population], registers: Mapping[str, Registers], name: str
+    ) -> AbstractProcess:
+        found = [registers[population.name] for population in populations]
+        spiking = np.concatenate([np.full(population.size, population.spiking) for population in populations])
+        decay, current_decay, threshold, bias = (
+            np.concatenate([getattr(part, field) for part in found])
+            for field in ("decay", "current_decay", "threshold", "bias")
+        )
+        return FixedNeurons(name, spiking, decay, current_decay, threshold, bias, self._clock(populations))
+
+    def _clock(self, populations: Sequence[Population]) -> Clock:
+        first = [np.full(population.size, self._latencies[population.name] + 1) for population in populations]
+        return Clock(self.pace, self._window, np.concatenate(first))
+
+    def _start(self, population: str) -> int:
+        """The ``time_step % window`` in which the population's windows start; Lava counts steps from 1."""
+        return (self._latencies[population] + 1) % self._window
+
+    def _connect(self, targets: dict[str, slice], size: int, port: InPort) -> None:
+        """One Projection from every group with synapses onto ``targets``, all summed in ``port``."""
+        for group in self._groups:
+            synapses = [s for s in self._network.synapses if s.source in group.slices and s.target in targets]
+            if synapses:
+                name = f"synapses {_listed(group.slices)} to {_listed(targets)}"
+                blocks, fan_out = self._blocks(synapses, group.slices, targets, size)
+                real = self._registers is None or isinstance(port.process, Recorder)
+                kind = Projection if real else FixedProjection
+                projection = self._add(kind(name, group.size, blocks, fan_out, self._window))
+                group.process.s_out.connect(projection.s_in)
+                projection.a_out.connect(port)
+
+    def _blocks(
+        self, synapses: Sequence[Synapses], sources: dict[str, slice], targets: dict[str, slice], size: int
+    ) -> tuple[list[Block], sparse.csr_matrix]:
+        blocks, fan_outs, first_row = [], [], 0
+        for part in synapses:
+            latency = self._latencies[part.source]
+            delay = part.delay * self.pace
+            wait = delay + self._latencies[part.target] - latency - 1
+            blocks.append(Block(sources[part.source], first_row, wait, delay, latency))
+            fan_outs.append(_fan_out(part.weights, targets[part.target].start, size))
+            first_row += part.weights.shape[1]
+        return blocks, sparse.vstack(fan_outs, format="csr")
+
+    def _read_out(self, readout: Readout) -> None:
+        recorder = self._recorder(f"node_{readout.name}", np.arange(readout.size), readout.size, np.float32)
+        self._connect({readout.name: slice(0, readout.size)}, readout.size, recorder.a_in)
+        path = Path(recorder.proc_params["path"])
+        self.recordings[readout.name] = Recording(path, slice(0, readout.size), self._latencies[readout.name])
+
+    def _record_spikes(self, group: Group, names: Sequence[str]) -> None:
+        if not names:
+            return
+        chosen = [np.arange(group.slices[name].start, group.slices[name].stop) for name in names]
+        spiking = {population.name for population in self._network.populations if population.spiking}
+        dtype = np.uint8 if spiking.issuperset(names) else np.float32
+        recorder = self._recorder(f"group_{self._groups.index(group)}", np.concatenate(chosen), group.size, dtype)
+        group.process.s_out.connect(recorder.a_in)
+        stops = np.cumsum([len(part) for part in chosen]).tolist()
+        for name, part, stop in zip(names, chosen, stops, strict=True):
+            columns = slice(stop - len(part), stop)
+            self.recordings[name] = Recording(Path(recorder.proc_params["path"]), columns, self._latencies[name])
+
+    def _recorder(self, name: str, chosen: Array, size: int, dtype: Any) -> AbstractProcess:
+        path = self._folder / f"recorded_{name}.npy"
+        np.lib.format.open_memmap(path, "w+", dtype, (self.steps, len(chosen)))
+        return self._add(Recorder(f"recorder {name}", str(path), size, chosen))
+
+
+def _parts(populations: Sequence[Population], placement: Placement, pace: int) -> list[list[Population]]:
+    """The populations that share a process, group by group."""
+    if placement == "layered":
+        return [[population] for population in populations]
+    kinds: dict[tuple[bool, bool], list[Population]] = {}
+    for population in populations:
+        clocked = _is_clocked(population, pace)
+        kinds.setdefault((clocked, population.spiking and not clocked), []).append(population)
+    return list(kinds.values())
+
+
+def _is_clocked(population: Population, pace: int) -> bool:
+    """Whether it needs neurons that Lava's LIF does not have: with a synaptic current, or idle in some Lava steps."""
+    return pace > 1 or population.current is not None
+
+
+def _fan_out(weights: sparse.csr_matrix, first_target: int, targets: int) -> sparse.csr_matrix:
+    """Rows of a fan-out matrix: synapses (target, source) turned around, targets shifted to their place."""
+    own = weights.T.tocsr()
+    return sparse.csr_matrix((own.data, own.indices + first_target, own.indptr), shape=(own.shape[0], targets))
+
+
+def _listed(slices: dict[str, slice]) -> str:
+    """A short name for some populations."""
+    names = [name for name in slices if name != CONSTANT]
+    return names[0] if len(names) == 1 else f"{names[0]}..{names[-1]}"

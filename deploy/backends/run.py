@@ -1,0 +1,103 @@
+"""Hash codes of recordings, on any backend: ``python -m deploy.run ENCODER RECORDING... [--backend B]``.
+
+With ``--input`` any NIR graph runs on arrays of spikes instead.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from deploy.backends.encoders import Encoder, RunNumbers, load_encoder
+from deploy.backends.graph_run import run_on_file
+from deploy.backends.lava_backend import Executor
+from spikinghash.cli import run
+from spikinghash.errors import SpikinghashError
+from training.data.frames import recording_frames
+from training.data.recordings import SUFFIXES, SensorSize, parse_sensor
+
+BATCH = 64
+"""Recordings encoded at once; bounds the memory."""
+
+
+def read_frames(paths: list[Path], encoder: Encoder, sensor: SensorSize | None = None) -> NDArray[np.uint8]:
+    """Frames (B, T, 2, H, W) of recordings in any format; ``sensor`` for files that do not tell it.
+
+    Raises:
+        RecordingError: a recording cannot be used.
+    """
+    frames = [recording_frames(path, encoder.time_steps, encoder.size, sensor) for path in paths]
+    return np.stack(frames)
+
+
+def encode_recordings(encoder: Encoder, paths: list[Path], sensor: SensorSize | None = None) -> NDArray[np.uint8]:
+    """Packed codes (B, K/8) of recordings; ``sensor`` for files that do not tell it."""
+    parts = [
+        encoder.encode(read_frames(paths[start : start + BATCH], encoder, sensor))
+        for start in range(0, len(paths), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def run_graph(graph: Path, source: Path, backend: str) -> NDArray[np.float32]:
+    """Outputs (samples, steps, ...) of any NIR graph for the array ``spikes`` in the .npz file ``source``.
+
+    Raises:
+        GraphError: the array is missing or has the wrong shape, or the graph cannot be run.
+    """
+    return run_on_file(graph, source, backend).outputs
+
+
+def main(
+    encoder: Annotated[
+        Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
+    ],
+    recordings: Annotated[
+        list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="torch, onnxruntime, nir, lava, or a foreign simulator.")] = None,
+    numbers: Annotated[
+        RunNumbers, typer.Option(help="The integer network; of a .pt, the float one; of a .nir, Loihi's fixed point.")
+    ] = "integer",
+    executor: Annotated[
+        Executor | None, typer.Option(help="Of lava: OS processes, or all in one. Default: by number of samples.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--input", help=".npz with spikes (samples, T, ...) for any NIR graph.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help=".npz for the outputs, with --input.")] = None,
+    trace: Annotated[
+        bool, typer.Option(help="With --input: spikes and synaptic operations of every population too.")
+    ] = False,
+    dt: Annotated[
+        float | None, typer.Option(help="With --input: seconds per step, in place of what the graph's metadata say.")
+    ] = None,
+    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Encode recordings, or run a NIR graph on spikes."""
+    if (source is None) == (not recordings):
+        raise SpikinghashError("give either recordings or --input X.npz")
+    if source is not None:
+        done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor)
+        if output is not None:
+            done.save(output)
+        print(json.dumps(done.as_dict()) if as_json else f"{done}" + (f"\nwrote {output}" if output else ""))
+        return
+    if output is not None or trace or dt is not None:
+        raise SpikinghashError("--output, --trace and --dt are for --input; codes go to standard output")
+    assert recordings
+    loaded = load_encoder(encoder, backend, numbers, executor=executor)
+    codes = encode_recordings(loaded, recordings, None if sensor is None else parse_sensor(sensor))
+    rows = [
+        {"file": str(path), "code": code.tobytes().hex(), "bits": loaded.bits}
+        for path, code in zip(recordings, codes, strict=True)
+    ]
+    print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row['code']}  {row['file']}" for row in rows))
+
+
+if __name__ == "__main__":
+    run(main)

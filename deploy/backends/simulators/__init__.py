@@ -1,0 +1,8 @@
+"""Portable NIR files in simulators that this project did not write: Norse, snnTorch, SpikingJelly, sc-neurocore.
+
+Each ``*_runner`` module reads a file with the simulator's own importer, leaves the graph as it is and runs it step by
+step. The modules run in an environment of their own (``make interop-setup``); the main environment starts it through
+:mod:`deploy.backends.simulator_backend`::
+
+    python -m deploy.backends.simulators SIMULATOR GRAPH.nir X.npz Y.npz [--record NODE,NODE]
+"""

@@ -1,0 +1,63 @@
+"""Run one NIR file in one simulator, with the interpreter of the simulators' environment.
+
+Exit codes: 0 done, 2 bad input or a simulator that failed; the last line on standard error then says why.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deploy.backends.simulators.graphs import check_request, first_line, read_graph
+from deploy.backends.simulators.recording import read_spikes, write_recording
+from deploy.backends.simulators.runners import RUNNERS, import_runner
+from spikinghash.errors import BackendError, SpikinghashError
+
+
+def main() -> int:
+    """Parse the command line, run, and return the exit code."""
+    arguments = _parser().parse_args()
+    record = tuple(name for name in arguments.record.split(",") if name)
+    try:
+        simulate(arguments.simulator, arguments.graph, arguments.input, arguments.output, record)
+    except SpikinghashError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def simulate(simulator: str, path: Path, source: Path, target: Path, record: tuple[str, ...]) -> None:
+    """Run the NIR file ``path`` on the spikes in ``source``; write outputs and recorded spikes to ``target``.
+
+    Raises:
+        GraphError: the graph, the input or a recorded name cannot be used.
+        MissingToolError: the simulator is not installed.
+        BackendError: the simulator refused the graph or failed.
+    """
+    graph = read_graph(path)
+    spikes = read_spikes(source)
+    check_request(graph, path, spikes, record)
+    runner = import_runner(simulator)
+    try:
+        recording = runner.run(graph, spikes, record)
+    except Exception as error:  # foreign code: whatever it raises is its answer to this graph
+        raise BackendError(f"{simulator}: {path}: {type(error).__name__}: {first_line(error)}") from error
+    write_recording(target, recording)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.backends.simulators", description="Run a NIR file in a simulator."
+    )
+    parser.add_argument("simulator", choices=RUNNERS)
+    parser.add_argument("graph", type=Path, help="the NIR file")
+    parser.add_argument("input", type=Path, help=".npz with 'spikes', float32 (samples, steps, *input shape)")
+    parser.add_argument("output", type=Path, help=".npz to write: 'outputs', and 'recorded_NODE' per recorded node")
+    parser.add_argument("--record", default="", help="names of spiking nodes, separated by commas")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

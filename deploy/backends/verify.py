@@ -1,0 +1,228 @@
+"""Compare backends spike by spike: ``python -m export.verify CKPT --backends torch,onnxruntime,nir,lava``.
+
+The reference is the integer network on torch. Every backend runs as a process of its own
+(``python -m deploy.backends.trace``), so that this module depends on no runtime.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.table import Table
+
+from export.encoder.network import Network, load_network
+from export.loihi.drift import drift, drift_table
+from export.nir.metadata import Dialect
+from export.nir.nir_file import read_encoder
+from export.nir.to_nir import export_nir
+from export.nir.trace import Difference, first_difference
+from export.onnx.to_onnx import export_onnx
+from spikinghash.cli import run, wide_console
+from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
+from training.checkpoint import load_checkpoint
+from training.data.frames import Dataset, load_dataset
+from training.data.splits import split
+
+FILES: dict[str, str] = {
+    "torch": "checkpoint",
+    "onnxruntime": "onnx",
+    "nir": "native",
+    "lava": "native",
+    "norse": "portable",
+    "snntorch": "portable",
+    "spikingjelly": "portable",
+    "sc-neurocore": "dense",
+}
+"""Which file each backend is given."""
+DIALECTS: dict[str, tuple[Dialect, bool]] = {
+    "native": ("native", False),
+    "portable": ("portable", False),
+    "dense": ("portable", True),
+}
+"""Dialect of an exported graph, and whether its convolutions are written out as Affine."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the comparison of one backend found."""
+
+    backend: str
+    codes_equal: bool
+    differing_bits: int
+    difference: str | None
+    """The first layer, time step and neuron that differ."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Spikes of each layer, all recordings together."""
+
+    @property
+    def equal(self) -> bool:
+        """Codes and every compared spike."""
+        return self.codes_equal and self.difference is None
+
+
+def compare(
+    backend: str, codes: NDArray[np.uint8], spikes: dict[str, NDArray[Any]], traced: dict[str, NDArray[Any]]
+) -> Result:
+    """Hold what a backend ``traced`` (codes, ``counts/LAYER``, ``spikes/LAYER``) against the reference."""
+    counts = {name.removeprefix("counts/"): value for name, value in traced.items() if name.startswith("counts/")}
+    shown = {name.removeprefix("spikes/"): value for name, value in traced.items() if name.startswith("spikes/")}
+    difference = first_difference(spikes, shown) or _first_count(spikes, counts)
+    bits = int(np.unpackbits(codes ^ traced["codes"]).sum())
+    totals = {name: int(value.sum()) for name, value in counts.items()}
+    return Result(backend, bits == 0, bits, None if difference is None else str(difference), totals)
+
+
+def _first_count(spikes: dict[str, NDArray[Any]], counts: dict[str, NDArray[Any]]) -> str | Difference | None:
+    """The first layer whose spikes per recording differ, for backends that show no more than that."""
+    for layer, expected in spikes.items():
+        total = expected.sum(axis=tuple(range(1, expected.ndim)))
+        if layer in counts and not np.array_equal(total, counts[layer]):
+            sample = int(np.flatnonzero(total != counts[layer])[0])
+            return f"layer {layer}, recording {sample}: {counts[layer][sample]:g} spikes instead of {total[sample]:g}"
+    return None
+
+
+def trace_backend(backend: str, encoder: Path, frames: Path, folder: Path) -> dict[str, NDArray[Any]]:
+    """Run ``backend`` on the frames of an .npy file, in a process of its own.
+
+    Raises:
+        BackendError: it failed; its own last line is the message.
+    """
+    target = folder / f"{backend}.npz"
+    arguments = [str(encoder), str(frames), str(target), "--backend", backend]
+    command = [sys.executable, "-m", "deploy.backends.trace", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise BackendError(f"{backend}: {lines[-1].removeprefix('error: ')}")
+    with np.load(target) as file:
+        return dict(file)
+
+
+def write_encoder(network: Network, kind: str, checkpoint: Path, folder: Path) -> Path:
+    """The file of ``kind`` that backends are given, exported (and checked) into ``folder``."""
+    if kind == "checkpoint":
+        return checkpoint
+    path = folder / (f"{kind}.onnx" if kind == "onnx" else f"{kind}.nir")
+    if not path.exists():
+        if kind == "onnx":
+            export_onnx(network, path)
+        else:
+            dialect, dense = DIALECTS[kind]
+            export_nir(network, path, dialect, dense)
+    return path
+
+
+def verify(
+    network: Network, checkpoint: Path, frames: NDArray[np.uint8], backends: list[str], files: dict[str, Path]
+) -> list[Result]:
+    """Compare ``backends`` with the network on ``frames`` (B, T, 2, H, W).
+
+    Args:
+        files: encoders by kind (``native``, ``onnx``, ...) to use instead of freshly exported ones.
+    """
+    codes, spikes = network.executor().layers(frames)
+    with tempfile.TemporaryDirectory(prefix="spikinghash-") as name:
+        folder = Path(name)
+        np.save(folder / "frames.npy", frames)
+        results = []
+        for backend in backends:
+            kind = FILES[backend]
+            encoder = files.get(kind) or write_encoder(network, kind, checkpoint, folder)
+            traced = trace_backend(backend, encoder, folder / "frames.npy", folder)
+            results.append(compare(backend, codes, spikes, traced))
+        return results
+
+
+def choose_frames(dataset: Dataset, samples: int) -> NDArray[np.uint8]:
+    """Frames of ``samples`` test queries, spread over the classes; of other recordings when these are used up."""
+    sets = split(dataset.labels)
+    order = np.concatenate([np.random.default_rng(0).permutation(sets.test), sets.validation, sets.database])
+    return dataset.frames[order[:samples]]
+
+
+def results_table(results: list[Result]) -> Table:
+    """Spikes per layer side by side, and the verdicts."""
+    table = Table("layer", *(result.backend for result in results))
+    for layer in max((result.counts for result in results), key=len):
+        table.add_row(layer, *(f"{result.counts[layer]:,}" if layer in result.counts else "" for result in results))
+    table.add_section()
+    table.add_row(
+        "codes", *("equal" if result.codes_equal else f"{result.differing_bits} bits differ" for result in results)
+    )
+    return table
+
+
+def parse_backends(text: str) -> list[str]:
+    """Names from a comma-separated list.
+
+    Raises:
+        SpikinghashError: one is unknown.
+    """
+    names = text.split(",")
+    unknown = [name for name in names if name not in FILES]
+    if unknown:
+        raise SpikinghashError(f"--backends: no backend {unknown[0]!r}: use {', '.join(FILES)}")
+    return names
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to verify.", metavar="CKPT")],
+    backends: Annotated[str, typer.Option(help="Comma-separated.")] = "torch,onnxruntime,nir,lava",
+    samples: Annotated[int, typer.Option(min=1, help="Recordings to compare on.")] = 8,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of N-MNIST recordings; the digits data set by default.")
+    ] = None,
+    encoder: Annotated[
+        list[Path] | None, typer.Option(help="Written file to verify instead of a fresh export.")
+    ] = None,
+    with_drift: Annotated[bool, typer.Option("--drift", help="Also the drift float -> integer -> Loihi.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare codes and layers of all backends; exit code 1 on any difference."""
+    names = parse_backends(backends)
+    loaded = load_checkpoint(checkpoint)
+    config = loaded.config.encoder
+    network = load_network(checkpoint)
+    files = dict(_kind_of(path) for path in encoder or [])
+    # No name for the data set: of a large sensor it fills gigabytes, which the comparison needs.
+    frames = choose_frames(
+        load_dataset("nmnist" if data else "digits", time_steps=config.time_steps, size=config.size, root=data), samples
+    )
+    results = verify(network, checkpoint, frames, names, files)
+    layers = drift(loaded.model(), frames) if with_drift else []
+    if as_json:
+        certificate = network.certificate.as_dict() if network.certificate else None
+        report = {"samples": samples, "certificate": certificate, "results": [asdict(r) for r in results]}
+        if layers:
+            report["drift"] = [asdict(layer) for layer in layers]
+        print(json.dumps(report, indent=1))
+    else:
+        console = wide_console()
+        console.print(results_table(results))
+        console.print(f"certificate: {network.certificate}")
+        if layers:
+            console.print(drift_table(layers))
+    parted = [result for result in results if not result.equal]
+    if parted:
+        what = parted[0].difference or f"{parted[0].differing_bits} bits of the codes"
+        raise ComparisonError(f"{parted[0].backend} differs from the network: {what}")
+
+
+def _kind_of(path: Path) -> tuple[str, Path]:
+    """Which kind of backend file ``path`` is."""
+    if path.suffix == ".onnx":
+        return "onnx", path
+    _, metadata = read_encoder(path)
+    return ("dense" if metadata.flat else str(metadata.dialect)), path
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,88 @@
+"""What every core holds under a given assignment, recounted from the synapses: independent of how it was found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from export.synaptic.populations import SynapseNetwork
+
+Cores = NDArray[np.int64]
+"""(neurons,) number of each neuron's core."""
+
+
+@dataclass(frozen=True)
+class CoreUse:
+    """Arrays (cores,)."""
+
+    neurons: NDArray[np.int64]
+    synapse_bytes: NDArray[np.float64]
+    in_axons: NDArray[np.int64]
+    """Distinct neurons (or inputs) that send to the core, its own included: one axon serves all synapses there."""
+    out_axons: NDArray[np.int64]
+    """One per neuron on the core and core that it sends to, its own included."""
+    fan_in: NDArray[np.int64]
+    """Most synapses of any neuron on the core."""
+    fan_out: NDArray[np.int64]
+    """Most synapses that any neuron on the core reaches."""
+
+    def row(self, core: int) -> dict[str, float]:
+        """The figures of one core."""
+        return {field.name: getattr(self, field.name)[core].item() for field in fields(self)}
+
+
+def core_use(network: SynapseNetwork, core_of: Mapping[str, Cores], synapse_bits: int) -> CoreUse:
+    """Recount what the cores hold. Populations that are not in ``core_of`` (inputs) live on the host."""
+    cores = 1 + max(int(numbers.max()) for numbers in core_of.values())
+    neurons, synapses = np.zeros(cores, np.int64), np.zeros(cores)
+    in_axons, out_axons = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+    fan_in, fan_out = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+    for name, numbers in core_of.items():
+        neurons += np.bincount(numbers, minlength=cores)
+        arriving, leaving = fan_in_of(network, name), fan_out_of(network, name)
+        synapses += np.bincount(numbers, arriving, minlength=cores)
+        np.maximum.at(fan_in, numbers, arriving)
+        np.maximum.at(fan_out, numbers, leaving)
+    for population in network.populations:
+        reached = destinations(network, population.name, core_of, cores)
+        in_axons += np.diff(reached.indptr)
+        if population.name in core_of:
+            axons = np.bincount(reached.indices, minlength=population.neurons)
+            out_axons += np.bincount(core_of[population.name], axons, minlength=cores).astype(np.int64)
+    return CoreUse(neurons, synapses * synapse_bits / 8, in_axons, out_axons, fan_in, fan_out)
+
+
+def fan_in_of(network: SynapseNetwork, name: str) -> NDArray[np.int64]:
+    """(neurons,) synapses that arrive at each neuron of population ``name``."""
+    neurons = network.by_name[name].neurons
+    return sum((np.diff(each.weights.indptr) for each in network.arriving[name]), np.zeros(neurons, np.int64))
+
+
+def fan_out_of(network: SynapseNetwork, name: str) -> NDArray[np.int64]:
+    """(neurons,) synapses that each neuron of population ``name`` reaches."""
+    neurons = network.by_name[name].neurons
+    reached = (np.bincount(each.weights.indices, minlength=neurons) for each in network.leaving[name])
+    return sum(reached, np.zeros(neurons, np.int64))
+
+
+def destinations(network: SynapseNetwork, name: str, core_of: Mapping[str, Cores], cores: int) -> sparse.csr_matrix:
+    """(cores, neurons) synapses that each neuron of population ``name`` has on each core; stored where there are any.
+
+    Targets that are not in ``core_of`` are left out.
+    """
+    neurons = network.by_name[name].neurons
+    total = sparse.csr_matrix((cores, neurons))
+    for projection in network.leaving[name]:
+        if projection.target in core_of:
+            total = total + _on_cores(projection.weights, core_of[projection.target], cores)
+    return total
+
+
+def _on_cores(weights: sparse.csr_matrix, core_of: Cores, cores: int) -> sparse.csr_matrix:
+    """Rows of ``weights`` that live on the same core, added up as counts of synapses."""
+    targets = len(core_of)
+    where = sparse.csr_matrix((np.ones(targets), (core_of, np.arange(targets))), shape=(cores, targets))
+    synapses = sparse.csr_matrix((np.ones(weights.nnz), weights.indices, weights.indptr), shape=weights.shape)
+    return sparse.csr_matrix(where @ synapses)

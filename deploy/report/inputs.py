@@ -1,0 +1,124 @@
+"""Reading what a report is made of: the traced counts, the encoder's sizes, retrieval figures, measured hosts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.energy.ann_twin import Sizes
+from deploy.report.results import Selection, read_results, select
+from export.synaptic.counts import NetworkCounts
+from spikinghash.errors import GraphError, RecordingError
+
+DEFAULT_RECORDINGS = range(0, 5000, 250)
+"""Digits that are traced when no recording is named: two of each class."""
+DEFAULT_RESULTS = Path("docs/results.json")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What the encoder's file says about itself; ``sizes`` is ``None`` where it says nothing."""
+
+    bits: int | None = None
+    sizes: Sizes | None = None
+    note: str = ""
+    """Why there are no conventional networks to compare with."""
+
+
+def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path | None) -> NetworkCounts:
+    """Read counts of an earlier run, or trace recordings now.
+
+    Raises:
+        GraphError: no network is named, or the counts are of another one.
+    """
+    if counts is not None:
+        if recordings:
+            raise GraphError("--counts and --recordings both given: counts already are of certain recordings; give one")
+        read = NetworkCounts.from_json(_text(counts), str(counts))
+        if encoder is not None:
+            read.require_network(encoder, str(counts))
+        return read
+    if encoder is None:
+        raise GraphError("no network: give an encoder (encoder.nir, from export.to_nir) or --counts counts.json")
+    return _trace(encoder, recordings)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise GraphError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise GraphError(f"{path}: is no text file: give a counts.json") from None
+
+
+def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
+    import numpy as np
+
+    from export.nir.nir_file import read_encoder
+    from export.synaptic.counting import trace_counts
+    from training.data.binning import events_to_frames
+    from training.data.digits import simulate
+    from training.data.recordings import NMNIST_SENSOR, Recording, load_recording
+
+    _, metadata = read_encoder(encoder)
+    files = list(recording_files(recordings))
+    names = [str(path) for path in files] or [f"digit {index}" for index in DEFAULT_RECORDINGS]
+    found = [load_recording(path) for path in files] or [
+        Recording(events, NMNIST_SENSOR) for events in simulate(DEFAULT_RECORDINGS)
+    ]
+    frames = [
+        events_to_frames(each.events, each.sensor, metadata.time_steps, metadata.size, name)
+        for each, name in zip(found, names, strict=True)
+    ]
+    window = float(np.mean([int(each.events["t"][-1]) - int(each.events["t"][0]) for each in found]))
+    return trace_counts(encoder, np.stack(frames), window)
+
+
+def recording_files(recordings: Sequence[Path]) -> Iterator[Path]:
+    """The files among ``recordings``, and those in folders among them."""
+    from training.data.recordings import SUFFIXES
+
+    for path in recordings:
+        inside = path.is_dir()
+        found = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES) if inside else [path]
+        if not found:
+            raise RecordingError(f"{path}: holds no recording ({', '.join(SUFFIXES)})")
+        yield from found
+
+
+def read_sizes(encoder: Path | None) -> Encoder:
+    """Sizes of the encoder, which decide what its conventional counterparts look like."""
+    if encoder is None:
+        return Encoder(
+            note="No conventional networks and no search: the sizes of the encoder are in its file, and only counts "
+            "were given."
+        )
+    from export.nir.nir_file import read_encoder
+
+    _, metadata = read_encoder(encoder)
+    if metadata.encoder is None:
+        note = "No conventional networks: the encoder's file does not state its sizes. Export it again."
+        return Encoder(metadata.bits, note=note)
+    return Encoder(metadata.bits, Sizes.from_values(metadata.encoder, str(encoder)))
+
+
+def read_selection(results: Path | None, dataset: str, encoder: Encoder) -> tuple[Selection, str]:
+    """The retrieval figures that belong to ``encoder``, and the name of the file that they come from.
+
+    Without ``results`` the committed file is used where it exists; the selection is empty where it does not.
+    """
+    path = results or DEFAULT_RESULTS
+    if encoder.bits is None or (results is None and not path.exists()):
+        return Selection(), str(path)
+    sizes = vars(encoder.sizes) if encoder.sizes else None
+    return select(read_results(path), dataset, encoder.bits, sizes, str(path)), str(path)
+
+
+def read_measured(hosts: Path) -> dict[str, Any]:
+    """What ``deploy.hosts`` measured, as plain values."""
+    from deploy.report.hosts.results import read_hosts
+
+    measured = read_hosts(hosts)
+    runs = [run.model_dump(mode="json") | {"per_code_s": run.per_code_s} for run in measured.runs]
+    return {"machine": measured.machine.model_dump(mode="json"), "runs": runs}

@@ -1,8 +1,0 @@
-"""Portable NIR files in simulators that this project did not write: Norse, snnTorch, SpikingJelly, sc-neurocore.
-
-Each ``*_runner`` module reads a file with the simulator's own importer, leaves the graph as it is and runs it step by
-step. The modules run in an environment of their own (``make interop-setup``); the main environment starts it through
-:mod:`deploy.backends.simulators`::
-
-    python -m deploy.simulators {norse,snntorch,spikingjelly,sc-neurocore} GRAPH.nir X.npz Y.npz [--record NODE,NODE]
-"""

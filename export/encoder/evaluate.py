@@ -1,0 +1,82 @@
+"""Retrieval figures of a checkpoint on held-out queries: ``python -m export.evaluate CKPT``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from export.encoder.executor import GraphExecutor
+from export.encoder.network import build_network
+from spikinghash.cli import run
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.codes import Encode, float_encoder, retrieval_figures
+from training.data.configured import load_data
+from training.data.frames import Dataset
+from training.data.splits import Split
+from training.retrieval import RetrievalFigures
+
+
+def graph_encoder(executor: GraphExecutor) -> Encode:
+    """A graph's executor as a function from frames to bits."""
+
+    def encode(frames: Tensor) -> Tensor:
+        with torch.no_grad():
+            codes = executor(frames).codes.numpy()
+        return torch.from_numpy(np.unpackbits(codes, axis=1))
+
+    return encode
+
+
+def held_out(checkpoint: Checkpoint, root: Path | None = None) -> tuple[Dataset, Split]:
+    """The data set of ``checkpoint``, split anew, without what it was only trained on.
+
+    Args:
+        checkpoint: as loaded.
+        root: folder of the data set, where it is not made here; the recordings need not be those of the training.
+    """
+    config = checkpoint.config
+    data = config.data.model_copy(update={"also": ()} if root is None else {"also": (), "root": root})
+    return load_data(config.model_copy(update={"data": data}))
+
+
+def held_out_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, RetrievalFigures]:
+    """Figures of the float and of the integer network: test queries against the database."""
+    model = checkpoint.model()
+    encoders = {
+        "float": float_encoder(model, torch.device("cpu")),
+        "integer": graph_encoder(build_network(model).executor()),
+    }
+    return {name: retrieval_figures(encode, dataset, sets.test, sets.database) for name, encode in encoders.items()}
+
+
+def figures_table(rows: dict[str, RetrievalFigures]) -> Table:
+    """One row of figures per network.
+
+    mAP@k is that of the deep-hashing repositories, which divide by the hits among the first k.
+    """
+    table = Table(
+        "network", "mAP (tie-aware)", "mAP@100 (by hits)", "mAP@1000 (by hits)", "precision r<=2", "empty r<=2"
+    )
+    for name, figures in rows.items():
+        at = figures.mean_average_precision_at
+        values = (figures.mean_average_precision, at[100], at[1000], figures.precision_within_2, figures.empty_within_2)
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    return table
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
+) -> None:
+    """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed."""
+    loaded = load_checkpoint(checkpoint)
+    Console().print(figures_table(held_out_figures(loaded, *held_out(loaded, data))))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,67 @@
+"""From a checkpoint to the encoder's graph, float or integer."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.encoder.certificate import Certificate, certify
+from export.encoder.executor import GraphExecutor
+from export.encoder.frontend import build_graph
+from export.encoder.graph import Graph
+from export.encoder.passes.fold_batch_norm import fold_batch_norm
+from export.encoder.passes.fuse_linear import fuse_linear
+from export.encoder.passes.quantise import quantise
+from training.checkpoint import load_checkpoint
+from training.config import EncoderConfig
+from training.model.encoder import Spikinghash
+
+Numbers = Literal["integer", "float"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """An encoder's graph, batch normalisation folded, and its numbers."""
+
+    graph: Graph
+    numbers: Numbers
+    config: EncoderConfig
+    checkpoint_sha256: str
+    grid_steps: dict[str, float]
+    certificate: Certificate | None
+
+    def executor(self) -> GraphExecutor:
+        """The network as a torch module, in the narrowest arithmetic that is exact."""
+        exact32 = self.certificate is not None and self.certificate.exact_in == "float32"
+        return GraphExecutor(self.graph, torch.float32 if exact32 else torch.float64).eval()
+
+
+def build_network(model: Spikinghash, numbers: Numbers = "integer", checkpoint_sha256: str = "") -> Network:
+    """The deployable network of a trained ``model``."""
+    graph = fuse_linear(fold_batch_norm(build_graph(model.eval())))
+    if numbers == "float":
+        return Network(graph, numbers, model.config, checkpoint_sha256, {}, None)
+    graph, steps = quantise(graph, grids=model.grids)
+    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certify(graph))
+
+
+def load_network(path: Path, numbers: Numbers = "integer") -> Network:
+    """``build_network`` of the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: the file is missing, broken or of another version.
+    """
+    model = load_checkpoint(path).model()
+    return build_network(model, numbers, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+
+def probe_frames(config: EncoderConfig, samples: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+    """Random binary frames for self-checks, from sparse to busy: (samples, T, 2, H, W)."""
+    generator = np.random.default_rng(seed)
+    density = np.geomspace(0.01, 0.3, samples).reshape(-1, 1, 1, 1, 1)
+    shape = (samples, config.time_steps, 2, config.size, config.size)
+    return (generator.random(shape) < density).astype(np.uint8)

@@ -1,0 +1,52 @@
+"""Delay shortcuts, so that everything that meets in a neuron belongs to the same step of the recording."""
+
+from export.encoder.graph import BlockLinear, Delay, Graph, Node, is_spiking
+
+
+def align(graph: Graph) -> Graph:
+    """Give every node its latency and insert delays on early paths.
+
+    A ``BlockLinear`` over B steps answers B - 1 steps late. What else flows into the neurons behind it must be as late.
+    Currents are no spikes and no hardware delays them; so the spikes are delayed and pass a second copy of the map.
+    """
+    graph = graph.copy().sort()
+    latency: dict[str, int] = {}
+    copies: dict[tuple[str, int], str] = {}
+    for name in list(graph.nodes):
+        sources = graph.sources(name)
+        latency[name] = max((latency[source] for source in sources), default=0) + own_latency(graph.nodes[name])
+        if not is_spiking(graph.nodes[name]):
+            continue
+        for source in sources:
+            late = latency[name] - latency[source]
+            if late:
+                copy = _delayed(graph, copies, latency, source, late)
+                graph.edges[graph.edges.index((source, name))] = (copy, name)
+    graph.latency = {name: steps for name, steps in latency.items() if steps}
+    return graph.sort()
+
+
+def own_latency(node: Node) -> int:
+    """Steps that a node adds between its input and its answer."""
+    return node.block - 1 if isinstance(node, BlockLinear) else 0
+
+
+def _delayed(graph: Graph, copies: dict[tuple[str, int], str], latency: dict[str, int], source: str, late: int) -> str:
+    """A copy of linear map ``source`` that answers ``late`` steps later than it."""
+    key = (source, late)
+    if key not in copies:
+        (spikes,) = graph.sources(source)
+        line = delay_line(graph, spikes, late)
+        copies[key] = graph.add(f"{source}_after{late}", graph.nodes[source], line)
+        latency |= {line: latency[spikes] + late, copies[key]: latency[source] + late}
+    return copies[key]
+
+
+def delay_line(graph: Graph, source: str, steps: int) -> str:
+    """Spikes of ``source``, ``steps`` steps later; one delay line serves all who ask for the same."""
+    name = f"{source}_delay{steps}"
+    if name not in graph.nodes:
+        shape = graph.nodes[source].shape
+        graph.add(name, Delay(shape, (steps,) * shape[0]), source)
+        graph.serves[name] = graph.serves.get(source, source)
+    return name

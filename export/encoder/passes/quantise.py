@@ -1,0 +1,128 @@
+"""Put the graph on integer grids: int8 weights, one grid per residual stream.
+
+Only the ratio of the currents to the threshold matters to a LIF, so that any positive scale may be taken out of a
+population's weights, biases and threshold. All linear maps that drive the same neurons share a scale, and so do all
+neurons that read the same map: each connected component of "drives" is one grid. Its step is chosen as fine as int8
+allows for the map with the smallest weights; maps with larger weights take whole multiples 2^e of it, so that every
+map keeps eight bits.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from export.encoder.certificate import MANTISSA, certify
+from export.encoder.graph import Attention, Conv, Dense, Graph, Lif, Linear, WaveMixer
+from spikinghash.errors import GraphError
+from training.quantised import ATTENTION_RESOLUTION, LARGEST_MANTISSA, Grids, exponent
+
+_COARSENINGS = 12  # by 2^(1/4) each: three bits in all
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Linear maps and the neurons that they drive."""
+
+    maps: tuple[str, ...]
+    neurons: tuple[str, ...]
+
+
+def quantise(
+    graph: Graph, largest_bits: int = MANTISSA["float32"], grids: Grids | None = None
+) -> tuple[Graph, dict[str, float]]:
+    """Return the integer graph and the grid step of each population, in units of the float graph's currents.
+
+    The steps are those of ``grids``, if the network was trained on some. Else a grid whose worst case needs more than
+    ``largest_bits`` bits is made coarser, by as little as does it, but not below five bits per weight; the certificate
+    then names a wider arithmetic.
+    """
+    result = graph.copy()
+    steps: dict[str, float] = {}
+    for stream in streams(graph):
+        if grids is None:
+            step = _fit(graph, result, stream, largest_bits)
+        else:
+            step = grids[stream.maps[0]]
+            _apply(graph, result, stream, step)
+        steps |= dict.fromkeys(stream.neurons, step)
+    return result, steps
+
+
+def _fit(graph: Graph, result: Graph, stream: Stream, largest_bits: int) -> float:
+    """Quantise ``stream`` as finely as int8 and ``largest_bits`` allow; returns the step."""
+    finest = step = _finest_step(graph, stream)
+    for _ in range(_COARSENINGS):
+        _apply(graph, result, stream, step)
+        if _bits(result, stream) <= largest_bits:
+            return step
+        step *= 2**0.25
+    _apply(graph, result, stream, finest)
+    return finest
+
+
+def streams(graph: Graph) -> list[Stream]:
+    """The connected components of "drives", in graph order."""
+    component: dict[str, set[str]] = {}
+    for target, _ in graph.find(Lif):
+        members = {target}.union(*(component.get(source, {source}) for source in graph.sources(target)))
+        component |= dict.fromkeys(members, members)
+    distinct: Iterable[set[str]] = {id(members): members for members in component.values()}.values()
+    return [_stream(graph, members) for members in distinct]
+
+
+def _stream(graph: Graph, members: set[str]) -> Stream:
+    ordered = [name for name in graph.nodes if name in members]
+    neurons = tuple(name for name in ordered if isinstance(graph.nodes[name], Lif))
+    return Stream(tuple(name for name in ordered if name not in neurons), neurons)
+
+
+def _weights(node: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    if isinstance(node, WaveMixer):
+        return node.kernel
+    assert isinstance(node, Conv | Dense)
+    return node.weight
+
+
+def _largest(graph: Graph, name: str) -> float:
+    node = graph.nodes[name]
+    if isinstance(node, Attention):
+        return node.weight * LARGEST_MANTISSA / ATTENTION_RESOLUTION
+    largest = float(np.abs(_weights(node)).max())
+    if not math.isfinite(largest):
+        raise GraphError(f"node {name}: a weight is {largest}: the checkpoint diverged while training: train it anew")
+    return largest
+
+
+def _finest_step(graph: Graph, stream: Stream) -> float:
+    largest = [value for name in stream.maps if (value := _largest(graph, name)) > 0]
+    return min(largest, default=1.0) / LARGEST_MANTISSA
+
+
+def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
+    for name in stream.maps:
+        shift = exponent(_largest(graph, name), step)
+        node = graph.nodes[name]
+        if isinstance(node, Attention):
+            result.nodes[name] = replace(node, weight=float(max(1, round(node.weight / (step * 2**shift))) * 2**shift))
+        else:
+            assert isinstance(node, Linear)
+            result.nodes[name] = _quantised(node, step, shift)
+    for name in stream.neurons:
+        lif = graph.nodes[name]
+        assert isinstance(lif, Lif)
+        off_lattice = 2.0 ** -(graph.time_steps + 1)
+        result.nodes[name] = replace(lif, threshold=round(lif.threshold / step) + off_lattice)
+
+
+def _quantised(node: Linear, step: float, shift: int) -> Linear:
+    whole = np.clip(np.round(_weights(node) / (step * 2**shift)), -LARGEST_MANTISSA, LARGEST_MANTISSA) * 2**shift
+    bias = None if node.bias is None else np.round(node.bias / step)
+    return replace(node, bias=bias, **{"kernel" if isinstance(node, WaveMixer) else "weight": whole + 0.0})
+
+
+def _bits(result: Graph, stream: Stream) -> int:
+    part = Graph(result.time_steps, {name: result.nodes[name] for name in (*stream.maps, *stream.neurons)})
+    part.edges = [edge for edge in result.edges if edge[0] in stream.maps and edge[1] in stream.neurons]
+    return certify(part).bits

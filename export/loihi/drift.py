@@ -1,0 +1,162 @@
+"""What the arithmetic does to the spikes: float -> integer -> Loihi, ``python -m export.drift CKPT``.
+
+The float network is the trained one with its batch normalisation folded, in float64; the integer network is the one
+that is deployed; Loihi's arithmetic is that of ``export.loihi.emulator``.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+from torch import Tensor
+
+from export.encoder.evaluate import figures_table, held_out, held_out_figures
+from export.encoder.executor import GraphExecutor
+from export.encoder.graph import Lif
+from export.encoder.network import build_network
+from export.loihi.emulator import LoihiEmulator
+from spikinghash.cli import run, wide_console
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.codes import Encode, retrieval_figures
+from training.data.frames import Dataset
+from training.data.splits import Split
+from training.model.encoder import Spikinghash
+from training.retrieval import RetrievalFigures
+
+BATCH = 16
+"""Recordings traced at once; bounds the memory."""
+CODE = "code"
+"""Name under which the bits of the codes are listed, after the layers."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Neuron-steps (one neuron at one time step) at which two networks spike differently."""
+
+    differing: int
+    neuron_steps: int
+    spikes: int
+    """Spikes of the first of the two networks."""
+
+    @property
+    def share(self) -> float:
+        """Of all neuron-steps."""
+        return self.differing / self.neuron_steps
+
+    @property
+    def per_spike(self) -> float:
+        """Differing neuron-steps per spike; may exceed 1."""
+        return self.differing / max(self.spikes, 1)
+
+    def __add__(self, other: "Difference") -> "Difference":
+        return Difference(
+            self.differing + other.differing, self.neuron_steps + other.neuron_steps, self.spikes + other.spikes
+        )
+
+
+@dataclass(frozen=True)
+class LayerDrift:
+    """Drift of one population; of the bits of the codes where ``layer`` is ``code``."""
+
+    layer: str
+    integer: Difference
+    """Float against integer network."""
+    loihi: Difference
+    """Integer network against Loihi's arithmetic."""
+
+
+def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
+    """Compare the three networks on binary frames (B, T, 2, H, W); a layer inherits what drifted before it.
+
+    Raises:
+        GraphError: the network does not fit Loihi's registers.
+    """
+    trained = GraphExecutor(build_network(model, "float").graph, torch.float64)
+    deployed = build_network(model)
+    executor, emulator = deployed.executor(), LoihiEmulator(deployed.graph)
+    layers: dict[str, LayerDrift] = {}
+    starts = range(0, len(frames), BATCH)
+    for start in track(starts, "drift", console=Console(stderr=True), transient=True):
+        batch = frames[start : start + BATCH]
+        networks = zip(_traced(trained, batch), _traced(executor, batch), _emulated(emulator, batch), strict=True)
+        for (layer, a), (_, b), (_, c) in networks:
+            found = LayerDrift(layer, _difference(a, b), _difference(b, c))
+            layers[layer] = _sum(layers[layer], found) if layer in layers else found
+    return list(layers.values())
+
+
+def _traced(executor: GraphExecutor, frames: NDArray[np.uint8]) -> list[tuple[str, NDArray[Any]]]:
+    codes, spikes = executor.layers(frames)
+    neurons = [(name, spikes[name]) for name, _ in executor.graph.find(Lif)]
+    return [*neurons, (CODE, np.unpackbits(codes, axis=1))]
+
+
+def _emulated(emulator: LoihiEmulator, frames: NDArray[np.uint8]) -> list[tuple[str, NDArray[Any]]]:
+    codes, spikes = emulator.trace(frames)
+    return [*((name, spikes[name]) for name in emulator.neurons), (CODE, np.unpackbits(codes, axis=1))]
+
+
+def _difference(first: NDArray[Any], second: NDArray[Any]) -> Difference:
+    return Difference(int((first != second).sum()), first.size, int(first.sum()))
+
+
+def _sum(first: LayerDrift, second: LayerDrift) -> LayerDrift:
+    return replace(first, integer=first.integer + second.integer, loihi=first.loihi + second.loihi)
+
+
+def loihi_encoder(model: Spikinghash) -> Encode:
+    """``model`` in Loihi's arithmetic as a function from frames to bits."""
+    emulator = LoihiEmulator(build_network(model).graph)
+
+    def encode(frames: Tensor) -> Tensor:
+        codes = [emulator.trace(batch.numpy()).codes for batch in frames.split(BATCH)]
+        return torch.from_numpy(np.unpackbits(np.concatenate(codes), axis=1))
+
+    return encode
+
+
+def all_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, RetrievalFigures]:
+    """Figures of the float and the integer network and of Loihi's arithmetic: test queries against the database."""
+    loihi = retrieval_figures(loihi_encoder(checkpoint.model()), dataset, sets.test, sets.database)
+    return held_out_figures(checkpoint, dataset, sets) | {"loihi": loihi}
+
+
+def drift_table(layers: list[LayerDrift]) -> Table:
+    """One row per layer."""
+    table = Table(
+        Column("layer", no_wrap=True), "spikes", "float -> integer", "per spike", "integer -> loihi", "per spike"
+    )
+    for layer in layers:
+        first, second = layer.integer, layer.loihi
+        shares = (first.share, first.per_spike, second.share, second.per_spike)
+        table.add_row(layer.layer, f"{first.spikes:,}", *(f"{share:.2%}" for share in shares))
+    return table
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to examine.", metavar="CKPT")],
+    samples: Annotated[int, typer.Option(min=1, help="Test queries to compare on.")] = 32,
+    figures: Annotated[
+        bool, typer.Option("--map", help="Also the retrieval figures of all three: encodes the whole data set.")
+    ] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
+) -> None:
+    """Print the share of neuron-steps that differ, layer by layer, between float, integer and Loihi's arithmetic."""
+    loaded = load_checkpoint(checkpoint)
+    dataset, sets = held_out(loaded, data)
+    chosen = np.random.default_rng(0).permutation(sets.test)[:samples]
+    console = wide_console()
+    console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))
+    if figures:
+        console.print(figures_table(all_figures(loaded, dataset, sets)))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,102 @@
+"""The portable dialect: Input, Output, Conv2d (or Affine) and LIF only, uniform parameters in every node.
+
+Norse, snnTorch, SpikingJelly and, with ``dense``, sc-neurocore run such files as they are.
+"""
+
+from typing import Any
+
+import nir
+import numpy as np
+
+from export.encoder.graph import Conv, Counter, Dense, Graph, Input, Lif, Node, Output, Threshold
+from export.encoder.passes.remove_dead import remove_dead
+from export.encoder.passes.shift_registers import shift_registers
+from export.nir.dialects.nodes import common_node, convolution, is_exact_in_float32, lif
+from export.nir.synapse_matrix import synapse_matrix
+from spikinghash.errors import GraphError
+
+MEMORYLESS = 1.0 + 1e-6
+"""tau/dt of a LIF that forgets all but a millionth of its potential; SpikingJelly wants more than 1."""
+COUNTER_STEPS = 1024
+"""tau/dt of a LIF that counts; it loses less than half a vote in windows of up to 32 steps."""
+LARGEST_AFFINE = 50_000_000
+"""Weights of one written-out convolution above which ``dense`` refuses."""
+
+
+def write_portable(graph: Graph, dense: bool = False) -> tuple[nir.NIRGraph, Graph]:
+    """The lowered ``graph`` in the portable dialect, and the graph with its delays turned into shift registers.
+
+    Args:
+        dense: write every convolution out as an Affine on flat arrays.
+
+    Raises:
+        GraphError: a written-out convolution is too large, or a window too long for the vote counter.
+    """
+    if graph.time_steps * (graph.time_steps + 1) > COUNTER_STEPS:
+        raise GraphError(
+            f"a window of {graph.time_steps} steps is too long for a portable vote counter: limit 31 steps"
+        )
+    graph, cycles = shift_registers(graph)
+    graph = remove_dead(graph)
+    names = in_build_order(graph, cycles)
+    graph, cycles = graph.rename(names), [(names[source], names[target]) for source, target in cycles]
+    nodes = {name: _node(name, node, _gain(graph, name)) for name, node in graph.nodes.items()}
+    if dense:
+        nodes = {name: _flat(name, node) for name, node in nodes.items()}
+    edges = cycles + [edge for edge in graph.edges if edge not in set(cycles)]
+    return nir.NIRGraph(nodes=nodes, edges=edges), graph
+
+
+def in_build_order(graph: Graph, cycles: list[tuple[str, str]]) -> dict[str, str]:
+    """Names that sort alphabetically in topological order.
+
+    NIR files give their nodes back in alphabetical order, and nirtorch builds a network in the order of its nodes,
+    going round until the sources of each are there: minutes instead of seconds for names in any other order.
+    """
+    backward = {(source, target) for source, target in cycles if source.endswith("_shift")}
+    forward = graph.copy()
+    forward.edges = [edge for edge in graph.edges if edge not in backward]
+    return {name: f"n{index:04d}_{name}" for index, name in enumerate(forward.sort().nodes)}
+
+
+def _gain(graph: Graph, name: str) -> float:
+    """What the currents of a map are multiplied by: tau/dt of the LIF that it drives."""
+    targets = [graph.nodes[target] for target in graph.targets(name)]
+    if any(isinstance(target, Lif) for target in targets):
+        return 2.0
+    return float(COUNTER_STEPS) if any(isinstance(target, Counter) for target in targets) else 1.0
+
+
+def _node(name: str, node: Node, gain: float) -> nir.NIRNode:
+    if isinstance(node, Input | Output | Lif):
+        return common_node(node)
+    if isinstance(node, Threshold):
+        return lif(node.shape, node.threshold, MEMORYLESS)
+    if isinstance(node, Counter):
+        return lif(node.shape, node.votes - 0.5, COUNTER_STEPS)
+    if isinstance(node, Conv | Dense):
+        return convolution(node, gain)
+    raise GraphError(f"node {name}: the portable dialect has no {type(node).__name__}: lower the graph first")
+
+
+def _flat(name: str, node: nir.NIRNode) -> nir.NIRNode:
+    """``node`` on flat arrays, a convolution as an Affine."""
+    if isinstance(node, nir.Conv2d):
+        matrix = synapse_matrix(node)
+        weights = matrix.shape[0] * matrix.shape[1]
+        if weights > LARGEST_AFFINE:
+            raise GraphError(
+                f"node {name}: {weights:,} weights when written out as Affine, limit {LARGEST_AFFINE:,}: "
+                "write it with convolutions (without --no-conv), or use a smaller network"
+            )
+        weight = matrix.toarray()
+        kind = np.float32 if is_exact_in_float32(weight) else np.float64
+        return nir.Affine(weight.astype(kind), np.zeros(len(weight), kind))
+    if isinstance(node, nir.LIF):
+        values: dict[str, Any] = {
+            key: np.ravel(getattr(node, key)) for key in ("tau", "r", "v_leak", "v_threshold", "v_reset")
+        }
+        return nir.LIF(**values)
+    if isinstance(node, nir.Input):
+        return nir.Input(input_type=np.array([int(np.prod(node.input_type["input"]))]))
+    return nir.Output(output_type=np.array([int(np.prod(node.output_type["output"]))]))

@@ -1,0 +1,141 @@
+"""What a written encoder says about itself, stored as JSON in the file."""
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from export.encoder.certificate import Certificate
+from export.encoder.graph import Counter, Graph, Input, Output, Parts
+from export.encoder.network import Numbers
+from spikinghash.errors import GraphError
+
+FORMAT = 1
+"""Version of the metadata; a reader refuses any other."""
+KEY = "spikinghash"
+"""Under which the JSON is kept in NIR's graph metadata and ONNX's model metadata."""
+
+Dialect = Literal["native", "portable"]
+
+
+class Population(BaseModel):
+    """A layer of the encoder and the nodes that hold it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Literal["map", "qkv", "gates", "head"]
+    nodes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    """(C, H, W) of the layer."""
+    latency: int = 0
+    """Steps by which it lags behind the input."""
+    polyphase: int = 1
+    """Space-to-depth factor of its layout."""
+
+
+class Metadata(BaseModel):
+    """Everything a backend needs to know besides the graph."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    dialect: Dialect | Literal["onnx"]
+    numbers: Numbers
+    dt: float
+    """Seconds."""
+    time_steps: int
+    latency: int
+    """Steps from a frame to its effect on the output; a run takes time_steps + latency steps."""
+    size: int
+    """Height and width of a frame."""
+    bits: int
+    vote: int
+    spike_rule: str = "v > threshold, then v = 0"
+    input_layout: str
+    flat: bool = False
+    """Whether the graph reads flat arrays."""
+    populations: tuple[Population, ...]
+    serves: dict[str, str] = {}
+    grid_steps: dict[str, float] = {}
+    """Currents of the float network per grid unit, by population."""
+    certificate: dict[str, Any] | None = None
+    checkpoint_sha256: str
+    encoder: dict[str, Any] | None = None
+    """Sizes of the encoder, as in its config."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of one run."""
+        return self.time_steps + self.latency
+
+
+def describe(
+    network: Graph,
+    lowered: Graph,
+    *,
+    dialect: Dialect,
+    numbers: Numbers,
+    dt: float,
+    grid_steps: dict[str, float],
+    certificate: Certificate | None,
+    checkpoint_sha256: str,
+    layers: list[str],
+    encoder: dict[str, Any],
+    flat: bool = False,
+) -> Metadata:
+    """Metadata of ``lowered``, which implements ``network``; ``layers`` are the populations worth comparing."""
+    output, node = lowered.only(Output)
+    return Metadata(
+        dialect=dialect,
+        numbers=numbers,
+        dt=dt,
+        time_steps=network.time_steps,
+        latency=lowered.latency.get(output, 0),
+        size=network.only(Input)[1].shape[1],
+        bits=node.shape[0],
+        vote=network.only(Counter)[1].votes,
+        input_layout="(ON, OFF, valid) x height x width; valid is 1 during the window, 0 while the pipeline drains",
+        flat=flat,
+        populations=tuple(_population(network, lowered, layer) for layer in layers),
+        serves=lowered.serves,
+        grid_steps=grid_steps,
+        certificate=certificate.as_dict() if certificate else None,
+        checkpoint_sha256=checkpoint_sha256,
+        encoder=encoder,
+    )
+
+
+def _population(network: Graph, lowered: Graph, layer: str) -> Population:
+    shape = network.nodes[layer].shape
+    parts = lowered.implements.get(layer, Parts("map", (layer,), shape))
+    node = parts.nodes[0]
+    return Population(
+        name=layer,
+        kind=parts.kind,
+        nodes=parts.nodes,
+        shape=shape,
+        latency=lowered.latency.get(node, 0),
+        polyphase=lowered.polyphase.get(node, 1),
+    )
+
+
+def parse_metadata(text: str, source: str) -> Metadata:
+    """Metadata from its JSON; ``source`` is named in messages.
+
+    Raises:
+        GraphError: it is not JSON, of another version, or incomplete.
+    """
+    try:
+        values = json.loads(text)
+        version = values["format"]
+    except (ValueError, KeyError, TypeError):
+        raise GraphError(f"{source}: its metadata is no JSON of this project: export it again") from None
+    if version != FORMAT:
+        raise GraphError(f"{source}: metadata format {version}, this version reads {FORMAT}: export it again")
+    try:
+        return Metadata.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise GraphError(f"{source}: metadata key {where}: {first['msg']}: export it again") from None

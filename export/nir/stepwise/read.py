@@ -1,0 +1,84 @@
+"""Reading NIR files of any origin, without nir's type check, which refuses sound graphs.
+
+nir 1.0.8 mistypes grouped convolutions and kernels that are not square; ``export.nir.stepwise.plan`` checks shapes
+itself.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nir
+from nir.serialization import hdf2dict
+
+from spikinghash.errors import GraphError
+
+DEFAULT_TIME_STEP = 1e-4
+"""Seconds. NIR's equations are continuous and its files name no step; the graphs of the NIR paper are run with this."""
+
+TIME_STEP_KEY = "dt"
+"""Graph metadata: seconds per step. An encoder of this project names the same key inside its own JSON."""
+
+_OWN_KEY = "spikinghash"
+
+
+def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
+    """Read a NIR file; ``source`` stands for its path in messages.
+
+    Raises:
+        GraphError: it is missing, not a NIR file, no graph, or holds a primitive that nir does not know.
+    """
+    source = source or str(path)
+    if not Path(path).is_file():
+        raise GraphError(f"{source}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            content = hdf2dict(file["node"])
+        unknown = _unknown_primitive(content, "")
+        graph = None if unknown else nir.dict2NIRNode(_unchecked(content))
+    except Exception as error:  # nir and h5py raise whatever a broken file leads them to
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise GraphError(f"{source}: not a NIR file that can be read ({reason}): export it again") from None
+    if unknown:
+        raise GraphError(f"{source}: {unknown}")
+    if not isinstance(graph, nir.NIRGraph):
+        raise GraphError(f"{source}: holds a single {type(graph).__name__}, not a graph")
+    return graph
+
+
+def time_step(graph: nir.NIRGraph) -> float:
+    """Seconds per step, from the graph's metadata, else ``DEFAULT_TIME_STEP``.
+
+    Raises:
+        GraphError: the metadata name no positive number.
+    """
+    value: Any = graph.metadata.get(TIME_STEP_KEY)
+    try:
+        if value is None and _OWN_KEY in graph.metadata:
+            value = json.loads(graph.metadata[_OWN_KEY]).get(TIME_STEP_KEY)
+        dt = DEFAULT_TIME_STEP if value is None else float(value)
+    except (TypeError, ValueError, AttributeError):
+        raise GraphError(f"graph: metadata name no time step: '{TIME_STEP_KEY}' is {value!r}: give seconds") from None
+    if not (math.isfinite(dt) and dt > 0):
+        raise GraphError(f"graph: its time step '{TIME_STEP_KEY}' is {dt:g} s: give a positive number of seconds")
+    return dt
+
+
+def _unknown_primitive(node: dict[str, Any], name: str) -> str | None:
+    """A message about the first node, however deep, whose type nir does not know."""
+    kind = str(node["type"])
+    if kind not in nir.ir.__all__ or not isinstance(getattr(nir, kind), type):
+        return f"node {name}: nir {nir.version} has no primitive {kind}: write it with primitives of NIR"
+    inner = node["nodes"].items() if kind == "NIRGraph" else ()
+    messages = (_unknown_primitive(child, f"{name}.{key}".lstrip(".")) for key, child in inner)
+    return next((message for message in messages if message), None)
+
+
+def _unchecked(node: dict[str, Any]) -> dict[str, Any]:
+    """The content of a file with the type check of every graph in it switched off."""
+    if node["type"] != "NIRGraph":
+        return node
+    inner = {key: _unchecked(child) for key, child in node["nodes"].items()}
+    return {**node, "nodes": inner, "type_check": False}

@@ -1,0 +1,132 @@
+"""Write a checkpoint as a NIR graph: ``python -m export.to_nir CKPT [-o OUT.nir]``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import nir
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from export.encoder.executor import population_names
+from export.encoder.lowering.network import lower
+from export.encoder.network import Network, Numbers, load_network, probe_frames
+from export.nir.dialects.native import write_native
+from export.nir.dialects.nodes import TIME_STEP
+from export.nir.dialects.portable import write_portable
+from export.nir.interpreter import Interpreter
+from export.nir.metadata import Dialect, Metadata, describe
+from export.nir.nir_file import read_encoder, write_nir
+from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
+from spikinghash.cli import run
+from spikinghash.errors import ComparisonError
+from spikinghash.files import atomic_path
+
+WRITERS = {"native": write_native, "portable": write_portable}
+
+
+@dataclass(frozen=True)
+class GraphSize:
+    """How large a written graph is."""
+
+    nodes: int
+    neurons: int
+    synapses: int
+    """Non-zero, convolutions unrolled."""
+    bytes: int
+
+
+def export_nir(
+    network: Network, path: Path, dialect: Dialect = "native", dense: bool = False
+) -> tuple[Metadata, GraphSize]:
+    """Write ``network`` to ``path``, read it back, run it and compare it with ``network``.
+
+    Args:
+        dense: write convolutions out as Affine nodes (portable dialect only).
+
+    Raises:
+        GraphError: the network cannot be lowered.
+        ComparisonError: the written graph computes something else; nothing is left at ``path``.
+    """
+    lowered = lower(network.graph, keep_large_attention=dialect == "native")
+    graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
+    metadata = describe(
+        network.graph,
+        lowered,
+        dialect=dialect,
+        numbers=network.numbers,
+        dt=TIME_STEP,
+        grid_steps=network.grid_steps,
+        certificate=network.certificate,
+        checkpoint_sha256=network.checkpoint_sha256,
+        layers=population_names(network.graph),
+        encoder=network.config.model_dump(mode="json"),
+        flat=dense,
+    )
+    with atomic_path(path) as temporary:
+        write_nir(temporary, graph, metadata)
+        return metadata, _check(network, temporary)
+
+
+def _check(network: Network, path: Path) -> GraphSize:
+    graph, metadata = read_encoder(path)
+    interpreter = Interpreter(graph, metadata.dt)
+    frames = probe_frames(network.config)
+    codes, expected = network.executor().layers(frames)
+    spikes = input_spikes(frames, metadata).reshape(len(frames), metadata.steps, *interpreter.input_shape)
+    outputs, recorded = interpreter.run(spikes, recorded_nodes(metadata))
+    difference = first_difference(expected, layer_spikes(recorded, metadata))
+    if difference is not None:
+        raise ComparisonError(f"the written graph differs from the network: {difference}; nothing was written")
+    if not np.array_equal(output_codes(outputs), codes):
+        raise ComparisonError("the written graph gives other codes than the network; nothing was written")
+    return graph_size(graph, interpreter, path)
+
+
+def graph_size(graph: nir.NIRGraph, interpreter: Interpreter, path: Path) -> GraphSize:
+    """Size of a graph that was read from ``path``."""
+    neurons = (
+        np.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, nir.LIF | nir.IF)
+    )
+    units = (
+        np.prod(interpreter.shape(name))
+        for name, node in graph.nodes.items()
+        if isinstance(node, nir.Threshold | nir.Delay)
+    )
+    synapses = sum(matrix.nnz for matrix in interpreter.matrices.values())
+    return GraphSize(len(graph.nodes), int(sum(neurons) + sum(units)), synapses, path.stat().st_size)
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to export.", metavar="CKPT")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")
+    ] = None,
+    dialect: Annotated[Dialect, typer.Option(help="native, or portable for foreign simulators.")] = "native",
+    numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
+    no_conv: Annotated[
+        bool, typer.Option("--no-conv", help="Write convolutions as Affine (small networks, portable).")
+    ] = False,
+) -> None:
+    """Write a checkpoint as a NIR graph, run what was written, and compare."""
+    path = out or checkpoint.with_suffix(".nir")
+    network = load_network(checkpoint, numbers)
+    metadata, size = export_nir(network, path, "portable" if no_conv else dialect, dense=no_conv)
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table("nodes", "neurons", "synapses", "file", "time steps", "latency")
+    table.add_row(
+        f"{size.nodes:,}", f"{size.neurons:,}", f"{size.synapses:,}", f"{size.bytes / 1e6:.1f} MB",
+        str(metadata.time_steps), str(metadata.latency),
+    )  # fmt: skip
+    console.print(table)
+    console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
+    console.print(
+        f"checked: every spike of {len(metadata.populations)} layers equals the network's on 8 random recordings"
+    )
+    console.print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    run(main)

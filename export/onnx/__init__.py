@@ -1,0 +1,1 @@
+"""ONNX models of the encoder: ``writer`` writes the graph, ``int8`` packs its weights, ``to_onnx`` checks the file."""

@@ -1,0 +1,122 @@
+"""Write a checkpoint as an ONNX model: ``python -m export.to_onnx CKPT [-o OUT.onnx]``.
+
+The model takes frames, uint8 (batch, T, 2, H, W), and returns ``codes``, packed uint8 (batch, K/8), and
+``spike_counts``, int32 (batch, populations), whose names are in the metadata. It needs no operator of ours.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import typer
+from rich.console import Console
+
+from export.encoder.executor import GraphExecutor
+from export.encoder.network import Network, Numbers, load_network, probe_frames
+from export.nir.metadata import KEY, Metadata, Population
+from export.onnx.int8 import store_weights_as_int8
+from export.onnx.writer import OnnxWriter
+from spikinghash.cli import run
+from spikinghash.errors import ComparisonError
+from spikinghash.files import atomic_path
+
+OPSET = 20
+IR_VERSION = 10
+"""Of the ONNX file format; older runtimes refuse newer ones."""
+BATCHES_CHECKED = (8, 1, 3)
+"""Batch sizes of the self-check."""
+
+
+def build_onnx(network: Network) -> onnx.ModelProto:
+    """The network as an ONNX model with dynamic batch, checked by onnx.checker with shape inference."""
+    executor = network.executor()
+    graph = OnnxWriter(network.graph, np.float32 if executor.dtype == torch.float32 else np.float64).write()
+    opset = onnx.helper.make_opsetid("", OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="spikinghash")
+    onnx.helper.set_model_props(model, {KEY: describe_onnx(network, executor).model_dump_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
+    """Metadata of the ONNX model; its populations are the columns of ``spike_counts``."""
+    config, nodes = network.config, network.graph.nodes
+    return Metadata(
+        dialect="onnx",
+        numbers=network.numbers,
+        dt=0.0,
+        time_steps=config.time_steps,
+        latency=0,
+        size=config.size,
+        bits=config.bits,
+        vote=config.votes,
+        input_layout="batch x time steps x (ON, OFF) x height x width, uint8, 0 or 1",
+        populations=tuple(
+            Population(name=name, kind="map", nodes=(name,), shape=nodes[name].shape) for name in executor.populations
+        ),
+        grid_steps=network.grid_steps,
+        certificate=network.certificate.as_dict() if network.certificate else None,
+        checkpoint_sha256=network.checkpoint_sha256,
+        encoder=config.model_dump(mode="json"),
+    )
+
+
+def export_onnx(network: Network, path: Path, int8: bool = False) -> None:
+    """Write ``network`` to ``path``, run it with ONNX Runtime and compare it with ``network``.
+
+    Args:
+        int8: store the weights of an integer network as int8.
+
+    Raises:
+        ComparisonError: the model computes something else; nothing is left at ``path``.
+    """
+    model = store_weights_as_int8(build_onnx(network)) if int8 else build_onnx(network)
+    with atomic_path(path) as temporary:
+        onnx.save(model, str(temporary))
+        _check(network, temporary)
+
+
+def _check(network: Network, path: Path) -> None:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    executor = network.executor()
+    for seed, batch in enumerate(BATCHES_CHECKED):
+        frames = probe_frames(network.config, batch, seed)
+        codes, counts = session.run(None, {"frames": frames})
+        with torch.no_grad():
+            expected = executor(torch.from_numpy(frames))
+        differing = np.argwhere(counts != expected.spike_counts.numpy())
+        if len(differing):
+            sample, layer = differing[np.argmin(differing[:, 1])]
+            raise ComparisonError(
+                f"the ONNX model parts from the network in layer {executor.populations[layer]}, recording {sample}: "
+                f"{counts[sample, layer]} spikes, not {int(expected.spike_counts[sample, layer])}; nothing was written"
+            )
+        if not np.array_equal(codes, expected.codes.numpy()):
+            raise ComparisonError("the ONNX model gives other codes than the network; nothing was written")
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to export.", metavar="CKPT")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")
+    ] = None,
+    numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
+    int8: Annotated[bool, typer.Option("--int8", help="Store weights as int8: same numbers, smaller file.")] = False,
+) -> None:
+    """Write a checkpoint as an ONNX model, run what was written, and compare."""
+    path = out or checkpoint.with_suffix(".onnx")
+    network = load_network(checkpoint, numbers)
+    export_onnx(network, path, int8)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
+    console.print(
+        f"checked: codes and spike counts of batches of {', '.join(map(str, BATCHES_CHECKED))} equal the network's"
+    )
+    console.print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB, opset {OPSET}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,168 @@
+"""Spikes, synaptic operations and neuron updates of a deployed encoder on real recordings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from export.nir.interpreter import Array, Interpreter
+from export.nir.marked_attention import MarkedAttention
+from export.nir.metadata import Metadata
+from export.nir.nir_file import read_encoder
+from export.nir.trace import input_spikes
+from export.synaptic.counts import Kind, LayerCounts, NetworkCounts, network_id
+from export.synaptic.populations import PRODUCTS, Population, Projection, SynapseNetwork, build_network
+from export.synaptic.sizes import dense_macs, state_bits, stored_weights, widest_weight
+from training.data.progress import track
+
+BATCH = 8
+"""Recordings traced at once; bounds the memory."""
+
+
+class _Tally:
+    """Sums over the steps of one run, per population and sample."""
+
+    def __init__(self, samples: int, attentions: Mapping[str, MarkedAttention]) -> None:
+        self.samples, self._attentions = samples, attentions
+        self.emitted: dict[str, Array] = {}
+        """(neurons, samples) spikes of each neuron; of an attention, values that are not zero."""
+        self.active: dict[str, Array] = {}
+        """(samples,) neuron-steps."""
+        self.ands: dict[str, Array] = {}
+        """(samples,) coincidences in the products K^T V."""
+        self.adds: dict[str, Array] = {}
+        """(samples,) additions in the counts Q (K^T V)."""
+
+    def observe(self, name: str, arriving: Array, emitted: Array, potential: Array | None) -> None:
+        if name in self._attentions:
+            self._attend(name, arriving, emitted)
+            return
+        active = (arriving != 0) | (emitted != 0)
+        if potential is not None:
+            active |= potential != 0
+        self._add(name, emitted, active)
+
+    def _add(self, name: str, emitted: Array, active: NDArray[np.bool_]) -> None:
+        self.emitted[name] = self.emitted.get(name, 0.0) + emitted
+        self.active[name] = self.active.get(name, 0.0) + active.sum(axis=0)
+
+    def _attend(self, name: str, arriving: Array, counts: Array) -> None:
+        """A step of a marked attention: every coincidence of k and v is one AND, every q adds a row of products."""
+        channels, height, width = self._attentions[name].shape
+        heads = self._attentions[name].heads
+        q, k, v = arriving.reshape(3, heads, channels // heads, height * width, self.samples)
+        products = np.einsum("hajs,hbjs->habs", k, v, optimize=True)
+        added = q.sum(axis=2) * np.count_nonzero(products, axis=2)
+        self.ands[name + PRODUCTS] = self.ands.get(name + PRODUCTS, 0.0) + products.sum(axis=(0, 1, 2))
+        self.adds[name] = self.adds.get(name, 0.0) + added.sum(axis=(0, 1))
+        parts = {name + PRODUCTS: products.reshape(-1, self.samples) != 0, name: counts != 0}
+        for part, present in parts.items():
+            self._add(part, present.astype(float), present)
+
+
+def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> NetworkCounts:
+    """Run the encoder ``path`` on ``frames`` (B, T, 2, H, W) and count.
+
+    A synaptic operation is one spike at one existing synapse: zero weights and taps beyond the border do not count.
+
+    Args:
+        window_us: mean real duration of a recording, in microseconds.
+
+    Raises:
+        GraphError: the file is no encoder of this project.
+    """
+    graph, metadata = read_encoder(path)
+    interpreter = Interpreter(graph, metadata.dt)
+    network = build_network(graph, metadata.serves)
+    spikes = input_spikes(frames, metadata)
+    tallies = []
+    starts = range(0, len(spikes), BATCH)
+    for start in track(starts, "tracing", len(starts)):
+        batch = spikes[start : start + BATCH]
+        tally = _Tally(len(batch), interpreter.attentions)
+        interpreter.run(batch, observer=tally.observe)
+        tallies.append(tally)
+    layers = tuple(
+        _layer(population, network, graph, tallies, metadata)
+        for population in network.populations
+        if population.kind != "readout"
+    )
+    names = {layer.name for layer in layers}
+    edges = sorted({(each.source, each.target) for each in network.projections if each.target in names})
+    return NetworkCounts(
+        network=network_id(path),
+        samples=len(frames),
+        time_steps=metadata.time_steps,
+        steps=metadata.steps,
+        latency=metadata.latency,
+        window_us=window_us,
+        layers=layers,
+        edges=tuple(edges),
+    )
+
+
+def _layer(
+    population: Population,
+    network: SynapseNetwork,
+    graph: nir.NIRGraph,
+    tallies: Sequence[_Tally],
+    metadata: Metadata,
+) -> LayerCounts:
+    name, neurons, steps = population.name, population.neurons, metadata.steps
+    arriving = network.arriving[name]
+    stored = [] if population.kind == "attention" else arriving
+    linear = [graph.nodes[node] for node in dict.fromkeys(node for each in stored for node in each.nodes)]
+    weights, direct = stored_weights(linear), sum(not each.nodes for each in stored)
+    graded = [each for each in stored if network.by_name[each.source].kind == "attention"]
+    fan_in = sum((np.diff(each.weights.indptr) for each in arriving), np.zeros(neurons, np.int64))
+    emitted = np.concatenate([tally.emitted[name] for tally in tallies], axis=1)
+    return LayerCounts(
+        name=name,
+        layer=population.layer,
+        kind=cast(Kind, population.kind),
+        neurons=neurons,
+        synapses=sum(each.weights.nnz for each in stored),
+        weights=len(weights) + direct,
+        fan_in_max=int(fan_in.max(initial=0)),
+        steps=steps,
+        spikes=emitted.sum(axis=0),
+        synops=_operations(stored, tallies),
+        active_updates=np.concatenate([tally.active[name] for tally in tallies]),
+        integer_synops=_operations(graded, tallies) if graded else None,
+        dense_macs=steps * sum(dense_macs(node) for node in linear),
+        weight_bits=widest_weight(
+            (network.by_name[each.source], stored_weights(graph.nodes[node] for node in each.nodes)) for each in stored
+        ),
+        state_bits=state_bits(population, graph.nodes.get(name), metadata),
+        dense_ands=steps * _dense_products(population, network, products=True),
+        ands=_joined([tally.ands for tally in tallies], name),
+        dense_adds=steps * _dense_products(population, network, products=False),
+        adds=_joined([tally.adds for tally in tallies], name),
+        neuron_spikes=emitted.sum(axis=1),
+    )
+
+
+def _operations(projections: Sequence[Projection], tallies: Sequence[_Tally]) -> Array:
+    """(samples,) synaptic operations: each source neuron's spikes times its fan-out."""
+    total = np.zeros(sum(tally.samples for tally in tallies))
+    for projection in projections:
+        fan_out = np.bincount(projection.weights.indices, minlength=projection.weights.shape[1])
+        total += np.concatenate([fan_out @ tally.emitted[projection.source] for tally in tallies])
+    return total
+
+
+def _dense_products(population: Population, network: SynapseNetwork, products: bool) -> int:
+    """Operations of one step of an attention's part, whatever the spikes: N C d_h in either part."""
+    if population.kind != "attention" or population.name.endswith(PRODUCTS) is not products:
+        return 0
+    counts = network.by_name[population.name.removesuffix(PRODUCTS)]
+    assert counts.attention is not None
+    return counts.neurons * (counts.shape[0] // counts.attention.heads)
+
+
+def _joined(parts: Sequence[Mapping[str, Array]], name: str) -> Array | None:
+    """(samples,) of all batches; ``None`` for populations without such work."""
+    return np.concatenate([part[name] for part in parts]) if name in parts[0] else None
