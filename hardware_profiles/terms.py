@@ -33,13 +33,16 @@ TimeTerm = Literal[
     "neuron_update_active",
     "neuron_update_inactive",
     "spike_out",
+    "packet_out",
     "packet",
+    "hop",
     "barrier",
     "tick",
     "layer",
     "cycle",
 ]
-"""barrier: the agreement of all cores that a step is over. tick: the fixed step of a machine that runs by the clock.
+"""packet_out: one packet sent to one core. packet: one packet received. hop: one packet carried to the next tile.
+barrier: the agreement of all cores that a step is over. tick: the fixed step of a machine that runs by the clock.
 layer: from a spike that enters a layer to the spike that leaves it, on machines without steps."""
 
 PowerTerm = Literal["static", "io", "busy"]

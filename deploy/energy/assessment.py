@@ -18,7 +18,7 @@ from hardware_profiles.schema import Profile
 from hardware_profiles.terms import Execution, Kind
 
 SPIKING = "SNN"
-BUSY = "chip off between codes"
+BUSY = "static power counted only while computing"
 REAL_TIME = "chip on for the whole window"
 DYNAMIC = "dynamic energy"
 

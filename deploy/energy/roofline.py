@@ -127,7 +127,7 @@ def memory_checks(limits: Limits, work: Work) -> Iterator[Check]:
 
 
 def _scenarios(profile: Profile, name: str, latency: Latency, window_us: float) -> Iterator[Scenario]:
-    """The processor off between codes; and waiting, at static power, for the rest of the window."""
+    """The processor while it computes; and waiting, at static power, for the rest of the window."""
     if latency.busy is None:
         return
     charges = _busy_charges(latency)

@@ -90,7 +90,7 @@ def _cores_answer(platform: Values, spiking: Sequence[Values], window_s: float) 
     real_time = rows[REAL_TIME]
     standing = real_time["parts"].get("standing power", (0.0, 0.0, 0.0))[1] / real_time["energy_j"][1]
     return (
-        f"{on} {energy_text(rows[BUSY])} when the chip is off between codes, and {energy_text(real_time)} when it "
+        f"{on} {energy_text(rows[BUSY])} with {BUSY}, and {energy_text(real_time)} when the chip "
         f"stays on for the whole {si(window_s, 's')} window, {percent(standing)} of it standing power."
     )
 
