@@ -18,8 +18,8 @@ from deploy.backends.encoders import load_encoder
 from deploy.backends.verify import compare
 from export import to_onnx
 from export.encoder.executor import GraphExecutor
-from export.encoder.graph import Conv
 from export.encoder.network import Network, build_network
+from export.encoder.operations import Conv
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import KEY
 from export.nir.nir_file import read_encoder, read_nir

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from export.encoder.graph import Attention
 from export.encoder.lowering import attention
 from export.encoder.network import build_network
+from export.encoder.operations import Attention
 from export.nir.inspect import inspect_nir, inspect_onnx
 from export.nir.interpreter import Interpreter
 from export.nir.marked_attention import MARK, MarkedAttention, read_marked

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.encoder.executor import GraphExecutor
-from export.encoder.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
+from export.encoder.graph import Graph
 from export.encoder.network import build_network
+from export.encoder.operations import Conv, Counter, Dense, Input, Lif, Output
 from export.loihi.arithmetic import LARGEST_POTENTIAL
 from export.loihi.drift import CODE, drift, loihi_encoder
 from export.loihi.emulator import LoihiEmulator, lif_steps
@@ -155,7 +156,7 @@ def test_registers_hold_even_weights_that_stand_for_the_graph_s() -> None:
     emulator = LoihiEmulator(graph)
     for name, (mantissa, exponent) in emulator.synapses.items():
         node = graph.nodes[name]
-        weights = node.weight if isinstance(node, Conv | Dense | Attention) else node.kernel  # type: ignore[union-attr]
+        weights = node.weight  # type: ignore[union-attr]
         scale = 1 if name == "vote_count" else 2
         assert not np.any(mantissa % 2)
         assert np.abs(mantissa).max() <= 254

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from export.encoder.certificate import certify
 from export.encoder.executor import GraphExecutor
-from export.encoder.graph import Attention, Conv, Counter, Dense, Graph, Input, Lif, Output
+from export.encoder.graph import Graph
 from export.encoder.network import build_network
+from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output
 from export.onnx.to_onnx import build_onnx
 from export.onnx.writer import OnnxWriter
 from training.config import EncoderConfig

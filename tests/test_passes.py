@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from export.encoder.executor import GraphExecutor
 from export.encoder.frontend import build_graph
-from export.encoder.graph import Attention, Conv, Delay, Dense, Graph, Input, Lif, Norm, Output, Threshold, WaveMixer
+from export.encoder.graph import Graph
 from export.encoder.lowering.attention import gate_count, lower_attention
 from export.encoder.lowering.network import lower
+from export.encoder.operations import Attention, Conv, Delay, Dense, Input, Lif, Norm, Output, Threshold, WaveMixer
 from export.encoder.passes.align import align
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from export.encoder.certificate import MANTISSA, certify, current_range
 from export.encoder.executor import GraphExecutor, lif_steps
 from export.encoder.frontend import build_graph
-from export.encoder.graph import Conv, Dense, Graph, Input, Lif, WaveMixer
+from export.encoder.graph import Graph
 from export.encoder.network import build_network
+from export.encoder.operations import Conv, Dense, Input, Lif, WaveMixer
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
 from export.encoder.passes.quantise import LARGEST_MANTISSA, quantise, streams
@@ -26,7 +27,7 @@ def test_weights_are_eight_bits_and_a_shift() -> None:
     integer, _ = quantise(folded())
     for kind in (Conv, Dense, WaveMixer):
         for name, node in integer.find(kind):
-            weight = node.kernel if isinstance(node, WaveMixer) else node.weight
+            weight = node.weight
             whole = weight[weight != 0].astype(int)
             shift = int(np.bitwise_or.reduce(whole) & -np.bitwise_or.reduce(whole)) if len(whole) else 1
             assert np.abs(whole // shift).max() <= LARGEST_MANTISSA, name

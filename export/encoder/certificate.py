@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from export.encoder.graph import Array, Attention, Conv, Dense, Graph, Lif, Linear, Node, WaveMixer
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Linear, Node
+from export.encoder.operations import Attention, Conv, Dense, Lif, WaveMixer
 from spikinghash.errors import GraphError
 
 MANTISSA = {"float32": 24, "float64": 53}
@@ -97,7 +99,7 @@ def current_range(node: Node, name: str) -> tuple[Array, Array]:
 def _rows(node: Linear, name: str) -> Array:
     """Weights as (channels, neurons of a channel that differ in weights, fan-in)."""
     if isinstance(node, WaveMixer):
-        return node.kernel.reshape(node.shape[0], 8**node.levels, -1)
+        return node.weight.reshape(node.shape[0], 8**node.levels, -1)
     if isinstance(node, Conv):
         return node.weight.reshape(node.weight.shape[0], 1, -1)
     if isinstance(node, Dense):

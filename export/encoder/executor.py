@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.encoder.graph import Array, Attention, Conv, Counter, Dense, Graph, Input, Lif, Node, Output, WaveMixer
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Node
+from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output, WaveMixer
 from spikinghash.errors import GraphError
 from training.model.attention import coincidence_counts
 from training.model.wave_mixer import from_blocks, to_blocks
@@ -63,9 +65,7 @@ class GraphExecutor(nn.Module):
             self._register(name, node)
 
     def _register(self, name: str, node: Node) -> None:
-        if isinstance(node, WaveMixer):
-            self._constant(f"{name}_weight", node.kernel)
-        elif isinstance(node, Conv | Dense):
+        if isinstance(node, Conv | Dense | WaveMixer):
             self._constant(f"{name}_weight", node.weight)
         elif not isinstance(node, Input | Lif | Attention | Counter | Output):
             raise GraphError(f"node {name}: a {type(node).__name__} has no place in an encoder: fold and lower first")

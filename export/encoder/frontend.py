@@ -4,20 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.encoder.graph import (
-    Array,
-    Attention,
-    Conv,
-    Counter,
-    Dense,
-    Graph,
-    Input,
-    Lif,
-    Norm,
-    Output,
-    Shape,
-    WaveMixer,
-)
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Shape
+from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Norm, Output, WaveMixer
 from spikinghash.errors import GraphError
 from training.model.encoder import (
     INPUT_CHANNELS,

@@ -1,162 +1,16 @@
 """The spiking graph: populations of neurons, joined by linear maps.
 
-Spiking nodes (``Input``, ``Lif``, ``Threshold``, ``Counter``, ``Delay``) emit spikes; linear nodes (``Conv``,
-``Dense``, ``WaveMixer``, ``BlockLinear``) and the product ``Attention`` turn spikes into currents. Several edges into
-one node are summed, so that a residual stream is no node of its own: whoever reads the stream has one edge from every
-linear node that adds to it.
-
-Shapes are (channels, height, width). Weights are float64; in an integer graph they hold whole numbers.
+Several edges into one node are summed, so that a residual stream is no node of its own: whoever reads the stream has
+one edge from every linear node that adds to it. What the nodes are is in ``export.encoder.operations``.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from export.encoder.node import Node, Shape
 from spikinghash.errors import GraphError
 
-Shape = tuple[int, int, int]
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Input:
-    """Binary frames."""
-
-    shape: Shape
-
-
-@dataclass(frozen=True)
-class Lif:
-    """``v <- v/2 + a; s = [v > threshold]; v <- (1 - s) v``, where a is the sum of the arriving currents."""
-
-    shape: Shape
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A unit without memory: ``s = [a > threshold]``. With threshold n - 1/2 it is the AND of n spikes."""
-
-    shape: Shape
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Counter:
-    """Spikes when the currents received since its last spike add up to ``votes``."""
-
-    shape: Shape
-    votes: int
-
-
-@dataclass(frozen=True)
-class Delay:
-    """Passes channel c on ``steps[c]`` time steps later."""
-
-    shape: Shape
-    steps: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Output:
-    """The hash code: bit k is 1 iff neuron k spikes."""
-
-    shape: Shape
-
-
-@dataclass(frozen=True)
-class Conv:
-    """Two-dimensional convolution (cross-correlation, as in torch) with zero padding."""
-
-    source: Shape
-    weight: Array
-    """(out, in, kernel height, kernel width)."""
-    bias: Array | None = None
-    """(out,)."""
-    stride: int = 1
-    padding: int = 0
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the currents."""
-        out, _, *kernel = self.weight.shape
-        height, width = (
-            (size + 2 * self.padding - taps) // self.stride + 1
-            for size, taps in zip(self.source[1:], kernel, strict=True)
-        )
-        return out, height, width
-
-
-@dataclass(frozen=True)
-class Dense:
-    """Any linear map between two populations of which one has a 1x1 map."""
-
-    weight: Array
-    """(out channels, out height, out width, in channels, in height, in width)."""
-    bias: Array | None = None
-    """(out channels,)."""
-
-    @property
-    def source(self) -> Shape:
-        """Shape of the spikes."""
-        return self.weight.shape[3], self.weight.shape[4], self.weight.shape[5]
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the currents."""
-        return self.weight.shape[0], self.weight.shape[1], self.weight.shape[2]
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Batch normalisation with its running statistics: ``scale * a + shift`` per channel."""
-
-    shape: Shape
-    scale: Array
-    shift: Array
-
-
-@dataclass(frozen=True)
-class WaveMixer:
-    """A linear map of each block of 2^L steps x 2^L x 2^L pixels, per group of channels."""
-
-    shape: Shape
-    levels: int
-    kernel: Array
-    """(groups, out * 8^L, in * 8^L), channel major, then (t, y, x)."""
-    bias: Array | None = None
-
-
-@dataclass(frozen=True)
-class BlockLinear:
-    """``z_j = sum_k W[j, k] s_k`` per pixel over blocks of B steps; j and k count the steps of a block."""
-
-    shape: Shape
-    weight: Array
-    """(B out, B in, out channels, in channels)."""
-    bias: Array | None = None
-
-    @property
-    def block(self) -> int:
-        """Steps of a block, B."""
-        return self.weight.shape[0]
-
-
-@dataclass(frozen=True)
-class Attention:
-    """``weight * Q (K^T V)`` per time step and head; its source holds q, k and v as thirds of its channels."""
-
-    shape: Shape
-    heads: int
-    weight: float
-
-
-Spiking = Input | Lif | Threshold | Counter | Delay
-Linear = Conv | Dense | WaveMixer | BlockLinear
-Node = Spiking | Linear | Norm | Attention | Output
 NodeT = TypeVar("NodeT", bound=Node)
 
 
@@ -201,7 +55,7 @@ class Graph:
         """Add an edge; the shapes at its ends must agree."""
         if source not in self.nodes:
             raise GraphError(f"edge {source} -> {target}: node {source} does not exist")
-        out, inp = self.nodes[source].shape, source_shape(self.nodes[target])
+        out, inp = self.nodes[source].shape, self.nodes[target].source_shape
         if out != inp:
             raise GraphError(f"edge {source} -> {target}: {source} sends {out}, {target} takes {inp}")
         self.edges.append((source, target))
@@ -293,17 +147,3 @@ class Graph:
             raise GraphError(f"node {stuck}: it lies on a cycle: only feed-forward graphs can be lowered")
         self.nodes = {name: self.nodes[name] for name in order}
         return self
-
-
-def source_shape(node: Node) -> Shape:
-    """The shape that ``node`` takes in."""
-    if isinstance(node, Conv | Dense):
-        return node.source
-    if isinstance(node, Attention):
-        return 3 * node.shape[0], node.shape[1], node.shape[2]
-    return node.shape
-
-
-def is_spiking(node: Node) -> bool:
-    """Whether ``node`` emits spikes rather than currents."""
-    return isinstance(node, Spiking)

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from export.encoder.evaluate import figures_table, held_out, held_out_figures
 from export.encoder.executor import GraphExecutor
-from export.encoder.graph import Lif
 from export.encoder.network import build_network
+from export.encoder.operations import Lif
 from export.loihi.emulator import LoihiEmulator
 from spikinghash.cli import run, wide_console
 from training.checkpoint import Checkpoint, load_checkpoint

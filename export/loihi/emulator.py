@@ -26,20 +26,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from export.encoder.certificate import Bound, certify
-from export.encoder.graph import (
-    Array,
-    Attention,
-    Conv,
-    Counter,
-    Dense,
-    Graph,
-    Input,
-    Lif,
-    Linear,
-    Node,
-    Output,
-    WaveMixer,
-)
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Linear, Node
+from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output, WaveMixer
 from export.encoder.passes.quantise import streams
 from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT, Integers, advance, gather
 from export.loihi.planes import WEIGHT_EXPONENT
@@ -183,9 +172,6 @@ def _peak(bound: Bound) -> int:
 def _weights(node: Linear | Attention) -> Array:
     if isinstance(node, Attention):
         return np.array(node.weight)
-    if isinstance(node, WaveMixer):
-        return node.kernel
-    assert isinstance(node, Conv | Dense)
     return node.weight
 
 
@@ -234,7 +220,7 @@ def _accumulate(node: Node, mantissa: Integers, spikes: NDArray[np.integer]) -> 
         return mantissa * _coincidences(node, spikes)
     steps, samples = spikes.shape[:2]
     if isinstance(node, Dense):
-        fan_in = math.prod(node.source)
+        fan_in = math.prod(node.source_shape)
         rows = spikes.reshape(-1, fan_in)
         return _synaptic_sum(rows, mantissa.reshape(-1, fan_in)).reshape(steps, samples, *node.shape)
     if isinstance(node, Conv):

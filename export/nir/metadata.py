@@ -6,8 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.encoder.certificate import Certificate
-from export.encoder.graph import Counter, Graph, Input, Output, Parts
+from export.encoder.graph import Graph, Parts
 from export.encoder.network import Numbers
+from export.encoder.operations import Counter, Input, Output
 from spikinghash.errors import GraphError
 
 FORMAT = 1

@@ -18,7 +18,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.encoder.graph import Array, Attention, Conv, Counter, Dense, Graph, Input, Lif, Node, Output, WaveMixer
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Node
+from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output, WaveMixer
 
 Value = str
 """Name of a tensor in the ONNX graph."""
@@ -147,7 +149,7 @@ class OnnxWriter:
 
     def _dense(self, spikes: Value, node: Dense) -> Value:
         channels, height, width = node.shape
-        size = prod(node.source)
+        size = prod(node.source_shape)
         weight = node.weight.transpose(4, 5, 3, 1, 2, 0).reshape(size, -1)
         bias = None if node.bias is None else np.tile(node.bias, height * width)
         return self._reshape(self._product(self._reshape(spikes, -1, size), weight, bias), -1, channels)
@@ -155,13 +157,13 @@ class OnnxWriter:
     def _wave_mixer(self, spikes: Value, node: WaveMixer) -> Value:
         """Blocks of (2^L)^3 steps and pixels, per channel group, as rows of one batched matrix product."""
         channels, height, width = node.shape
-        n, groups = 2**node.levels, node.kernel.shape[0]
+        n, groups = 2**node.levels, node.weight.shape[0]
         inner, volume = channels // groups, n**3
         split = self._reshape(spikes, self.steps // n, n, -1, height // n, n, width // n, n, groups, inner)
         blocks = self._reshape(
             self._op("Transpose", split, perm=[7, 0, 2, 3, 5, 1, 4, 6, 8]), groups, -1, volume * inner
         )
-        kernel = node.kernel.reshape(groups, inner, volume, inner, volume).transpose(0, 4, 3, 2, 1)
+        kernel = node.weight.reshape(groups, inner, volume, inner, volume).transpose(0, 4, 3, 2, 1)
         mixed = self._products(blocks, kernel.reshape(groups, volume * inner, volume * inner))
         split = self._reshape(mixed, groups, self.steps // n, -1, height // n, width // n, n, n, n, inner)
         rows = self._reshape(self._op("Transpose", split, perm=[1, 5, 2, 3, 6, 4, 7, 0, 8]), -1, channels)

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.encoder.graph import Array, Attention, Conv, Dense, Graph, Lif, Parts, Threshold
+from export.encoder.graph import Graph, Parts
+from export.encoder.node import Array
+from export.encoder.operations import Attention, Conv, Dense, Lif, Threshold
 from spikinghash.errors import GraphError
 
 LARGEST_GATES = 400_000

@@ -1,6 +1,8 @@
 """Delay shortcuts, so that everything that meets in a neuron belongs to the same step of the recording."""
 
-from export.encoder.graph import BlockLinear, Delay, Graph, Node, is_spiking
+from export.encoder.graph import Graph
+from export.encoder.node import Node
+from export.encoder.operations import BlockLinear, Delay
 
 
 def align(graph: Graph) -> Graph:
@@ -15,7 +17,7 @@ def align(graph: Graph) -> Graph:
     for name in list(graph.nodes):
         sources = graph.sources(name)
         latency[name] = max((latency[source] for source in sources), default=0) + own_latency(graph.nodes[name])
-        if not is_spiking(graph.nodes[name]):
+        if not graph.nodes[name].spiking:
             continue
         for source in sources:
             late = latency[name] - latency[source]

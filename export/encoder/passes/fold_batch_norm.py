@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.encoder.graph import Array, Conv, Dense, Graph, Linear, Norm, WaveMixer
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Linear
+from export.encoder.operations import Conv, Dense, Norm, WaveMixer
 from spikinghash.errors import GraphError
 
 
@@ -26,9 +28,9 @@ def fold_batch_norm(graph: Graph) -> Graph:
 def _fold(linear: Linear, norm: Norm) -> Linear:
     bias = norm.shift if linear.bias is None else norm.shift + norm.scale * linear.bias
     if isinstance(linear, WaveMixer):
-        groups = linear.kernel.shape[0]
+        groups = linear.weight.shape[0]
         scale = np.repeat(norm.scale, 8**linear.levels).reshape(groups, -1, 1)
-        return replace(linear, kernel=linear.kernel * scale, bias=bias)
+        return replace(linear, weight=linear.weight * scale, bias=bias)
     assert isinstance(linear, Conv | Dense)
     return replace(linear, weight=_scale_rows(linear.weight, norm.scale), bias=bias)
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from export.encoder.graph import Array, Conv, Dense, Graph
+from export.encoder.graph import Graph
+from export.encoder.node import Array
+from export.encoder.operations import Conv, Dense
 
 
 def fuse_linear(graph: Graph) -> Graph:

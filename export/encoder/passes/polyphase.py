@@ -9,18 +9,9 @@ import itertools
 
 import numpy as np
 
-from export.encoder.graph import (
-    Array,
-    BlockLinear,
-    Conv,
-    Dense,
-    Graph,
-    Lif,
-    Node,
-    Shape,
-    Threshold,
-    WaveMixer,
-)
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Node, Shape
+from export.encoder.operations import BlockLinear, Conv, Dense, Lif, Threshold, WaveMixer
 from spikinghash.errors import GraphError
 
 
@@ -141,9 +132,9 @@ def _dense(dense: Dense, source: int, factor: int) -> Dense:
 def block_linear(mixer: WaveMixer, factor: int) -> BlockLinear:
     """``mixer`` on populations stored with ``factor``, a multiple of its own 2^L."""
     n = 2**mixer.levels
-    groups, channels = mixer.kernel.shape[0], mixer.shape[0]
+    groups, channels = mixer.weight.shape[0], mixer.shape[0]
     width, repeats = channels // groups, factor // n
-    kernel = mixer.kernel.reshape(groups, width, n, n, n, width, n, n, n)
+    kernel = mixer.weight.reshape(groups, width, n, n, n, width, n, n, n)
     # Axes: group, out channel, out (t, y, x), in channel, in (t, y, x). Blocks do not mix: neither across groups
     # nor, where the layout holds several blocks per pixel, across blocks.
     weight = np.einsum(

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from export.encoder.certificate import MANTISSA, certify
-from export.encoder.graph import Attention, Conv, Dense, Graph, Lif, Linear, WaveMixer
+from export.encoder.graph import Graph
+from export.encoder.node import Linear
+from export.encoder.operations import Attention, Lif
 from spikinghash.errors import GraphError
 from training.quantised import ATTENTION_RESOLUTION, LARGEST_MANTISSA, Grids, exponent
 
@@ -79,9 +81,7 @@ def _stream(graph: Graph, members: set[str]) -> Stream:
 
 
 def _weights(node: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    if isinstance(node, WaveMixer):
-        return node.kernel
-    assert isinstance(node, Conv | Dense)
+    assert isinstance(node, Linear)
     return node.weight
 
 
@@ -119,7 +119,7 @@ def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
 def _quantised(node: Linear, step: float, shift: int) -> Linear:
     whole = np.clip(np.round(_weights(node) / (step * 2**shift)), -LARGEST_MANTISSA, LARGEST_MANTISSA) * 2**shift
     bias = None if node.bias is None else np.round(node.bias / step)
-    return replace(node, bias=bias, **{"kernel" if isinstance(node, WaveMixer) else "weight": whole + 0.0})
+    return node.with_numbers(whole + 0.0, bias)
 
 
 def _bits(result: Graph, stream: Stream) -> int:

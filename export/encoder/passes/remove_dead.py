@@ -1,6 +1,7 @@
 """Remove nodes from which no path leads to the output."""
 
-from export.encoder.graph import Graph, Input, Output
+from export.encoder.graph import Graph
+from export.encoder.operations import Input, Output
 
 
 def remove_dead(graph: Graph) -> Graph:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.encoder.graph import Array, Conv, Delay, Dense, Graph, Shape, Threshold, is_spiking
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Shape
+from export.encoder.operations import Conv, Delay, Dense, Threshold
 from spikinghash.errors import GraphError
 
 REPEAT = 0.5
@@ -112,7 +114,7 @@ def _reconnect(graph: Graph, name: str, tap: _Tap, registers: list[_Register]) -
         for reader in readers:
             node = graph.nodes[reader]
             lanes = graph.nodes[register.name].shape
-            if is_spiking(node):
+            if node.spiking:
                 added = graph.add(f"{reader}_from_{register.name}", _pointwise(lanes, select), register.name)
                 graph.connect(added, reader)
                 continue
@@ -120,7 +122,7 @@ def _reconnect(graph: Graph, name: str, tap: _Tap, registers: list[_Register]) -
             added = graph.add(f"{reader}_from_{register.name}", _behind(node, select, lanes), register.name)
             for target in graph.targets(reader):
                 graph.connect(added, target)
-    graph.remove(*(reader for reader in readers if not is_spiking(graph.nodes[reader])))
+    graph.remove(*(reader for reader in readers if not graph.nodes[reader].spiking))
 
 
 def _selection(tap: _Tap, register: _Register) -> Array:

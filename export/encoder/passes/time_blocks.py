@@ -8,7 +8,8 @@ from the gates' spikes j steps ago: ``z_j(t0 + j) = sum_k W[j, k] g_k(t0)``.
 
 import numpy as np
 
-from export.encoder.graph import BlockLinear, Conv, Delay, Dense, Graph, Lif, Threshold
+from export.encoder.graph import Graph
+from export.encoder.operations import BlockLinear, Conv, Delay, Dense, Lif, Threshold
 from export.encoder.passes.align import delay_line
 from export.encoder.passes.valid_line import VALID, valid_line
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.encoder.graph import Array, Conv, Delay, Dense, Graph, Input, Lif, Linear, Shape, Threshold
+from export.encoder.graph import Graph
+from export.encoder.node import Array, Linear, Shape
+from export.encoder.operations import Conv, Delay, Dense, Input, Lif, Threshold
 from export.encoder.passes.align import delay_line
 from spikinghash.errors import GraphError
 
@@ -27,7 +29,7 @@ def biases_from_valid_line(graph: Graph) -> Graph:
             graph.connect(graph.add(f"{name}_bias", Dense(weight.copy()), line), name)
     for name, node in graph.nodes.items():
         if isinstance(node, Linear) and node.bias is not None:
-            graph.nodes[name] = replace(node, bias=None)
+            graph.nodes[name] = node.with_numbers(node.weight, None)
     return graph.sort()
 
 

@@ -3,20 +3,9 @@
 import nir
 import numpy as np
 
-from export.encoder.graph import (
-    Attention,
-    Conv,
-    Counter,
-    Delay,
-    Dense,
-    Graph,
-    Input,
-    Lif,
-    Node,
-    Output,
-    Shape,
-    Threshold,
-)
+from export.encoder.graph import Graph
+from export.encoder.node import Node, Shape
+from export.encoder.operations import Attention, Conv, Counter, Delay, Dense, Input, Lif, Output, Threshold
 from export.nir.dialects.nodes import TIME_STEP, common_node, convolution
 from export.nir.marked_attention import MarkedAttention
 from spikinghash.errors import GraphError

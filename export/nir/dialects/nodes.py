@@ -3,7 +3,8 @@
 import nir
 import numpy as np
 
-from export.encoder.graph import Array, Conv, Dense, Input, Lif, Output, Shape
+from export.encoder.node import Array, Shape
+from export.encoder.operations import Conv, Dense, Input, Lif, Output
 
 TIME_STEP = 1e-4
 """dt in seconds. NIR has continuous time; snnTorch assumes this step."""
@@ -36,7 +37,7 @@ def convolution(linear: Conv | Dense, gain: float) -> nir.Conv2d:
     """``linear`` as an ungrouped convolution, its weights multiplied by ``gain``."""
     if isinstance(linear, Dense):
         weight, padding = dense_kernel(linear)
-        size, stride = linear.source[1:], max(linear.source[1:]) if padding == (0, 0) else 1
+        size, stride = linear.source_shape[1:], max(linear.source_shape[1:]) if padding == (0, 0) else 1
     else:
         weight, padding = linear.weight, (linear.padding, linear.padding)
         size, stride = linear.source[1:], linear.stride

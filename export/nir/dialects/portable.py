@@ -8,7 +8,9 @@ from typing import Any
 import nir
 import numpy as np
 
-from export.encoder.graph import Conv, Counter, Dense, Graph, Input, Lif, Node, Output, Threshold
+from export.encoder.graph import Graph
+from export.encoder.node import Node
+from export.encoder.operations import Conv, Counter, Dense, Input, Lif, Output, Threshold
 from export.encoder.passes.remove_dead import remove_dead
 from export.encoder.passes.shift_registers import shift_registers
 from export.nir.dialects.nodes import common_node, convolution, is_exact_in_float32, lif
