@@ -22,6 +22,7 @@ class LavaServer:
 
     def __init__(self, interpreter: Path, folder: Path) -> None:
         self._folder, self._numbers = folder, itertools.count()
+        self.last_job = folder
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with (folder / "server.log").open("w") as log:
             self._process = subprocess.Popen(
@@ -39,7 +40,7 @@ class LavaServer:
         self, graph: nir.NIRGraph, spikes: Array, record: Sequence[str] = (), **settings: Any
     ) -> tuple[Array, dict[str, Array]]:
         """Outputs and recorded spikes; ``settings`` as in the worker's ``job.json``."""
-        job = self._folder / f"job{next(self._numbers)}"
+        job = self.last_job = self._folder / f"job{next(self._numbers)}"
         (job / "outputs").mkdir(parents=True)
         nir.write(job / "graph.nir", graph)
         np.save(job / "input.npy", spikes.astype(np.float32))

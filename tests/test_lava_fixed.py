@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from deploy.backends.emulator import EmulatorRunner
-from deploy.backends.lava.lowering.graph import lower
-from deploy.backends.lava.network import mapping_size
 from deploy.backends.lava_backend import LavaBackend, default_executor, find_interpreter
 from export.loihi.bounds import Neurons, Source
 from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, planes
@@ -24,6 +22,8 @@ from export.nir.attention_mappings import attention_graph as mapped
 from export.nir.interpreter import Interpreter
 from export.nir.mapping_size import MappingSize, as_gates, as_product
 from export.nir.marked_attention import MarkedAttention
+from export.synaptic.lowering import lower
+from export.synaptic.schedule import mapping_size, pipeline_depth, schedule
 from spikinghash.errors import GraphError, MissingToolError
 from tests.lava_jobs import DT, LavaServer, graph_of, lif
 
@@ -380,3 +380,18 @@ def test_what_both_mappings_take_is_what_the_lowered_networks_hold(attention: Ma
     for marked, size in ((True, as_product(attention)), (False, as_gates(attention))):
         found = mapping_size(lower(mapped(attention, marked)))
         assert found == MappingSize(size.neurons + counts, size.synapses + counts, size.steps + 1)
+
+
+def test_lava_runs_as_many_steps_as_the_schedule_says(lava: LavaServer) -> None:
+    """What the recorder wrote, row by row: the output is there ``pipeline_depth`` steps late, and not sooner."""
+    nodes = {"a": lif(3, threshold=0.25), "later": nir.Delay(np.array([0, 1, 2]) * DT), "b": lif(3, threshold=0.25)}
+    graph = graph_of(nodes, "x>a a>later later>b x>b b>y", (3,), (3,))
+    spikes = np.ones((1, 6, 3), np.float32)
+    depth = pipeline_depth(graph)
+    output, _ = lava.run(graph, spikes)
+    rows = np.load(lava.last_job / "recorded_node_y.npy")
+    assert depth == 3
+    assert len(rows) == schedule(lower(graph)).steps(6)
+    np.testing.assert_array_equal(rows[depth:], output[0])
+    assert not rows[:depth].any()
+    assert output[0, 0].any()

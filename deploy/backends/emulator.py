@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from deploy.backends.lava.emulator import Emulator
 from deploy.backends.lava.fixed_point import as_recorded, to_fixed_point, whole_range
-from deploy.backends.lava.lowering.graph import lower
 from export.nir.stepwise.read import read_graph
+from export.synaptic.lowering import lower
 from spikinghash.errors import GraphError
 
 

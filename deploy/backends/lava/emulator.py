@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.lava.fixed_point import FixedNetwork
-from deploy.backends.lava.network import CONSTANT, Array, Network, Synapses
 from export.loihi.arithmetic import SHIFT, Integers, advance, gather
 from export.loihi.registers import Registers
+from export.synaptic.network import CONSTANT, Array, Network, Synapses
 
 Emitted = dict[str, dict[int, Array]]
 """By source and step, what it emitted, (neurons, samples); as many steps as some synapse still reads."""

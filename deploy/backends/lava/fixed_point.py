@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from deploy.backends.lava.network import CONSTANT, Array, Network, Population, Synapses
 from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT
 from export.loihi.bounds import Neurons, Source
 from export.loihi.registers import Registers, registers
+from export.synaptic.network import CONSTANT, Array, Network, Population, Synapses
 from spikinghash.errors import GraphError
 
 READOUT_DIGITS = 12

@@ -14,7 +14,6 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.proc.lif.process import LIFReset
 from scipy import sparse
 
-from deploy.backends.lava.network import CONSTANT, Array, Network, Population, Product, Readout, Synapses, schedule
 from deploy.backends.lava.processes.attention import DynamicProduct, FixedDynamicProduct
 from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedNeurons, Dynamics
 from deploy.backends.lava.processes.fixed_neurons import FixedNeurons
@@ -23,6 +22,8 @@ from deploy.backends.lava.processes.projection import Block, FixedProjection, Pr
 from deploy.backends.lava.processes.recorder import Recorder
 from deploy.backends.lava.processes.window_neurons import WindowIntegrator, WindowLIF
 from export.loihi.registers import Registers
+from export.synaptic.network import CONSTANT, Array, Network, Population, Product, Readout, Synapses
+from export.synaptic.schedule import schedule
 
 Placement = Literal["merged", "layered"]
 """``merged``: all spiking populations in one process, their synapses in another. ``layered``: a process per population

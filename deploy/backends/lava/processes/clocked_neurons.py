@@ -14,7 +14,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from deploy.backends.lava.network import Population
+from export.synaptic.network import Population
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from deploy.backends.lava.network import CONSTANT, Array, Shape
+from export.synaptic.network import CONSTANT, Array, Shape
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,14 @@ import nir
 import numpy as np
 from scipy import sparse
 
-from deploy.backends.lava.lowering.attention import to_product
-from deploy.backends.lava.lowering.flow import Flow
-from deploy.backends.lava.network import Network, Population, Product, Readout, Synapses, SynapticCurrent
 from export.nir.marked_attention import read_marked
 from export.nir.stepwise.delays import delay_steps
 from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics
 from export.nir.stepwise.plan import Plan, make_plan
 from export.nir.stepwise.read import time_step
 from export.nir.synapse_matrix import LINEAR_NODES, bias_vector, synapse_matrix
+from export.synaptic.flow import Flow
+from export.synaptic.network import Network, Population, Product, Readout, Synapses, SynapticCurrent
 from spikinghash.errors import GraphError
 
 RECORDABLE_NODES = (*NEURONS, nir.Delay)
@@ -79,7 +78,7 @@ class _Lowering:
             self._add_population(name, dynamics(node, self.dt), arriving)
         elif (attention := read_marked(name, node)) is not None:
             self._connect(name, arriving)
-            self.products.append(to_product(name, attention))
+            self.products.append(Product(name, attention))
             self.flows[name] = Flow.of(name, attention.shape)
         else:
             raise TypeError(f"Lava has no {type(node).__name__}")

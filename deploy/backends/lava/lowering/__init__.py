@@ -1,1 +1,0 @@
-"""From NIR nodes to populations of neurons and the synapses between them."""

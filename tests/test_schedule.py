@@ -1,0 +1,98 @@
+"""How many steps a spike takes where every hop takes one, against a machine that is simulated hop by hop."""
+
+from itertools import pairwise
+
+import nir
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export.nir.interpreter import Interpreter
+from export.synaptic.lowering import lower
+from export.synaptic.network import CONSTANT, Network
+from export.synaptic.schedule import pipeline_depth, schedule
+from tests.nir_graphs import DT, Array, built
+
+
+def gate(size: int) -> nir.Threshold:
+    return nir.Threshold(np.full(size, 0.5))
+
+
+def chain(length: int) -> nir.NIRGraph:
+    """Populations in a row, one to one."""
+    names = ["x", *(f"n{i}" for i in range(length)), "y"]
+    nodes = {name: gate(2) for name in names[1:-1]}
+    return built(nodes, " ".join(f"{a}>{b}" for a, b in pairwise(names)), (2,), (2,))
+
+
+def hop_by_hop(network: Network, frames: Array, steps: int) -> Array:
+    """What arrives at the output of a machine of memoryless gates, (steps, outputs): each synapse takes one step.
+
+    A synapse that the schedule lets wait holds its spikes for as long, and not a step less than the machine needs.
+    """
+    timing = schedule(network)
+    sent = {name: np.zeros((steps + 1, size)) for name, size in _sizes(network).items()}
+    output = np.zeros((steps, network.readouts[0].size))
+    for now in range(steps):
+        if now < len(frames):
+            sent[network.input][now] = frames[now]
+        for target in (*network.populations, *network.readouts):
+            arriving = np.zeros(target.size)
+            for part in (each for each in network.synapses if each.target == target.name):
+                held = part.delay + timing.latencies[target.name] - timing.latencies[part.source]
+                assert held >= 1, "no spike arrives in the step in which it is sent"
+                if now >= held:
+                    arriving += part.weights @ sent[part.source][now - held]
+            if target.name in sent:
+                sent[target.name][now] = arriving > target.threshold  # type: ignore[union-attr]
+            else:
+                output[now] = arriving
+    return output
+
+
+def _sizes(network: Network) -> dict[str, int]:
+    own = {population.name: population.size for population in network.populations}
+    return {network.input: int(np.prod(network.input_shape)), CONSTANT: 1, **own}
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_chain_is_as_deep_as_it_has_hops(length: int) -> None:
+    assert pipeline_depth(chain(length)) == length + 1
+
+
+def test_linear_nodes_take_no_hop_and_delays_hide_hops() -> None:
+    nodes = {"a": gate(2), "w": nir.Linear(np.eye(2)), "v": nir.Linear(np.eye(2)), "b": gate(2)}
+    assert pipeline_depth(built(nodes, "x>a a>w w>v v>b b>y", (2,), (2,))) == 3
+    nodes |= {"later": nir.Delay(np.full(2, DT))}
+    assert pipeline_depth(built(nodes, "x>a a>w w>later later>v v>b b>y", (2,), (2,))) == 2
+
+
+def test_the_longest_way_counts() -> None:
+    nodes = {name: gate(2) for name in "abc"}
+    assert pipeline_depth(built(nodes, "x>a a>b b>c x>c c>y", (2,), (2,))) == 4
+
+
+def test_a_cycle_with_more_hops_than_delay_slows_the_machine_down() -> None:
+    nodes = {name: gate(2) for name in "ab"}
+    timing = schedule(lower(built(nodes, "x>a a>b b>a b>y", (2,), (2,))))
+    assert (timing.pace, timing.depth, timing.steps(10)) == (2, 3, 23)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), size=st.integers(1, 5))
+def test_a_machine_that_hops_gives_the_output_that_many_steps_later(data: st.DataObject, size: int) -> None:
+    names = [f"n{i}" for i in range(size)]
+    edges = ["x>n0", f"{names[-1]}>y"]
+    nodes: dict[str, nir.NIRNode] = {name: gate(3) for name in names}
+    for index, name in enumerate(names[1:], 1):
+        for source in data.draw(st.sets(st.sampled_from(["x", *names[:index]]), min_size=1), label=name):
+            lag = data.draw(st.integers(0, 2))
+            nodes[f"{source}_{name}"] = nir.Delay(np.full(3, lag * DT))
+            edges += [f"{source}>{source}_{name}", f"{source}_{name}>{name}"]
+    graph = built(nodes, " ".join(edges), (3,), (3,))
+    frames = np.random.default_rng(size).integers(0, 2, (12, 3)).astype(np.float32)
+    depth = pipeline_depth(graph)
+    expected = Interpreter(graph).run(frames[None])[0][0]
+    found = hop_by_hop(lower(graph), frames, 12 + depth)
+    np.testing.assert_array_equal(found[depth:], expected)
