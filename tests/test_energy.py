@@ -19,11 +19,10 @@ from deploy.energy.ann_twin import Sizes, ann_twin, haar_adds
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import break_even
 from deploy.energy.clocked import clocked_latency
-from deploy.energy.layout import bounded_layout
+from deploy.energy.mapping.traffic import bounded_traffic
+from deploy.energy.mapping.uniform import place_counts
 from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess, paper_style, spikes_per_synapse
-from deploy.energy.placement import fit
 from deploy.energy.timestep_barrier import barrier_latency
-from deploy.energy.traffic import arriving_packets, crossings, hops
 from deploy.energy.wording import band, si, two_figures
 from export.synaptic.counts import LayerCounts, NetworkCounts, network_id
 from hardware_profiles.loader import LoadedProfile, load_profile, parse_profile
@@ -188,9 +187,9 @@ def test_the_busiest_core_sets_the_pace() -> None:
 def test_a_term_without_a_time_makes_the_latency_a_lower_bound() -> None:
     profile = LOIHI.profile.model_copy(update={"time": {k: v for k, v in LOIHI.profile.time.items() if k != "synop"}})
     counts = small_counts()
-    placement = fit(counts.layers, profile.limits).placement
+    placement = place_counts(counts.layers, profile).placement
     assert placement is not None
-    latency = barrier_latency(profile, counts, bounded_layout(counts, placement, profile.limits))
+    latency = barrier_latency(profile, counts, placement, bounded_traffic(counts, placement))
     assert latency.untimed == ("synop",)
 
 
@@ -201,13 +200,13 @@ def test_a_network_that_does_not_fit_says_which_limit_broke_and_gets_no_energy()
     wide = population("wide", neurons=10, fan_in_max=5000, synapses=50_000)
     assessment = assess(LOIHI, network(wide), [])
     assert assessment.scenarios == ()
-    assert "input axons per core: needs 5,000, has 4,096" in assessment.refusals[0]
+    assert "input axons per core: needs 5,000, has 4,096" in str(assessment.refusals[0])
     huge = population("huge", neurons=98_304 * 1024 + 1)
-    assert "cores of 768 chips: needs 98,305, has 98,304" in assess(LOIHI, network(huge), []).refusals[0]
+    assert "cores of 768 chips: needs 98,305, has 98,304" in str(assess(LOIHI, network(huge), []).refusals[0])
 
 
 def test_axons_of_whole_cores_stay_unchecked() -> None:
-    fits = fit(small_counts().layers, LOIHI.profile.limits)
+    fits = place_counts(small_counts().layers, LOIHI.profile)
     assert fits.verdict == "unchecked"
     assert {check.limit for check in fits.checks if check.fits == "unchecked"} == {
         "input axons per core, all neurons",
@@ -224,14 +223,14 @@ def test_placement_puts_every_neuron_on_a_core_with_room(populations: list[tuple
     layers = [
         population(f"p{i}", neurons=n, synapses=n * fan, fan_in_max=fan) for i, (n, fan) in enumerate(populations)
     ]
-    placement = fit(layers, LOIHI.profile.limits).placement
+    placement = place_counts(layers, LOIHI.profile).placement
     assert placement is not None
-    neurons = placement.shares * np.array([[layer.neurons] for layer in layers])
-    np.testing.assert_allclose(neurons.sum(axis=1), [layer.neurons for layer in layers])
-    np.testing.assert_allclose(neurons, np.round(neurons), atol=1e-6)
-    assert (neurons.sum(axis=0) <= 1024 + 1e-6).all()
+    neurons = placement.held
+    assert neurons.sum(axis=1).tolist() == [layer.neurons for layer in layers]
+    assert (neurons.sum(axis=0) <= 1024).all()
     synapse_bytes = (neurons * np.array([[fan * 9 / 8] for _, fan in populations])).sum(axis=0)
     assert (synapse_bytes <= 131072 + 1e-6).all()
+    np.testing.assert_allclose(placement.synapse_bytes, synapse_bytes)
     total_bytes = sum(layer.synapses for layer in layers) * 9 / 8
     least = max(math.ceil(sum(layer.neurons for layer in layers) / 1024), math.ceil(total_bytes / 131072))
     assert placement.cores >= least
@@ -239,15 +238,15 @@ def test_placement_puts_every_neuron_on_a_core_with_room(populations: list[tuple
 
 
 def test_the_input_takes_no_core() -> None:
-    placement = fit(small_counts().layers, LOIHI.profile.limits).placement
+    placement = place_counts(small_counts().layers, LOIHI.profile).placement
     assert placement is not None
-    assert [layer.name for layer in placement.layers] == ["stem_lif", "stem_delay", "head_lif"]
+    assert placement.populations == ("stem_lif", "stem_delay", "head_lif")
     assert placement.cores == 1
     assert placement.mean_hops == placement.max_hops == 0
 
 
 def test_mean_distance_on_the_mesh_against_brute_force() -> None:
-    placement = fit([population(neurons=128 * 1024)], LOIHI.profile.limits).placement
+    placement = place_counts([population(neurons=128 * 1024)], LOIHI.profile).placement
     assert placement is not None
     tiles = [(x, y) for x in range(8) for y in range(4)]
     distances = [abs(a - c) + abs(b - d) for a, b in tiles for c, d in tiles]
@@ -263,15 +262,18 @@ def test_traffic_is_bounded_by_one_packet_per_spike_and_core(
     source = population("a", neurons=500, spikes=spikes)
     target = population("b", neurons=neurons, synops=round(part * spikes * neurons))
     counts = network(source, target, edges=(("a", "b"),) if known else ())
-    placement = fit(counts.layers, LOIHI.profile.limits).placement
+    placement = place_counts(counts.layers, LOIHI.profile).placement
     assert placement is not None
-    packets = arriving_packets(counts, placement)
-    assert not packets[0].any()
-    low, nominal, high = packets[1][:, 0]
-    assert 0 <= low <= nominal <= high <= spikes * placement.cores_of(1)
+    traffic = bounded_traffic(counts, placement)
+    assert not traffic.packets["a"].any()
+    low, nominal, high = traffic.packets["b"][:, 0]
+    assert 0 <= low <= nominal <= high <= spikes * placement.cores_of("b")
     assert low * 1024 >= target.synops[0] - 1e-6 or low == high
-    for amount in (hops(packets[1], placement), crossings(packets, placement)):
+    assert traffic.hops is not None
+    for amount in (traffic.hops["b"], traffic.crossings["b"]):
         assert (np.diff(amount, axis=0) >= -1e-9).all()
+    for events in (traffic.received, traffic.sent):
+        assert (events.on_cores().sum(axis=2) <= traffic.packets["b"] + 1e-6).all()
 
 
 # Accelerators
@@ -324,7 +326,7 @@ def test_data_moved_once_against_a_plain_sum() -> None:
 
 def test_unpublished_static_power_leaves_a_lower_bound_and_no_latency() -> None:
     assessment = assess(CMOS, small_counts(), [])
-    assert assessment.refusals == ("latency: no source states its clock and its operations per cycle",)
+    assert list(map(str, assessment.refusals)) == ["latency: no source states its clock and its operations per cycle"]
     assert [scenario.bill.unpriced for scenario in assessment.scenarios] == [("power.static",)] * 2
 
 

@@ -14,8 +14,8 @@ from deploy.energy.amounts import exact, mean
 from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import operations_only
-from deploy.energy.capacity import fit_network
 from deploy.energy.event_async import depth
+from deploy.energy.event_cores import fit_network
 from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess
 from deploy.energy.roofline import roofline_latency, work_bill
 from deploy.energy.wording import term_name
@@ -132,7 +132,7 @@ def test_the_busiest_core_can_be_slower_than_the_chip() -> None:
 def test_without_a_published_tick_there_is_no_latency_but_a_bound_on_the_energy() -> None:
     assessment = assess(load_profile("xylo"), network(population("lif", 100, synops=1e6)), [])
     assert assessment.latencies[SPIKING].refused == "no source states how long a tick lasts"
-    assert "latency: no source states how long a tick lasts" in assessment.refusals
+    assert "latency: no source states how long a tick lasts" in map(str, assessment.refusals)
     bill = bill_of(assessment, REAL_TIME)
     assert bill.total.corners == pytest.approx((188e-6 + 35.7e-6, 188e-6 + 183.85e-6, 188e-6 + 332e-6))
     assert "energy.synop" in bill.unpriced
@@ -234,7 +234,7 @@ def test_a_processor_runs_the_spiking_network_densely() -> None:
 def test_a_network_too_large_for_a_microcontroller_says_by_how_much() -> None:
     counts = network(population("lif", 300_000, weights=2_000_000, synapses=2_000_000, fan_in_max=10))
     assessment = assess(load_profile("cortex_m4"), counts, [ANN])
-    assert assessment.refusals[0] == (
+    assert str(assessment.refusals[0]) == (
         "SNN: does not fit: weight memory bytes: needs 2,000,000, has 1,048,576; "
         "working memory bytes: needs 600,000, has 393,216"
     )
@@ -247,9 +247,8 @@ def test_idle_power_fills_the_window() -> None:
     assessment = assess(loaded, network(population("lif", 10), window_s=0.3), [])
     bill = bill_of(assessment, REAL_TIME)
     assert bill.of_term("power.static").nominal == pytest.approx(50 * 0.3, rel=1e-6)
-    assert assess(load_profile("a100"), network(population("lif", 10)), []).refusals == (
-        "chip on for the whole window: no source states its idle power",
-    )
+    (refusal,) = assess(load_profile("a100"), network(population("lif", 10)), []).refusals
+    assert str(refusal) == "chip on for the whole window: no source states its idle power"
 
 
 # Limits
@@ -264,35 +263,38 @@ def test_all_broken_limits_are_named_at_once() -> None:
         "fan-in of a neuron: needs 300, has 256",
         "cores of 1 chip: needs 2,747, has 1",  # 180e6 synapses of 4 bits on cores of 32 KB; the neurons need 2,344
     ):
-        assert clause in assessment.refusals[0]
-    assert assessment.refusals[1] == "ANN: the platform has no multiply-accumulate on activations"
+        assert clause in str(assessment.refusals[0])
+    needs = {check.limit: (check.needed, check.has, check.where) for check in assessment.refusals[0].limits}
+    assert needs["fan-in of a neuron"] == (300, 256, "wide")
+    assert str(assessment.refusals[1]) == "ANN: the platform has no multiply-accumulate on activations"
 
 
 def test_more_populations_than_cores_that_hold_one_each() -> None:
     layers = [population(f"p{index}", 10) for index in range(10)]
-    assert "populations: needs 10, has 9" in assess(load_profile("speck"), network(*layers), []).refusals[0]
+    assert "populations: needs 10, has 9" in str(assess(load_profile("speck"), network(*layers), []).refusals[0])
     large = population("large", 70_000, weights=10)
-    assert "neurons per core: needs 70,000, has 65,536" in assess(load_profile("speck"), network(large), []).refusals[0]
+    refusal = assess(load_profile("speck"), network(large), []).refusals[0]
+    assert "neurons per core: needs 70,000, has 65,536" in str(refusal)
 
 
 def test_a_platform_that_does_not_say_what_a_core_holds() -> None:
     assessment = assess(load_profile("akida"), network(population("lif", 10)), [])
     missing = "neurons per core, synapse bytes per core, synapse bits"
-    assert assessment.refusals == (f"SNN: cannot be placed: no source states {missing}",)
+    assert list(map(str, assessment.refusals)) == [f"SNN: cannot be placed: no source states {missing}"]
 
 
 def test_products_of_activations_need_a_platform_that_forms_them() -> None:
     products = {"ands": np.array([70.0]), "adds": np.array([30.0])}
     counts = network(population("attention", 10, kind="attention", **products))
-    assert "products of two activations" in assess(load_profile("loihi1"), counts, []).refusals[0]
+    assert "products of two activations" in str(assess(load_profile("loihi1"), counts, []).refusals[0])
     bill = bill_of(assess(load_profile("spinnaker1"), counts, []), BUSY)
     assert "energy.and_popcount" in bill.unpriced
     assert bill.of_term("energy.synop").low == pytest.approx(30 * 8e-9)
 
 
 def test_float_weights_fit_nowhere_on_narrow_synapses() -> None:
-    fits, _ = fit_network(load_profile("loihi1").profile, network(population("lif", 10, weight_bits=32)))
-    assert fits.broken == "bits per weight: needs 32, has 9"
+    fit = fit_network(load_profile("loihi1").profile, network(population("lif", 10, weight_bits=32)))
+    assert [check.excess for check in fit.broken] == ["bits per weight: needs 32, has 9"]
 
 
 # All platforms
@@ -310,7 +312,11 @@ def test_every_platform_gives_a_figure_or_a_reason(name: str) -> None:
     for latency in assessment.latencies.values():
         assert (latency.busy is None) == bool(latency.refused)
         assert latency.kind is not None or latency.refused
-    assert all("\n" not in refusal for refusal in assessment.refusals)
+    assert all("\n" not in str(refusal) for refusal in assessment.refusals)
+    assert assessment.complete == (
+        bool(assessment.scenarios) and not any(s.bill.unpriced for s in assessment.scenarios)
+    )
+    assert all(check.remedy for refusal in assessment.refusals for check in refusal.limits)
 
 
 @pytest.mark.parametrize("name", CORES)

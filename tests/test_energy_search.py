@@ -71,4 +71,4 @@ def test_every_platform_has_a_bill_or_a_reason(loaded: object) -> None:
 def test_a_database_that_does_not_fit_is_refused() -> None:
     found = assess_search(LOIHI, 10**9, 32)
     assert found.scenarios == ()
-    assert found.refusals[0].startswith("search: does not fit: ")
+    assert str(found.refusals[0]).startswith("search: does not fit: ")

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from networks import SMALL, calibrated
 from scipy import sparse
 
-from deploy.energy.mapping.limits import REMEDIES
-from deploy.energy.mapping.mapping import Mapping
+from deploy.energy.mapping.limits import Capacities
 from deploy.energy.mapping.mesh import distances, to_and_fro
 from deploy.energy.mapping.place import place
-from deploy.energy.mapping.traffic import traffic
+from deploy.energy.mapping.placement import Placement
+from deploy.energy.mapping.traffic import Traffic, counted_traffic
+from deploy.energy.mapping.usage import core_use
 from export.encoder.network import build_network as integer_network
 from export.nir.marked_attention import MarkedAttention
 from export.nir.to_nir import export_nir
@@ -74,7 +75,13 @@ def random_network(seed: int, cyclic: bool = False, density: float = 0.3) -> Syn
     return SynapseNetwork(tuple(populations), tuple(projections))
 
 
-def recount(network: SynapseNetwork, mapping: Mapping) -> dict[str, list[float]]:
+def placed(network: SynapseNetwork, profile: Profile) -> Placement:
+    placement = place(network, profile).placement
+    assert placement is not None
+    return placement
+
+
+def recount(network: SynapseNetwork, mapping: Placement) -> dict[str, list[float]]:
     """What each core holds, by loops over single synapses."""
     use = {name: [0.0] * mapping.cores for name in ("neurons", "synapse_bytes", "in_axons", "out_axons")}
     into: list[set[tuple[str, int]]] = [set() for _ in range(mapping.cores)]
@@ -112,7 +119,8 @@ def test_every_neuron_is_placed_once_and_no_limit_breaks_unsaid(
     seed: int, cyclic: bool, limits: dict[str, int]
 ) -> None:
     network = random_network(seed, cyclic)
-    mapping = place(network, platform(**limits))
+    profile = platform(**limits)
+    fit, mapping = place(network, profile), placed(network, profile)
     for population in network.populations:
         if population.kind != "input":
             numbers = mapping.core_of[population.name]
@@ -120,8 +128,11 @@ def test_every_neuron_is_placed_once_and_no_limit_breaks_unsaid(
             assert ((numbers >= 0) & (numbers < mapping.cores)).all()
     assert set(mapping.core_of) == {"p1", "p2", "p3"}
     counted = recount(network, mapping)
+    use = core_use(network, mapping.core_of, mapping.capacities.synapse_bits)
     for name, values in counted.items():
-        assert getattr(mapping.use, name).tolist() == values
+        assert getattr(use, name).tolist() == values
+    assert mapping.held.sum(axis=0).tolist() == counted["neurons"]
+    assert mapping.synapse_bytes.tolist() == counted["synapse_bytes"]
     allowed = {name.removesuffix("_per_core"): limits[name] for name in limits if name != "chips"}
     words = {
         "neurons": "neurons per core",
@@ -131,24 +142,27 @@ def test_every_neuron_is_placed_once_and_no_limit_breaks_unsaid(
     }
     broken = {words[name] for name, values in counted.items() if max(values) > allowed[name]}
     if mapping.cores > 4 * limits["chips"]:
-        broken.add("cores")
-    assert {each.limit for each in mapping.broken} == broken
-    assert mapping.verdict == ("no" if broken else "yes")
-    assert all(check.fits == ("no" if check.limit in broken else "yes") for check in mapping.checks)
+        broken.add(f"cores of {mapping.capacities.on_chips}")
+    assert {each.limit for each in fit.broken} == broken
+    assert fit.verdict == ("no" if broken else "yes")
+    assert all(check.fits == ("no" if check.limit in broken else "yes") for check in fit.checks)
     assert min(counted["neurons"]) >= 1
 
 
 @settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), limits=capacities)
 def test_without_cycles_only_single_neurons_break_limits_of_cores(seed: int, limits: dict[str, int]) -> None:
-    mapping = place(random_network(seed), platform(**limits))
-    for name, _, allowed in mapping.capacities.of_cores():
-        over = getattr(mapping.use, name) > allowed
-        assert (mapping.use.neurons[over] == 1).all()
+    network = random_network(seed)
+    mapping = placed(network, platform(**limits))
+    use = core_use(network, mapping.core_of, mapping.capacities.synapse_bits)
+    for name, stated in limits.items():
+        if name != "chips":
+            over = getattr(use, name.removesuffix("_per_core")) > stated
+            assert (use.neurons[over] == 1).all()
 
 
 def test_a_small_network_shares_one_core_and_the_input_takes_none() -> None:
-    mapping = place(random_network(3), LOIHI)
+    mapping = placed(random_network(3), LOIHI)
     assert (mapping.cores, mapping.tiles, mapping.chips) == (1, 1, 1)
     assert mapping.populations == ("p1", "p2", "p3")
     assert mapping.mean_hops == mapping.max_hops == 0
@@ -167,10 +181,10 @@ def pixelwise(channels: int, pixels: int) -> SynapseNetwork:
 def test_a_pixelwise_map_is_cut_by_positions_where_that_saves_axons() -> None:
     # 4 axons per pixel: cut by channel, a core of 8 neurons would need all 32 sources.
     profile = platform(synapse_bytes_per_core=1000, in_axons_per_core=8, out_axons_per_core=1000)
-    mapping = place(pixelwise(4, 8), profile)
-    assert mapping.verdict == "yes"
+    fit, mapping = place(pixelwise(4, 8), profile), placed(pixelwise(4, 8), profile)
+    assert fit.verdict == "yes"
     assert mapping.cores == 4
-    assert (mapping.use.in_axons == 8).all()
+    assert (core_use(pixelwise(4, 8), mapping.core_of, 9).in_axons == 8).all()
 
 
 def test_every_broken_limit_is_named_at_once_with_its_remedy() -> None:
@@ -179,24 +193,34 @@ def test_every_broken_limit_is_named_at_once_with_its_remedy() -> None:
         (Population("in", "in", "input", (30,)), Population("wide", "wide", "lif", (2,))),
         (Projection("in", "wide", weights, ("map",)),),
     )
-    mapping = place(network, platform(max_fan_in=20, weight_bits=8, neurons_per_chip=1, chips=1, cores_per_chip=1))
-    assert {each.limit: (each.object, each.actual, each.allowed) for each in mapping.broken} == {
+    broken = place(
+        network, platform(max_fan_in=20, weight_bits=8, neurons_per_chip=1, chips=1, cores_per_chip=1)
+    ).broken
+    assert {each.limit: (each.where, each.needed, each.has) for each in broken} == {
         "input axons per core": ("wide", 30, 14),
         "fan-in of a neuron": ("wide", 30, 20),
         "bits per weight": ("wide", 11, 8),
-        "neurons": ("the network", 2, 1),
-        "cores": ("the network", 2, 1),
+        "neurons on 1 chip": ("the network", 2, 1),
+        "cores of 1 chip": ("the network", 2, 1),
     }
-    assert str(mapping.broken[0]) == (
+    assert str(broken[0]) == (
         "wide: input axons per core: needs 30 (on 2 cores), has 14: "
         "give the layer fewer inputs per neuron (fewer channels or a smaller kernel)"
     )
-    assert all(each.remedy == REMEDIES[each.limit] for each in mapping.broken)
+    assert [each.remedy for each in broken[1:]] == [
+        "give the layer fewer inputs per neuron (fewer channels or a smaller kernel)",
+        "use a smaller network, or a platform of more chips",
+        "use a smaller network, or a platform of more chips",
+        "quantise to fewer bits, or use a platform with wider weights",
+    ]
 
 
 def test_a_platform_without_cores_is_refused() -> None:
-    with pytest.raises(ProfileError, match="cmos_45nm: the profile states no neurons_per_core"):
+    with pytest.raises(ProfileError, match="cmos_45nm: the profile states no neurons per core"):
         place(random_network(1), load_profile("cmos_45nm").profile)
+    with pytest.raises(ProfileError, match="speck: a core holds exactly one population"):
+        place(random_network(1), load_profile("speck").profile)
+    assert Capacities.of(LOIHI).cores == 768 * 128
 
 
 # Mesh and traffic
@@ -227,9 +251,9 @@ def counts_of(network: SynapseNetwork, seed: int, samples: int = 3) -> NetworkCo
 @given(seed=st.integers(0, 10_000), cyclic=st.booleans())
 def test_traffic_against_loops_over_spikes(seed: int, cyclic: bool) -> None:
     network = random_network(seed, cyclic)
-    mapping = place(network, platform())
+    mapping = placed(network, platform())
     counts = counts_of(network, seed)
-    result = traffic(counts, network, mapping)
+    result = counted_traffic(counts, network, mapping)
 
     def tile(core: int) -> tuple[int, int]:
         chip, within = divmod(core, 4)
@@ -241,7 +265,7 @@ def test_traffic_against_loops_over_spikes(seed: int, cyclic: bool) -> None:
         return tile(core)[0] // 2, tile(core)[1]
 
     synops = np.zeros(mapping.cores)
-    arriving = np.zeros(mapping.cores)
+    arriving, leaving = np.zeros(mapping.cores), np.zeros(mapping.cores)
     for layer in counts.layers:
         packets = hops = crossings = 0.0
         assert layer.neuron_spikes is not None
@@ -257,6 +281,7 @@ def test_traffic_against_loops_over_spikes(seed: int, cyclic: bool) -> None:
                 synops[core] += spikes
             for core in set(targets):
                 arriving[core] += spikes
+                leaving[home] += spikes * (layer.name in mapping.core_of)
                 packets += spikes
                 hops += spikes * sum(abs(a - b) for a, b in zip(tile(home), tile(core), strict=True))
                 crossings += spikes * sum(abs(a - b) for a, b in zip(chip(home), chip(core), strict=True))
@@ -264,29 +289,32 @@ def test_traffic_against_loops_over_spikes(seed: int, cyclic: bool) -> None:
         assert result.hops is not None
         assert result.hops[layer.name].mean() == pytest.approx(hops)
         assert result.crossings[layer.name].mean() == pytest.approx(crossings)
-    np.testing.assert_allclose(result.core_synops, synops)
-    np.testing.assert_allclose(result.core_packets, arriving)
-    assert result.total("packets").sum() == pytest.approx(counts.samples * arriving.sum())
+    for events, expected in ((result.synops, synops), (result.received, arriving), (result.sent, leaving)):
+        np.testing.assert_allclose(events.on_cores().mean(axis=1), np.tile(expected, (3, 1)), atol=1e-12)
+    assert sum(packets.sum() for packets in result.packets.values()) == pytest.approx(
+        3 * counts.samples * arriving.sum()
+    )
+
+
+def traffic_of(network: SynapseNetwork, profile: Profile) -> Traffic:
+    return counted_traffic(counts_of(network, 5), network, placed(network, profile))
 
 
 def test_without_a_mesh_there_are_packets_but_no_hops() -> None:
     network = random_network(5)
-    mapping = place(network, platform(mesh_columns=None, mesh_rows=None))
-    result = traffic(counts_of(network, 5), network, mapping)
+    result = traffic_of(network, platform(mesh_columns=None, mesh_rows=None))
     assert result.hops is None
-    assert result.total("packets").any()
-    with pytest.raises(ValueError, match="no mesh"):
-        result.total("hops")
+    assert all(packets.any() for packets in result.packets.values() if packets is not result.packets["p3"])
 
 
 def test_traffic_refuses_counts_of_another_network_and_old_ones() -> None:
-    network, mapping = random_network(5), place(random_network(5), platform())
+    network, mapping = random_network(5), placed(random_network(5), platform())
     with pytest.raises(GraphError, match="is not of this network"):
-        traffic(counts_of(random_network(6), 5), network, mapping)
+        counted_traffic(counts_of(random_network(6), 5), network, mapping)
     counts = counts_of(network, 5)
     old = replace(counts, layers=tuple(replace(layer, neuron_spikes=None) for layer in counts.layers))
     with pytest.raises(GraphError, match="lacks the spikes of each neuron"):
-        traffic(old, network, mapping)
+        counted_traffic(old, network, mapping)
 
 
 # Populations of a graph
@@ -374,7 +402,7 @@ def test_the_command_prints_the_placement(encoder: Path) -> None:
     assert shown["fits"] == "yes"
     assert shown["broken"] == []
     assert shown["busiest"]["share"] <= 1
-    assert {check["limit"] for check in shown["checks"]} >= {"output axons per core", "cores"}
+    assert {check["limit"] for check in shown["checks"]} >= {"output axons per core", "cores of 768 chips"}
 
 
 def test_a_network_that_does_not_fit_exits_with_1_and_names_all_limits(encoder: Path, tmp_path: Path) -> None:
@@ -384,7 +412,7 @@ def test_a_network_that_does_not_fit_exits_with_1_and_names_all_limits(encoder: 
     (tmp_path / "tiny.toml").write_text(text)
     done = command(str(encoder), "--profile", str(tmp_path / "tiny.toml"))
     assert done.returncode == 1
-    assert "does not fit: the network: cores: needs" in done.stdout
+    assert "does not fit: the network: cores of 1 chip: needs" in done.stdout
     assert ": input axons per core: needs" in done.stdout
     assert done.stderr.count("\n") == 1
     assert "does not fit Intel Loihi 1" in done.stderr

@@ -10,7 +10,8 @@ from deploy.energy.amounts import Amount, exact
 from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
 from deploy.energy.break_even import BreakEven
 from deploy.energy.latency import Latency
-from deploy.energy.placement import Fit
+from deploy.energy.mapping.limits import Check
+from deploy.energy.mapping.placement import Fit
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import validate, verdict
@@ -33,6 +34,21 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why something that was asked for has no figure."""
+
+    subject: str
+    """A network, a basis or a quantity."""
+    reason: str
+    limits: tuple[Check, ...] = ()
+    """The limits that break, where that is the reason."""
+
+    def __str__(self) -> str:
+        limits = "; ".join(dict.fromkeys(check.excess for check in self.limits))
+        return f"{self.subject}: {self.reason}{f': {limits}' if limits else ''}"
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What one platform does with the spiking network and its ANN baselines."""
 
@@ -44,8 +60,12 @@ class Assessment:
     scenarios: tuple[Scenario, ...]
     """Empty where the network does not fit or nothing at all is priced; ``refusals`` then says why."""
     break_evens: tuple[BreakEven, ...]
-    refusals: tuple[str, ...]
-    """Why something that was asked for has no figure."""
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bill is a total; a lower bound must not be ranked beside one."""
+        return bool(self.scenarios) and all(scenario.bill.complete for scenario in self.scenarios)
 
     @property
     def profile(self) -> Profile:
@@ -107,7 +127,9 @@ def _label(basis: str, duration: str) -> str:
 def without_figures(assessment: Assessment) -> Assessment:
     """Turn bills of which not one line is priced into refusals: a lower bound of nothing is no figure."""
     empty = [scenario for scenario in assessment.scenarios if not scenario.bill.prices]
-    reasons = [f"{each.network}: no energy: nobody has published {', '.join(each.bill.unpriced)}" for each in empty]
+    reasons = [
+        Refusal(each.network, f"no energy: nobody has published {', '.join(each.bill.unpriced)}") for each in empty
+    ]
     return replace(
         assessment,
         scenarios=tuple(scenario for scenario in assessment.scenarios if scenario.bill.prices),
@@ -115,9 +137,10 @@ def without_figures(assessment: Assessment) -> Assessment:
     )
 
 
-def latency_refusals(latencies: dict[str, Latency]) -> list[str]:
+def latency_refusals(latencies: dict[str, Latency]) -> list[Refusal]:
     """Why latencies are missing, each reason once."""
-    return list(dict.fromkeys(f"latency: {latency.refused}" for latency in latencies.values() if latency.refused))
+    reasons = dict.fromkeys(latency.refused for latency in latencies.values() if latency.refused)
+    return [Refusal("latency", reason) for reason in reasons]
 
 
 def spikes_per_synapse(counts: NetworkCounts) -> float:

@@ -10,7 +10,8 @@ from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import Assessment
 from deploy.energy.event_cores import assess_on_cores
 from deploy.energy.latency import Latency, unstated
-from deploy.energy.layout import Layout
+from deploy.energy.mapping.placement import Placement
+from deploy.energy.mapping.traffic import Traffic
 from deploy.energy.wording import si
 from export.synaptic.counts import NetworkCounts
 from export.synaptic.populations import SynapseNetwork
@@ -26,7 +27,7 @@ def assess(
     return assess_on_cores(loaded, counts, networks, synapses, event_latency)
 
 
-def event_latency(profile: Profile, counts: NetworkCounts, where: Layout) -> Latency:
+def event_latency(profile: Profile, counts: NetworkCounts, _: Placement, traffic: Traffic) -> Latency:
     """The last event's way through the layers; work at the rate of the busiest core.
 
     ``response = depth * t_layer``. ``busy`` is the time that the busiest core needs for its synaptic operations at
@@ -40,7 +41,7 @@ def event_latency(profile: Profile, counts: NetworkCounts, where: Layout) -> Lat
     rate = price(profile.rate.get("synop_core", ()))
     if rate is None:
         return Latency(response, response, layer_time.kind, ("synop",))
-    busiest = where.core_synops.max(axis=2)
+    busiest = traffic.synops.on_cores().max(axis=2)
     lost = _saturation(busiest, rate, counts.window_us * 1e-6)
     if lost:
         return Latency(refused=lost)

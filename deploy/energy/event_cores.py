@@ -1,25 +1,27 @@
 """A spiking network on neuromorphic cores: what its events cost, whatever the way in which time passes there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from deploy.energy.amounts import exact
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import SPIKING, Assessment, latency_refusals, standing, without_figures
+from deploy.energy.assessment import SPIKING, Assessment, Refusal, latency_refusals, standing, without_figures
 from deploy.energy.bill import WHOLE_NETWORK, Charge
-from deploy.energy.capacity import fit_network, missing_limits
-from deploy.energy.latency import Latency
-from deploy.energy.layout import Layout, Routed, bounded_layout, counted_layout
-from deploy.energy.placement import Fit
+from deploy.energy.latency import Latency, unstated
+from deploy.energy.mapping.limits import missing_limits
+from deploy.energy.mapping.place import place
+from deploy.energy.mapping.placement import Fit, Placement
+from deploy.energy.mapping.traffic import Traffic, bounded_traffic, counted_traffic
+from deploy.energy.mapping.uniform import place_counts
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
-from hardware_profiles.schema import Limits, Profile
+from hardware_profiles.schema import Profile
 
 _NO_ANN = {
     False: "the platform has no multiply-accumulate on activations",
     True: "the platform can run it, but nobody has published what it costs there",
 }
-LatencyModel = Callable[[Profile, NetworkCounts, Layout], Latency]
+LatencyModel = Callable[[Profile, NetworkCounts, Placement, Traffic], Latency]
 
 
 def assess_on_cores(
@@ -34,40 +36,52 @@ def assess_on_cores(
     No energy for a network that does not fit, and none for an ANN: most such cores add weights and cannot multiply.
     """
     profile = loaded.profile
-    fits, mapping = fit_network(profile, counts, synapses)
-    reason = _NO_ANN[profile.support.dense]
-    refusals = [f"{network.label}: {reason}" for network in networks]
-    if fits.verdict == "no" or fits.placement is None:
-        return Assessment(loaded, fits, {}, (), (), (_unplaced(fits, profile.limits), *refusals))
-    if synapses is not None and mapping is not None:
-        where = counted_layout(counts, synapses, mapping, fits.placement)
+    fit = fit_network(profile, counts, synapses)
+    refusals = [Refusal(network.label, _NO_ANN[profile.support.dense]) for network in networks]
+    if fit.verdict == "no" or fit.placement is None:
+        return Assessment(loaded, fit, {}, (), (), (_unplaced(fit, profile), *refusals))
+    placement = fit.placement
+    if synapses is not None and placement.core_of:
+        traffic = counted_traffic(counts, synapses, placement)
     else:
-        where = bounded_layout(counts, fits.placement, profile.limits)
-    latency = latency_of(profile, counts, where)
-    chips = fits.placement.chips
-    scenarios = standing(profile, SPIKING, "", dynamic_charges(where), latency, chips, counts.window_us)
+        traffic = bounded_traffic(counts, placement)
+    latency = latency_of(profile, counts, placement, traffic)
+    charges = dynamic_charges(counts, traffic, placement.chips)
+    scenarios = standing(profile, SPIKING, "", charges, latency, placement.chips, counts.window_us)
     refusals = [*latency_refusals({SPIKING: latency}), *refusals]
-    return without_figures(Assessment(loaded, fits, {SPIKING: latency}, tuple(scenarios), (), tuple(refusals)))
+    return without_figures(Assessment(loaded, fit, {SPIKING: latency}, tuple(scenarios), (), tuple(refusals)))
 
 
-def _unplaced(fits: Fit, limits: Limits) -> str:
-    if fits.verdict == "no":
-        return f"{SPIKING}: does not fit: {fits.broken}"
-    return f"{SPIKING}: cannot be placed: no source states {', '.join(missing_limits(limits))}"
+def fit_network(profile: Profile, counts: NetworkCounts, synapses: SynapseNetwork | None = None) -> Fit:
+    """Place a network on a platform of cores: synapse by synapse where they are at hand, else by its counts.
+
+    Counts are enough where a core holds one population, or where they alone show that a limit breaks.
+    """
+    if missing_limits(profile.limits):
+        return Fit((), None)
+    fit = place_counts(counts.layers, profile)
+    one_each = profile.limits.populations is not None
+    return fit if synapses is None or one_each or fit.broken else place(synapses, profile)
 
 
-def dynamic_charges(where: Layout) -> list[Charge]:
+def _unplaced(fit: Fit, profile: Profile) -> Refusal:
+    if fit.broken:
+        return Refusal(SPIKING, "does not fit", fit.broken)
+    return Refusal(SPIKING, f"cannot be placed: {unstated(', '.join(missing_limits(profile.limits)))}")
+
+
+def dynamic_charges(counts: NetworkCounts, traffic: Traffic, chips: int) -> list[Charge]:
     """Everything that is paid per event.
 
     ``SOP e_syn + N_active e_active + N_inactive e_inactive + S e_spike + P e_packet + H e_hop`` per population, plus
     the packets that cross chips and the reset of every chip between two recordings. The price of a synaptic operation
     includes its memory; the neurons of a core are swept in every step, hence the inactive updates.
     """
-    charges = [charge for layer in where.layers for charge in _population(layer)]
-    charges += [charge for each in where.routed for charge in _routed(each)]
-    crossing = Charge("spike traffic", WHOLE_NETWORK, "energy.chip_crossing", where.crossings, scales=True)
-    reset = Charge("reset", WHOLE_NETWORK, "energy.reset", exact(where.placement.chips))
-    return [*charges, crossing, reset]
+    charges = [charge for layer in counts.layers if layer.kind != "input" for charge in _population(layer)]
+    charges += [charge for layer in counts.layers for charge in _routed(layer, traffic)]
+    crossings = sum(traffic.crossings.values(), exact(0.0))
+    crossing = Charge("spike traffic", WHOLE_NETWORK, "energy.chip_crossing", crossings, scales=True)
+    return [*charges, crossing, Charge("reset", WHOLE_NETWORK, "energy.reset", exact(chips))]
 
 
 def _population(layer: LayerCounts) -> list[Charge]:
@@ -80,11 +94,12 @@ def _population(layer: LayerCounts) -> list[Charge]:
     ]
 
 
-def _routed(each: Routed) -> list[Charge]:
-    return [
-        Charge("spike traffic", each.layer, "energy.packet", each.packets, scales=True),
-        Charge("spike traffic", each.layer, "energy.hop", each.hops, scales=True),
-    ]
+def _routed(layer: LayerCounts, traffic: Traffic) -> Iterator[Charge]:
+    hops = traffic.hops[layer.name] if traffic.hops else None
+    packets = traffic.packets[layer.name]
+    yield Charge("spike traffic", layer.layer, "energy.packet", packets, scales=True)
+    if hops is not None or packets.any():
+        yield Charge("spike traffic", layer.layer, "energy.hop", hops, scales=True)
 
 
 def _attention(layer: LayerCounts) -> list[Charge]:

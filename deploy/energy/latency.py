@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from deploy.energy.amounts import Amount
-from deploy.energy.layout import Layout
-from export.synaptic.counts import NetworkCounts
-from hardware_profiles.terms import Kind, TimeTerm
+from hardware_profiles.terms import Kind
 
 
 @dataclass(frozen=True)
@@ -24,23 +20,6 @@ class Latency:
     refused: str = ""
     note: str = ""
     """What a reader has to know beside the figure, such as a tick that the work does not fit into."""
-
-
-def core_loads(counts: NetworkCounts, where: Layout) -> dict[TimeTerm, Amount]:
-    """Events per term, (3, samples, cores): a population's updates and spikes are spread over its cores by neurons."""
-    layers, placement = where.layers, where.placement
-    active = np.stack([layer.active_updates for layer in layers])
-    updates = np.array([[float(layer.neurons * layer.steps)] for layer in layers])
-    events: dict[TimeTerm, Amount] = {
-        "neuron_update_active": active,
-        "neuron_update_inactive": updates - active,
-        "spike_out": np.stack([layer.spikes for layer in layers]),
-    }
-    spread = {
-        term: np.broadcast_to(each.T @ placement.shares, (3, counts.samples, placement.cores))
-        for term, each in events.items()
-    }
-    return {"synop": where.core_synops, **spread, "packet": where.core_packets}
 
 
 def unstated(*what: str) -> str:

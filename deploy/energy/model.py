@@ -35,7 +35,6 @@ __all__ = [
     "assess",
     "paper_style",
     "spikes_per_synapse",
-    "twin_name",
 ]
 
 _ON_CORES: dict[
@@ -73,11 +72,6 @@ def assess(
     if execution == "roofline":
         return roofline.assess(loaded, counts, networks)
     return _ON_CORES[execution](loaded, counts, networks, synapses)
-
-
-def twin_name(network: AnnNetwork) -> str:
-    """Label of an ANN baseline."""
-    return network.label
 
 
 def paper_style(profile: Profile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> list[Scenario]:

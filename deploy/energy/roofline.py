@@ -11,10 +11,10 @@ import numpy as np
 
 from deploy.energy.amounts import Amount, between, exact
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment, Scenario, latency_refusals
+from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment, Refusal, Scenario, latency_refusals
 from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
 from deploy.energy.latency import Latency, unstated
-from deploy.energy.placement import Check
+from deploy.energy.mapping.limits import Check
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import Price, price, weakest
@@ -47,16 +47,16 @@ def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnN
     profile = loaded.profile
     latencies: dict[str, Latency] = {}
     scenarios: list[Scenario] = []
-    refusals: list[str] = []
+    refusals: list[Refusal] = []
     for work in [spiking_work(profile, counts), *(ann_work(profile, network) for network in networks)]:
-        broken = [check.excess for check in memory_checks(profile.limits, work) if check.fits == "no"]
+        broken = tuple(check for check in memory_checks(profile.limits, work) if check.fits == "no")
         if broken:
-            refusals.append(f"{work.network}: does not fit: {'; '.join(broken)}")
+            refusals.append(Refusal(work.network, "does not fit", broken))
             continue
         latency = latencies[work.network] = work_latency(profile, work, counts.samples)
         scenarios += _scenarios(profile, work.network, latency, counts.window_us)
     if "static" not in profile.power:
-        refusals.append(f"{REAL_TIME}: {unstated('its idle power')}")
+        refusals.append(Refusal(REAL_TIME, unstated("its idle power")))
     return Assessment(loaded, None, latencies, tuple(scenarios), (), (*latency_refusals(latencies), *refusals))
 
 
@@ -123,7 +123,7 @@ def memory_checks(limits: Limits, work: Work) -> Iterator[Check]:
     )
     for name, needed, limit in needs:
         if limit:
-            yield Check(name, needed, limit.value, "yes" if needed <= limit.value else "no", f"of {work.network}")
+            yield Check(name, needed, limit.value, work.network)
 
 
 def _scenarios(profile: Profile, name: str, latency: Latency, window_us: float) -> Iterator[Scenario]:

@@ -8,6 +8,8 @@
   both agree, K - d at Hamming distance d.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from deploy.energy.accelerator import buffer_for, operations
@@ -70,7 +72,9 @@ def _on_cores(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:
     found = assess(loaded, associative_memory(codes, bits), ())
     scenarios = [Scenario(SEARCH, row.basis, row.bill) for row in found.scenarios if row.basis != REAL_TIME]
     latencies = {SEARCH: found.latencies[SPIKING]} if SPIKING in found.latencies else {}
-    refusals = tuple(refusal.replace(SPIKING, SEARCH, 1) for refusal in found.refusals)
+    refusals = tuple(
+        replace(refusal, subject=SEARCH) if refusal.subject == SPIKING else refusal for refusal in found.refusals
+    )
     return Assessment(loaded, found.fit, latencies, tuple(scenarios), (), refusals)
 
 

@@ -155,7 +155,7 @@ def _search(
                 "name": platform["name"],
                 "scenarios": [scenario_values(loaded.profile, row) for row in found.scenarios],
                 "latency": {name: latency_values(loaded.profile, each) for name, each in found.latencies.items()},
-                "refusals": list(found.refusals),
+                "refusals": [str(refusal) for refusal in found.refusals],
                 "encoding": encoding[0] if encoding else None,
             }
         )

@@ -2,31 +2,29 @@
 
 from typing import Any
 
-from deploy.energy.placement import Fit, Placement
+from deploy.energy.mapping.limits import Check
+from deploy.energy.mapping.placement import Fit, Placement
 
 
 def fit_values(fit: Fit) -> dict[str, Any]:
     """Verdict, every limit with what is needed of it, and where the populations went."""
-    checks = [
-        {"limit": c.limit, "needed": c.needed, "available": c.available, "fits": c.fits, "note": c.note}
-        for c in fit.checks
-    ]
     return {
         "verdict": fit.verdict,
-        "broken": fit.broken,
-        "busiest": _busiest(checks),
-        "checks": checks,
+        "broken": "; ".join(dict.fromkeys(check.excess for check in fit.broken)),
+        "busiest": _check(fit.tightest) | {"share": fit.tightest.share} if fit.tightest else None,
+        "checks": [_check(check) for check in fit.checks],
         "placement": _placement(fit.placement) if fit.placement else None,
     }
 
 
-def _busiest(checks: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The limit of which the largest share is needed, with that share."""
-    known = [check for check in checks if check["needed"] is not None and check["available"]]
-    if not known:
-        return None
-    check = max(known, key=lambda each: each["needed"] / each["available"])
-    return {**check, "share": check["needed"] / check["available"]}
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "limit": check.limit,
+        "needed": check.needed,
+        "available": check.has,
+        "fits": check.fits,
+        "note": check.where,
+    }
 
 
 def _placement(placement: Placement) -> dict[str, Any]:
@@ -37,7 +35,7 @@ def _placement(placement: Placement) -> dict[str, Any]:
         "neurons_used": placement.neurons_used,
         "memory_used": placement.memory_used,
         "populations": [
-            {"population": layer.name, "neurons": layer.neurons, "cores": placement.cores_of(index)}
-            for index, layer in enumerate(placement.layers)
+            {"population": name, "neurons": int(row.sum()), "cores": placement.cores_of(name)}
+            for name, row in zip(placement.populations, placement.held, strict=True)
         ],
     }

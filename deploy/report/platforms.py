@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deploy.energy.amounts import Amount, Band, mean
+from deploy.energy.assessment import Refusal
 from deploy.energy.bill import PARTS, Bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.latency import Latency
@@ -50,11 +51,11 @@ def platform_values(assessment: Assessment) -> dict[str, Any]:
     }
 
 
-def grouped(refusals: Sequence[str]) -> list[str]:
+def grouped(refusals: Sequence[Refusal]) -> list[str]:
     """Refusals with networks that share a reason in one line."""
     subjects: dict[str, list[str]] = {}
     for refusal in refusals:
-        subject, _, reason = refusal.partition(": ")
+        subject, _, reason = str(refusal).partition(": ")
         subjects.setdefault(reason, []).append(subject)
     return [f"{', '.join(names)}: {reason}" for reason, names in subjects.items()]
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from deploy.energy.mapping.mapping import Mapping
 from deploy.energy.mapping.place import place
+from deploy.energy.mapping.placement import Fit, Placement
 from export.synaptic.populations import read_network
 from hardware_profiles.loader import load_profile
 from spikinghash.cli import run, wide_console
@@ -26,49 +26,48 @@ def main(
 ) -> None:
     """Map a network onto cores: cores and chips used, the busiest core, and every limit broken."""
     loaded = load_profile(profile)
-    mapping = place(read_network(encoder), loaded.profile)
+    fit = place(read_network(encoder), loaded.profile)
     if as_json:
-        json.dump({"network": encoder.name, **mapping.as_dict()}, sys.stdout, indent=1)
+        json.dump({"network": encoder.name, "profile": loaded.profile.meta.id, **fit.as_dict()}, sys.stdout, indent=1)
         print()
     else:
-        _print(mapping, encoder.name, loaded.profile.meta.name)
-    if mapping.broken:
-        many = "limits are" if len(mapping.broken) > 1 else "limit is"
-        raise ComparisonError(f"{encoder} does not fit {loaded.profile.meta.name}: {len(mapping.broken)} {many} broken")
+        _print(fit, encoder.name, loaded.profile.meta.name)
+    if fit.broken:
+        many = "limits are" if len(fit.broken) > 1 else "limit is"
+        raise ComparisonError(f"{encoder} does not fit {loaded.profile.meta.name}: {len(fit.broken)} {many} broken")
 
 
-def _print(mapping: Mapping, network: str, platform: str) -> None:
-    console, busiest = wide_console(), mapping.busiest
-    console.print(_populations(mapping, f"{network} on {platform}"))
-    console.print(_limits(mapping))
-    console.print(
-        f"{mapping.cores:,} cores on {mapping.chips:,} chips; on average {mapping.mean_neurons_used:.0%} of a core's "
-        f"neurons and {mapping.mean_memory_used:.0%} of its synapse memory are used"
-    )
-    console.print(
-        f"busiest core: {busiest.core}, {busiest.limit} {busiest.actual:,.0f} of {busiest.allowed:,.0f} "
-        f"({', '.join(busiest.populations)})"
-    )
-    for broken in mapping.broken:
-        console.print(f"does not fit: {broken}", style="red")
+def _print(fit: Fit, network: str, platform: str) -> None:
+    console, placed, tightest = wide_console(), fit.placement, fit.tightest
+    if placed is not None:
+        console.print(_populations(placed, f"{network} on {platform}"))
+        console.print(
+            f"{placed.cores:,} cores on {placed.chips:,} chips; on average {placed.neurons_used:.0%} of a core's "
+            f"neurons and {placed.memory_used:.0%} of its synapse memory are used"
+        )
+    console.print(_limits(fit))
+    if tightest is not None:
+        console.print(f"tightest limit: {tightest.limit}, {tightest.share:.0%} of it ({tightest.where})")
+    for check in fit.broken:
+        console.print(f"does not fit: {check}", style="red")
 
 
-def _populations(mapping: Mapping, title: str) -> Table:
+def _populations(placed: Placement, title: str) -> Table:
     table = Table(title=title)
     for heading in ("population", "neurons", "cores", "from", "to"):
         table.add_column(heading, justify="left" if heading == "population" else "right", no_wrap=True)
-    for name, numbers in mapping.core_of.items():
+    for name, numbers in placed.core_of.items():
         ends = f"{numbers.min():,}", f"{numbers.max():,}"
-        table.add_row(name, f"{len(numbers):,}", f"{mapping.cores_of(name):,}", *ends)
+        table.add_row(name, f"{len(numbers):,}", f"{placed.cores_of(name):,}", *ends)
     return table
 
 
-def _limits(mapping: Mapping) -> Table:
+def _limits(fit: Fit) -> Table:
     table = Table(title="Limits")
     for heading in ("limit", "largest need", "has", "where", "fits"):
         table.add_column(heading, justify="right" if heading in ("largest need", "has") else "left", no_wrap=True)
-    for check in mapping.checks:
-        table.add_row(check.limit, f"{check.busiest:,.0f}", f"{check.allowed:,.0f}", check.where, check.fits)
+    for check in fit.checks:
+        table.add_row(check.limit, f"{check.needed or 0:,.0f}", f"{check.has:,.0f}", check.where, check.fits)
     return table
 
 

@@ -1,35 +1,36 @@
-"""The capacities of a profile that a mapping must respect, and what to say where one is broken."""
+"""The capacities of a profile that a placement must respect, and what to say where one is broken."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
-from hardware_profiles.schema import Profile
+from hardware_profiles.schema import Limits, Profile
+from hardware_profiles.terms import PLACEMENT_LIMITS
 from spikinghash.errors import ProfileError
 
-Verdict = Literal["yes", "no"]
+Verdict = Literal["yes", "no", "unchecked"]
 
 
 @dataclass(frozen=True)
 class Capacities:
-    """Limits of one platform; infinite where the profile states none."""
+    """Limits of one platform, named as in its profile; infinite where the profile states none."""
 
-    neurons: float
-    synapse_bytes: float
-    in_axons: float
-    out_axons: float
-    fan_in: float
-    fan_out: float
-    cores: float
-    synapse_bits: int
     cores_per_chip: int
-    cores_per_tile: int
-    mesh: tuple[int, int] | None
-    """Columns and rows of tiles on one chip."""
-    weight_bits: float
-    neurons_in_all: float
-    dynamic_product: bool
+    synapse_bits: int
+    neurons_per_core: float
+    synapse_bytes_per_core: float = math.inf
+    in_axons_per_core: float = math.inf
+    out_axons_per_core: float = math.inf
+    max_fan_in: float = math.inf
+    max_fan_out: float = math.inf
+    weight_bits: float = math.inf
+    populations: float = math.inf
+    neurons_per_chip: float = math.inf
+    chips: int = 1
+    cores_per_tile: int = 1
+    mesh_columns: int = 0
+    mesh_rows: int = 0
+    dynamic_product: bool = False
     """Whether the platform multiplies two signals, as a marked attention needs."""
 
     @staticmethod
@@ -37,102 +38,101 @@ class Capacities:
         """The capacities that ``profile`` states.
 
         Raises:
-            ProfileError: the platform has no cores to map onto.
+            ProfileError: the profile does not say what a core holds.
         """
-        limits = profile.limits
-
-        def stated(name: str, otherwise: float = math.inf) -> float:
-            limit = getattr(limits, name, None)
-            return otherwise if limit is None else float(limit.value)
-
-        if limits.neurons_per_core is None or limits.synapse_bits is None or limits.cores_per_chip is None:
+        if missing := missing_limits(profile.limits):
             raise ProfileError(
-                f"{profile.meta.id}: the profile states no neurons_per_core, synapse_bits or cores_per_chip: "
-                "choose a platform of cores"
+                f"{profile.meta.id}: the profile states no {', '.join(missing)}: choose another platform"
             )
-        per_chip, chips = int(stated("cores_per_chip")), stated("chips", 1)
-        columns, rows = stated("mesh_columns", 0), stated("mesh_rows", 0)
-        return Capacities(
-            neurons=stated("neurons_per_core"),
-            synapse_bytes=stated("synapse_bytes_per_core"),
-            in_axons=stated("in_axons_per_core"),
-            out_axons=stated("out_axons_per_core"),
-            fan_in=stated("max_fan_in"),
-            fan_out=stated("max_fan_out"),
-            cores=per_chip * chips,
-            synapse_bits=int(stated("synapse_bits")),
-            cores_per_chip=per_chip,
-            cores_per_tile=int(stated("cores_per_tile", 1)),
-            mesh=(int(columns), int(rows)) if columns and rows else None,
-            weight_bits=stated("weight_bits"),
-            neurons_in_all=chips * stated("neurons_per_chip"),
-            dynamic_product=profile.support.dynamic_matmul,
-        )
-
-    def of_cores(self) -> Iterator[tuple[str, str, float]]:
-        """Limits on what one core holds: field of ``CoreUse``, what the limit is called, and its value."""
-        yield "neurons", "neurons per core", self.neurons
-        yield "synapse_bytes", "synapse bytes per core", self.synapse_bytes
-        yield "in_axons", "input axons per core", self.in_axons
-        yield "out_axons", "output axons per core", self.out_axons
-
-    def of_neurons(self) -> Iterator[tuple[str, str, float]]:
-        """Limits on one neuron, in the same form."""
-        yield "fan_in", "fan-in of a neuron", self.fan_in
-        yield "fan_out", "fan-out of a neuron", self.fan_out
-
-    def stated(self) -> list[tuple[str, str, float]]:
-        """All of these that the platform states."""
-        return [item for item in (*self.of_cores(), *self.of_neurons()) if math.isfinite(item[2])]
-
-
-REMEDIES = {
-    "neurons per core": "use a platform with larger cores",
-    "synapse bytes per core": "give the layer fewer inputs per neuron (fewer channels or a smaller kernel)",
-    "input axons per core": "give the layer fewer inputs per neuron (fewer channels or a smaller kernel)",
-    "output axons per core": "let fewer populations read this one, or use a platform with larger cores",
-    "fan-in of a neuron": "give the layer fewer inputs per neuron (fewer channels or a smaller kernel)",
-    "fan-out of a neuron": "let fewer neurons read this one (fewer channels or a smaller kernel)",
-    "cores": "use a smaller network, or a platform of more chips",
-    "neurons": "use a smaller network, or a platform of more chips",
-    "bits per weight": "quantise to fewer bits, or use a platform with wider weights",
-    "dynamic products": "export with coincidence gates: use more heads or fewer tokens",
-}
-"""What to do about each limit that a network can break."""
-
-
-@dataclass(frozen=True)
-class BrokenLimit:
-    """A limit that the network does not keep."""
-
-    object: str
-    """Population, or the network."""
-    limit: str
-    actual: float
-    allowed: float
-    cores: int = 0
-    """How many cores break it; 0 for limits of the whole platform."""
+        names = {field.name for field in fields(Capacities)}
+        stated = {name: limit.value for name, limit in profile.limits if limit is not None and name in names}
+        return Capacities(**stated, dynamic_product=profile.support.dynamic_matmul)
 
     @property
-    def remedy(self) -> str:
-        """What to do about it."""
-        return REMEDIES[self.limit]
+    def cores(self) -> int:
+        """On all chips."""
+        return self.cores_per_chip * self.chips
 
-    def __str__(self) -> str:
-        where = f" (on {self.cores:,} cores)" if self.cores > 1 else ""
-        return f"{self.object}: {self.limit}: needs {self.actual:,.0f}{where}, has {self.allowed:,.0f}: {self.remedy}"
+    @property
+    def mesh(self) -> tuple[int, int] | None:
+        """Columns and rows of tiles on one chip."""
+        return (self.mesh_columns, self.mesh_rows) if self.mesh_columns and self.mesh_rows else None
+
+    @property
+    def on_chips(self) -> str:
+        """All chips, in words."""
+        return f"{self.chips:,} chip{'s' if self.chips > 1 else ''}"
+
+
+def missing_limits(limits: Limits) -> list[str]:
+    """Limits without which no network can be placed, in words."""
+    return [name.replace("_", " ") for name in PLACEMENT_LIMITS if getattr(limits, name) is None]
+
+
+CORE_LIMITS = {
+    "neurons": ("neurons per core", "neurons_per_core"),
+    "synapse_bytes": ("synapse bytes per core", "synapse_bytes_per_core"),
+    "in_axons": ("input axons per core", "in_axons_per_core"),
+    "out_axons": ("output axons per core", "out_axons_per_core"),
+}
+"""Limits on a core: field of ``CoreUse``, with the limit's name and its field of ``Capacities``."""
+
+_FEWER_INPUTS = "give the layer fewer inputs per neuron (fewer channels or a smaller kernel)"
+REMEDIES = {
+    "neurons per core": "use a platform with larger cores",
+    "synapse bytes per core": _FEWER_INPUTS,
+    "weight bytes per core": "use fewer channels or a smaller kernel",
+    "input axons per core": _FEWER_INPUTS,
+    "output axons per core": "let fewer populations read this one, or use a platform with larger cores",
+    "fan-in of a neuron": _FEWER_INPUTS,
+    "fan-out of a neuron": "let fewer neurons read this one (fewer channels or a smaller kernel)",
+    "populations": "use fewer layers, or a platform whose cores hold several populations",
+    "cores of": "use a smaller network, or a platform of more chips",
+    "neurons on": "use a smaller network, or a platform of more chips",
+    "bits per weight": "quantise to fewer bits, or use a platform with wider weights",
+    "products of two activations": "export with coincidence gates: use more heads or fewer tokens",
+    "weight memory bytes": "use a smaller network, or a processor with more memory",
+    "working memory bytes": "use a smaller network, or a processor with more memory",
+}
+"""What to do about each limit that a network can break, by the beginning of its name."""
+NETWORK = "the network"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One stated limit beside the largest need for it."""
+    """One limit of the hardware beside what the network needs."""
 
     limit: str
-    busiest: float
-    allowed: float
-    where: str
+    needed: float | None
+    """``None`` where the need cannot be told."""
+    has: float
+    where: str = NETWORK
+    """Population, core, or the network."""
+    cores: int = 0
+    """How many cores break it; 0 for limits of the whole platform."""
 
     @property
     def fits(self) -> Verdict:
-        """Whether the largest need stays within the limit."""
-        return "yes" if self.busiest <= self.allowed else "no"
+        """Whether the need stays within the limit."""
+        if self.needed is None:
+            return "unchecked"
+        return "yes" if self.needed <= self.has else "no"
+
+    @property
+    def share(self) -> float:
+        """Of the limit that is needed; 0 where the need cannot be told."""
+        return 0.0 if self.needed is None else self.needed / self.has if self.has else math.inf * self.needed
+
+    @property
+    def excess(self) -> str:
+        """By how much the limit is broken."""
+        return f"{self.limit}: needs {self.needed or 0:,.0f}, has {self.has:,.0f}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return next(remedy for name, remedy in REMEDIES.items() if self.limit.startswith(name))
+
+    def __str__(self) -> str:
+        on = f" (on {self.cores:,} cores)" if self.cores > 1 else ""
+        return f"{self.where}: {self.limit}: needs {self.needed or 0:,.0f}{on}, has {self.has:,.0f}: {self.remedy}"

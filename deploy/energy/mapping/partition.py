@@ -28,7 +28,7 @@ def partition(network: SynapseNetwork, capacities: Capacities) -> dict[str, Core
     """Core number of every neuron of every population but the inputs, numbered from input to output."""
     core_of = _round(network, capacities, {})
     for _ in range(ROUNDS - 1):
-        if (core_use(network, core_of, capacities.synapse_bits).out_axons <= capacities.out_axons).all():
+        if (core_use(network, core_of, capacities.synapse_bits).out_axons <= capacities.out_axons_per_core).all():
             break
         core_of = _round(network, capacities, core_of)
     last = max(int(numbers.max()) for numbers in core_of.values())
@@ -83,11 +83,11 @@ class _Slice:
 
     def _end(self, start: int, core: _Core, capacities: Capacities) -> int:
         """First neuron from ``start`` on that has no room on ``core`` any more."""
-        stop = int(min(len(self.order), start + max(0.0, capacities.neurons - core.neurons)))
+        stop = int(min(len(self.order), start + max(0.0, capacities.neurons_per_core - core.neurons)))
         room = {
-            "bytes": capacities.synapse_bytes - core.synapse_bytes,
-            "out": capacities.out_axons - core.out_axons,
-            "in": capacities.in_axons - core.in_axons,
+            "bytes": capacities.synapse_bytes_per_core - core.synapse_bytes,
+            "out": capacities.out_axons_per_core - core.out_axons,
+            "in": capacities.in_axons_per_core - core.in_axons,
         }
         stop = start + _prefix(self.synapse_bytes[start:stop], room["bytes"])
         stop = start + _prefix(self.out_axons[start:stop], room["out"])

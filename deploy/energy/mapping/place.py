@@ -1,71 +1,79 @@
 """Place a network on the cores of a platform and name every limit that breaks, all at once."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from deploy.energy.mapping.limits import BrokenLimit, Capacities
-from deploy.energy.mapping.mapping import Mapping as Placed
+from deploy.energy.mapping.limits import CORE_LIMITS, Capacities, Check
 from deploy.energy.mapping.partition import partition
+from deploy.energy.mapping.placement import Fit, Placement
 from deploy.energy.mapping.usage import Cores, CoreUse, core_use, fan_in_of, fan_out_of
 from export.synaptic.populations import SynapseNetwork
 from export.synaptic.sizes import widest_weight
 from hardware_profiles.schema import Profile
+from spikinghash.errors import ProfileError
 
-NETWORK = "the network"
 
-
-def place(network: SynapseNetwork, profile: Profile) -> Placed:
-    """Map ``network`` onto the cores of ``profile``; one that does not fit is placed as well, with its broken limits.
+def place(network: SynapseNetwork, profile: Profile) -> Fit:
+    """Map ``network`` neuron by neuron onto the cores of ``profile``; one that does not fit is placed as well.
 
     Raises:
-        ProfileError: the platform has no cores.
+        ProfileError: the profile does not say what a core holds, or a core holds exactly one population.
     """
     capacities = Capacities.of(profile)
+    if capacities.populations < math.inf:
+        raise ProfileError(
+            f"{profile.meta.id}: a core holds exactly one population, its kernels stored once: "
+            "python -m deploy.report checks such a platform"
+        )
     core_of = partition(network, capacities)
     use = core_use(network, core_of, capacities.synapse_bits)
-    broken = (
-        *_beyond_cores(core_of, use, capacities),
-        *_beyond_neurons(network, core_of, capacities),
-        *_beyond_platform(network, use, capacities),
+    cores = len(use.neurons)
+    held = np.stack([np.bincount(numbers, minlength=cores) for numbers in core_of.values()])
+    checks = (
+        *_core_checks(core_of, use, capacities),
+        *_neuron_checks(network, core_of, capacities),
+        *_platform_checks(network, use, capacities),
     )
-    return Placed(profile.meta.id, capacities, core_of, use, broken)
+    return Fit(checks, Placement(capacities, tuple(core_of), held, use.synapse_bytes, core_of))
 
 
-def _beyond_cores(core_of: Mapping[str, Cores], use: CoreUse, capacities: Capacities) -> Iterator[BrokenLimit]:
-    """One entry per limit and population on the cores that break it, with the worst of these cores."""
-    for name, limit, allowed in capacities.of_cores():
-        values = getattr(use, name)
-        over = values > allowed
+def _core_checks(core_of: Mapping[str, Cores], use: CoreUse, capacities: Capacities) -> Iterator[Check]:
+    """The fullest core of every stated limit; of one that breaks, the worst core of each population on such cores."""
+    for name, (limit, stated) in CORE_LIMITS.items():
+        values, has = getattr(use, name), getattr(capacities, stated)
+        over = values > has
+        if np.isfinite(has) and not over.any():
+            yield Check(limit, float(values.max()), has, f"core {int(values.argmax())}")
         for population, numbers in core_of.items() if over.any() else ():
-            held = np.unique(numbers)
-            worst = held[over[held]]
+            worst = np.unique(numbers[over[numbers]])
             if len(worst):
-                yield BrokenLimit(population, limit, float(values[worst].max()), allowed, len(worst))
+                yield Check(limit, float(values[worst].max()), has, population, len(worst))
 
 
-def _beyond_neurons(
-    network: SynapseNetwork, core_of: Mapping[str, Cores], capacities: Capacities
-) -> Iterator[BrokenLimit]:
-    """One entry per population whose neurons have more synapses than one neuron may, in or out."""
-    counted = {"fan_in": fan_in_of, "fan_out": fan_out_of}
-    for name, limit, allowed in capacities.of_neurons():
-        for population, numbers in core_of.items():
-            synapses = counted[name](network, population)
-            if (over := synapses > allowed).any():
-                yield BrokenLimit(population, limit, float(synapses.max()), allowed, len(np.unique(numbers[over])))
+def _neuron_checks(network: SynapseNetwork, core_of: Mapping[str, Cores], capacities: Capacities) -> Iterator[Check]:
+    """The same for the synapses of a single neuron, in and out."""
+    for limit, has, count in (
+        ("fan-in of a neuron", capacities.max_fan_in, fan_in_of),
+        ("fan-out of a neuron", capacities.max_fan_out, fan_out_of),
+    ):
+        synapses = {population: count(network, population) for population in core_of} if np.isfinite(has) else {}
+        checks = [
+            Check(limit, int(needs.max()), has, name, len(np.unique(core_of[name][needs > has])))
+            for name, needs in synapses.items()
+        ]
+        yield from [check for check in checks if check.fits == "no"] or sorted(checks, key=lambda each: each.share)[-1:]
 
 
-def _beyond_platform(network: SynapseNetwork, use: CoreUse, capacities: Capacities) -> Iterator[BrokenLimit]:
-    cores, neurons = len(use.neurons), int(use.neurons.sum())
-    if cores > capacities.cores:
-        yield BrokenLimit(NETWORK, "cores", cores, capacities.cores)
-    if neurons > capacities.neurons_in_all:
-        yield BrokenLimit(NETWORK, "neurons", neurons, capacities.neurons_in_all)
+def _platform_checks(network: SynapseNetwork, use: CoreUse, capacities: Capacities) -> Iterator[Check]:
+    yield Check(f"cores of {capacities.on_chips}", len(use.neurons), capacities.cores)
+    if np.isfinite(most := capacities.neurons_per_chip * capacities.chips):
+        yield Check(f"neurons on {capacities.on_chips}", int(use.neurons.sum()), most)
     for population in network.populations:
         arriving = network.arriving[population.name]
         bits = widest_weight((network.by_name[each.source], each.weights.data) for each in arriving)
         if bits > capacities.weight_bits:
-            yield BrokenLimit(population.name, "bits per weight", bits, capacities.weight_bits)
+            yield Check("bits per weight", bits, capacities.weight_bits, population.name)
         if population.attention is not None and not capacities.dynamic_product:
-            yield BrokenLimit(population.name, "dynamic products", population.neurons, 0)
+            yield Check("products of two activations", population.neurons, 0, population.name)

@@ -1,7 +1,7 @@
 """What every core holds under a given assignment, recounted from the synapses: independent of how it was found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,6 @@ class CoreUse:
     """Distinct neurons (or inputs) that send to the core, its own included: one axon serves all synapses there."""
     out_axons: NDArray[np.int64]
     """One per neuron on the core and core that it sends to, its own included."""
-    fan_in: NDArray[np.int64]
-    """Most synapses of any neuron on the core."""
-    fan_out: NDArray[np.int64]
-    """Most synapses that any neuron on the core reaches."""
-
-    def row(self, core: int) -> dict[str, float]:
-        """The figures of one core."""
-        return {field.name: getattr(self, field.name)[core].item() for field in fields(self)}
 
 
 def core_use(network: SynapseNetwork, core_of: Mapping[str, Cores], synapse_bits: int) -> CoreUse:
@@ -38,20 +30,16 @@ def core_use(network: SynapseNetwork, core_of: Mapping[str, Cores], synapse_bits
     cores = 1 + max(int(numbers.max()) for numbers in core_of.values())
     neurons, synapses = np.zeros(cores, np.int64), np.zeros(cores)
     in_axons, out_axons = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
-    fan_in, fan_out = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     for name, numbers in core_of.items():
         neurons += np.bincount(numbers, minlength=cores)
-        arriving, leaving = fan_in_of(network, name), fan_out_of(network, name)
-        synapses += np.bincount(numbers, arriving, minlength=cores)
-        np.maximum.at(fan_in, numbers, arriving)
-        np.maximum.at(fan_out, numbers, leaving)
+        synapses += np.bincount(numbers, fan_in_of(network, name), minlength=cores)
     for population in network.populations:
         reached = destinations(network, population.name, core_of, cores)
         in_axons += np.diff(reached.indptr)
         if population.name in core_of:
             axons = np.bincount(reached.indices, minlength=population.neurons)
             out_axons += np.bincount(core_of[population.name], axons, minlength=cores).astype(np.int64)
-    return CoreUse(neurons, synapses * synapse_bits / 8, in_axons, out_axons, fan_in, fan_out)
+    return CoreUse(neurons, synapses * synapse_bits / 8, in_axons, out_axons)
 
 
 def fan_in_of(network: SynapseNetwork, name: str) -> NDArray[np.int64]:
