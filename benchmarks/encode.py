@@ -31,7 +31,7 @@ from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError
 from training.checkpoint import load_checkpoint
 from training.data import digits
-from training.data.frames import events_to_frames
+from training.data.binning import events_to_frames
 from training.data.recordings import NMNIST_SENSOR, decode_events, encode_events
 from training.model.encoder import Spikinghash
 from training.model.lif import DECAY, Lif, norse_parameters

@@ -23,14 +23,14 @@ from deploy.backends.encoders import load_encoder
 from deploy.search.bulk import CHUNK
 from deploy.search.evaluation import recall
 from deploy.search.faiss_index import FlatIndex, MultiHashIndex
-from deploy.search.files import find_sources, read_frames
+from deploy.search.files import find_sources
 from deploy.search.index import CodeIndex, Codes
 from deploy.search.manifest import Facts, Manifest
 from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
-from training.data.recordings import EVENT_DTYPE, write_recording
+from training.data.recordings import EVENT_DTYPE, recording_frames, write_recording
 
 EVENTS = 4_130
 """Events of a recording: the mean of 200 recordings of N-MNIST."""
@@ -108,10 +108,10 @@ def measure_encoding(folder: Path, encoder: Path, recordings: int) -> Encoding:
     some = paths[:CHUNK]
     loaded, on_all = load_encoder(encoder, threads=1), load_encoder(encoder)
     size = loaded.time_steps, loaded.size
-    frames = np.stack([read_frames(path, *size) for path in some])
+    frames = np.stack([recording_frames(path, *size) for path in some])
     return Encoding(
         read=cost(lambda: [path.read_bytes() for path in some], len(some)),
-        bin_and_read=cost(lambda: [read_frames(path, *size) for path in some], len(some)),
+        bin_and_read=cost(lambda: [recording_frames(path, *size) for path in some], len(some)),
         one=cost(lambda: [loaded.encode(frames[i : i + 1]) for i in range(16)], 16),
         batch=cost(lambda: loaded.encode(frames), len(frames)),
         batch_on_all=cost(lambda: on_all.encode(frames), len(frames)),

@@ -100,14 +100,14 @@ def test_a_reader_that_breaks_costs_one_file(
     small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = write_random_folder(tmp_path, classes=1, each=3)
-    read_frames = bulk.read_frames
+    recording_frames = bulk.recording_frames
 
     def breaks(path: Path, *arguments: object) -> np.ndarray:
         if path == paths[1]:
             raise IndexError("index 7\nis out of bounds")
-        return read_frames(path, *arguments)
+        return recording_frames(path, *arguments)
 
-    monkeypatch.setattr(bulk, "read_frames", breaks)
+    monkeypatch.setattr(bulk, "recording_frames", breaks)
     outcomes = flat(list(encode_files(paths, small_encoder, 1)))
     assert [outcome.error for outcome in outcomes] == [
         "", f"{paths[1]}: cannot be read: IndexError: index 7 is out of bounds", "",

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from spikinghash.errors import RecordingError
 from training.data import digits, frames, nmnist
-from training.data.binning import place_events
+from training.data.binning import events_to_frames, place_events
 from training.data.cache import cache_path, cached
 from training.data.dvs import Sensor, record
-from training.data.frames import events_to_frames, load_dataset
-from training.data.recordings import EVENT_DTYPE, NMNIST_SENSOR, Events, read_recording, write_recording
+from training.data.frames import load_dataset
+from training.data.recordings import EVENT_DTYPE, NMNIST_SENSOR, Events, load_recording, write_recording
 from training.data.splits import split
 
 SAMPLE = list(range(0, 5000, 50))
@@ -53,7 +53,7 @@ def test_a_written_recording_reads_back(
     path = tmp_path_factory.mktemp("recording") / "one.bin"
     events = make_events(*sorted(rows, key=lambda row: row[2]))
     write_recording(path, events)
-    assert np.array_equal(read_recording(path), events)
+    assert np.array_equal(load_recording(path).events, events)
     assert path.stat().st_size == 5 * len(events)
 
 
@@ -66,7 +66,7 @@ def test_all_real_recordings_pass_and_are_written_back_byte_for_byte(nmnist_fold
     found = nmnist.list_recordings(nmnist_folder)
     assert len(found) == 1000
     for path, _ in found:
-        events = read_recording(path)
+        events = load_recording(path).events
         write_recording(tmp_path / "copy.bin", events)
         assert (tmp_path / "copy.bin").read_bytes() == path.read_bytes()
 
@@ -88,7 +88,7 @@ def test_a_bad_recording_is_named_with_the_event_the_value_and_the_limit(
     path = tmp_path / "bad.bin"
     path.write_bytes(content)
     with pytest.raises(RecordingError) as caught:
-        read_recording(path)
+        load_recording(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -97,7 +97,7 @@ def test_a_bad_recording_is_named_with_the_event_the_value_and_the_limit(
 
 def test_a_missing_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"none\.bin: cannot be read: No such file"):
-        read_recording(tmp_path / "none.bin")
+        load_recording(tmp_path / "none.bin")
 
 
 @pytest.mark.parametrize("row", [(256, 0, 0, 1), (0, 240, 0, 1), (0, 0, 2**23, 1), (-1, 0, 0, 1)])
@@ -203,7 +203,7 @@ def test_a_step_above_the_refractory_time_is_refused() -> None:
 
 
 def test_recordings_are_like_n_mnist(sample: list[Events], nmnist_folder: Path) -> None:
-    real = [read_recording(path) for path, _ in nmnist.list_recordings(nmnist_folder)[::10]]
+    real = [load_recording(path).events for path, _ in nmnist.list_recordings(nmnist_folder)[::10]]
     events = [np.mean([len(recording) for recording in kind]) for kind in (sample, real)]
     assert events[0] == pytest.approx(events[1], rel=0.1)
     on = [np.mean([recording["p"].mean() for recording in kind]) for kind in (sample, real)]
@@ -220,7 +220,7 @@ def test_real_digits_are_recognised_by_their_simulated_neighbours(sample: list[E
         .astype(np.float32)
     )
     found = nmnist.list_recordings(nmnist_folder)[::5]
-    real = np.stack([events_to_frames(read_recording(path), NMNIST_SENSOR, 8, 32) for path, _ in found])
+    real = np.stack([events_to_frames(load_recording(path).events, NMNIST_SENSOR, 8, 32) for path, _ in found])
     real = real.reshape(len(found), -1).astype(np.float32)
     likeness = real @ (made / np.linalg.norm(made, axis=1, keepdims=True)).T
     nearest = np.repeat(np.arange(10), 10)[likeness.argmax(axis=1)]
@@ -230,8 +230,8 @@ def test_real_digits_are_recognised_by_their_simulated_neighbours(sample: list[E
 def test_written_digits_read_back(sample: list[Events], tmp_path: Path) -> None:
     paths = digits.write_recordings(tmp_path, [0, 4950])
     assert paths == [tmp_path / "0" / "00000.bin", tmp_path / "9" / "04950.bin"]
-    assert np.array_equal(read_recording(paths[0]), sample[0])
-    assert np.array_equal(read_recording(paths[1]), sample[99])
+    assert np.array_equal(load_recording(paths[0]).events, sample[0])
+    assert np.array_equal(load_recording(paths[1]).events, sample[99])
 
 
 # --- N-MNIST folders --------------------------------------------------------------------------------------------
@@ -249,9 +249,10 @@ def test_a_folder_without_recordings_is_an_error_that_tells_the_layout(tmp_path:
         nmnist.list_recordings(tmp_path)
 
 
-def test_a_class_folder_that_is_no_digit_is_named(tmp_path: Path) -> None:
-    write_recording(tmp_path / "NMNIST" / "Train" / "seven" / "1.bin", random_events(0, 10))
-    with pytest.raises(RecordingError, match="'seven' is not a digit"):
+@pytest.mark.parametrize("name", ["seven", "12", "0123456789"])
+def test_a_class_folder_that_is_no_digit_is_named(tmp_path: Path, name: str) -> None:
+    write_recording(tmp_path / "NMNIST" / "Train" / name / "1.bin", random_events(0, 10))
+    with pytest.raises(RecordingError, match=f"'{name}' is not a digit"):
         nmnist.list_recordings(tmp_path)
 
 
@@ -324,7 +325,7 @@ def test_n_mnist_loads_as_frames_and_comes_from_the_cache_next_time(
     path, label = nmnist.list_recordings(nmnist_folder)[321]
     assert first.labels[321] == label
     assert first.ids[321] == f"Train/{label}/{path.stem}"
-    assert np.array_equal(first.frames[321], frames_by_loop(read_recording(path), 8, 32))
+    assert np.array_equal(first.frames[321], frames_by_loop(load_recording(path).events, 8, 32))
     monkeypatch.setattr(frames, "_make", None)  # it would fail if a frame were made again
     again = load_dataset("nmnist", root=nmnist_folder)
     assert np.array_equal(again.frames, first.frames)

@@ -12,9 +12,10 @@ import pytest
 from spikinghash.errors import RecordingError
 from training.config import Config, DataConfig, DataName, EncoderConfig
 from training.data import frames
+from training.data.binning import events_to_frames
 from training.data.configured import load_data
 from training.data.events import EVENT_DTYPE, Events
-from training.data.frames import events_to_frames, load_dataset
+from training.data.frames import load_dataset
 from training.data.images import image_to_frames, read_image
 
 Rows = list[event_files.Row]

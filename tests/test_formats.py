@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikinghash.errors import RecordingError
-from training.data.frames import events_to_frames, recording_frames
-from training.data.recordings import SUFFIXES, load_recording, parse_sensor, read_recording
+from training.data.binning import events_to_frames
+from training.data.recordings import SUFFIXES, load_recording, parse_sensor, recording_frames
 
 GOOD: list[Row] = [(3, 7, 1000, 1), (4, 7, 1000, 1), (2, 9, 20_000, 0), (33, 1, 300_000, 1)]
 
@@ -29,7 +29,7 @@ def recordings(draw: st.DrawFn, width: int, height: int) -> list[Row]:
 
 
 def rows_of(path: Path, sensor: tuple[int, int]) -> list[Row]:
-    events = read_recording(path, (*sensor, 2))
+    events = load_recording(path, (*sensor, 2)).events
     return [(int(e["x"]), int(e["y"]), int(e["t"]), int(e["p"])) for e in events]
 
 
@@ -152,6 +152,19 @@ def test_damaged_bytes_give_events_inside_the_sensor_or_an_error(
 
 def test_an_unknown_suffix_is_named_with_those_that_are_known(tmp_path: Path) -> None:
     assert "suffix '.mp4' is no format of recordings; use .bin, .aedat," in message(tmp_path / "film.mp4")
+
+
+def test_a_folder_or_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "folder.bin").mkdir()
+    with (tmp_path / "huge.raw").open("wb") as file:
+        file.truncate(2**31)
+    assert "folder.bin: not a file" in message(tmp_path / "folder.bin")
+    assert "huge.raw: 2147483648 bytes, at most 268435456 are read; cut the" in message(tmp_path / "huge.raw")
+
+
+def test_a_name_stands_for_the_path(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"^query: cannot be read"):
+        load_recording(tmp_path / "none.bin", name="query")
 
 
 def test_aedat_3_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import torch
 from training.codes import float_encoder, retrieval_figures
 from training.config import Config, Wavelet, load_config
 from training.data import reversal
+from training.data.binning import events_to_frames
 from training.data.events import Events, check_events
-from training.data.frames import events_to_frames, load_dataset
+from training.data.frames import load_dataset
 from training.train import LAST, train
 
 SENSOR = (reversal.SIZE, reversal.SIZE, 2)

@@ -12,10 +12,9 @@ from browser import DESKTOP, PHONE, too_faint, visit
 from numpy.typing import NDArray
 from search_cases import write_random_recording
 
-from deploy.search.files import read_events
 from deploy.search.page import FILM_STEPS, LARGEST_FILM, film, write_html
 from deploy.search.searcher import Answer, Hit
-from training.data.recordings import EVENT_DTYPE, Recording
+from training.data.recordings import EVENT_DTYPE, Recording, load_recording
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -33,7 +32,7 @@ def answer(tmp_path: Path) -> Answer:
     """A query with three hits, the second of which is gone and the third of which is broken."""
     paths = [write_random_recording(tmp_path / "7" / f"{number}.bin", number) for number in range(3)]
     hits = [Hit(number, 3 * number, "7", path) for number, path in enumerate(paths)]
-    query = read_events(write_random_recording(tmp_path / "query.bin", 9))
+    query = load_recording(write_random_recording(tmp_path / "query.bin", 9))
     paths[1].unlink()
     paths[2].write_bytes(b"1234567")
     return Answer(HOSTILE, "c0ffee00", query, hits)
@@ -46,7 +45,7 @@ def decoded(shown: dict[str, Any]) -> NDArray[np.uint8]:
 
 
 def test_a_film_shows_every_event_at_its_time_and_place(tmp_path: Path) -> None:
-    recording = read_events(write_random_recording(tmp_path / "a.bin", 1))
+    recording = load_recording(write_random_recording(tmp_path / "a.bin", 1))
     shown = film(recording)
     expected = np.zeros((FILM_STEPS, 2, 34, 34), np.uint8)
     first, last = int(recording.events["t"][0]), int(recording.events["t"][-1])
@@ -98,7 +97,7 @@ def test_the_page_in_a_browser(
             *["its file is gone or cannot be read"] * 2,
         ]
         assert "label 7" in texts[1]
-        for index, recording in enumerate((answer.recording, read_events(answer.hits[0].path))):
+        for index, recording in enumerate((answer.recording, load_recording(answer.hits[0].path))):
             drawn = np.array(opened.page.evaluate(PICTURE, index)).reshape(34, 34) > 0
             expected = np.zeros((34, 34), bool)
             expected[recording.events["y"], recording.events["x"]] = True

@@ -13,8 +13,8 @@ from search_cases import small_encoder as small_encoder
 from deploy.backends.encoders import Encoder, load_encoder
 from deploy.search.stream import WindowCode, encode_stream
 from spikinghash.errors import RecordingError, SpikinghashError
+from training.data.binning import events_to_frames
 from training.data.events import EVENT_DTYPE, Events
-from training.data.frames import events_to_frames
 
 SENSOR = (16, 16, 2)
 

@@ -16,8 +16,7 @@ from deploy.backends.graph_run import run_on_file
 from deploy.backends.lava_backend import Executor
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
-from training.data.frames import recording_frames
-from training.data.recordings import SUFFIXES, SensorSize, parse_sensor
+from training.data.recordings import SUFFIXES, SensorSize, parse_sensor, recording_frames
 
 BATCH = 64
 """Recordings encoded at once; bounds the memory."""

@@ -57,20 +57,13 @@ def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
 
     from export.nir.nir_file import read_encoder
     from export.synaptic.counting import trace_counts
-    from training.data.binning import events_to_frames
-    from training.data.digits import simulate
-    from training.data.recordings import NMNIST_SENSOR, Recording, load_recording
+    from training.data import digits
+    from training.data.recordings import load_recording
 
     _, metadata = read_encoder(encoder)
-    files = list(recording_files(recordings))
-    names = [str(path) for path in files] or [f"digit {index}" for index in DEFAULT_RECORDINGS]
-    found = [load_recording(path) for path in files] or [
-        Recording(events, NMNIST_SENSOR) for events in simulate(DEFAULT_RECORDINGS)
-    ]
-    frames = [
-        events_to_frames(each.events, each.sensor, metadata.time_steps, metadata.size, name)
-        for each, name in zip(found, names, strict=True)
-    ]
+    files = recording_files(recordings)
+    found = [load_recording(path) for path in files] or digits.recordings(DEFAULT_RECORDINGS)
+    frames = [each.frames(metadata.time_steps, metadata.size) for each in found]
     window = float(np.mean([int(each.events["t"][-1]) - int(each.events["t"][0]) for each in found]))
     return trace_counts(encoder, np.stack(frames), window)
 

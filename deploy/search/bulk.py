@@ -19,9 +19,8 @@ import numpy as np
 import torch
 
 from deploy.backends.encoders import load_encoder
-from deploy.search.files import read_frames
 from spikinghash.errors import BackendError, SpikinghashError
-from training.data.recordings import SensorSize
+from training.data.recordings import SensorSize, recording_frames
 
 CHUNK = 64
 """Recordings that are encoded as one batch and committed at once."""
@@ -44,7 +43,7 @@ class ChunkEncoder:
     """All stages for one chunk of files."""
 
     def __init__(self, encoder: Path, sensor: SensorSize | None = None, threads: int = 1) -> None:
-        """Load ``encoder`` for ``threads`` threads; ``sensor`` is as for ``read_events``."""
+        """Load ``encoder`` for ``threads`` threads; ``sensor`` is as for ``load_recording``."""
         self._encoder, self._sensor = load_encoder(encoder, threads=threads), sensor
 
     def __call__(self, paths: Sequence[Path]) -> list[Outcome]:
@@ -52,7 +51,7 @@ class ChunkEncoder:
         frames, errors = [], {}
         for path in paths:
             try:
-                frames.append(read_frames(path, self._encoder.time_steps, self._encoder.size, self._sensor))
+                frames.append(recording_frames(path, self._encoder.time_steps, self._encoder.size, self._sensor))
             except SpikinghashError as error:
                 errors[path] = str(error)
             except Exception as error:  # one file in 10^6 that breaks a reader must not end the run

@@ -7,12 +7,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from deploy.search.files import read_events
 from deploy.search.searcher import Answer, Hit
 from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
 from training.data.binning import place_events
-from training.data.recordings import Recording
+from training.data.recordings import Recording, load_recording
 
 FILM_STEPS = 24
 """Pictures of an animation, whatever the length of the recording."""
@@ -51,7 +50,7 @@ def describe_answer(answer: Answer) -> dict[str, Any]:
 def _describe_hit(hit: Hit) -> dict[str, Any]:
     shown = {"name": "/".join(hit.path.parts[-2:]), "label": hit.label, "distance": hit.distance}
     try:
-        return {**shown, "film": film(read_events(hit.path, hit.sensor))}
+        return {**shown, "film": film(load_recording(hit.path, hit.sensor))}
     except SpikinghashError:
         return {**shown, "note": "its file is gone or cannot be read"}
 

@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.encoders import load_encoder
-from deploy.search.files import read_events
 from deploy.search.index import Codes
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index
-from training.data.frames import events_to_frames
-from training.data.recordings import Recording, SensorSize
+from training.data.recordings import Recording, SensorSize, load_recording
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,8 @@ class Searcher:
             RecordingError: the recording cannot be used.
             SearchError: ``k`` or ``radius`` cannot be.
         """
-        read = read_events(recording, self.manifest.facts.sensor, name)
-        frames = events_to_frames(read.events, read.sensor, self.time_steps, self.size, name or str(recording))
-        code = self.encode_frames(frames[None])
+        read = load_recording(recording, self.manifest.facts.sensor, name)
+        code = self.encode_frames(read.frames(self.time_steps, self.size)[None])
         return Answer(name or recording.name, code.tobytes().hex(), read, self.find(code, k, radius))
 
     def encode_frames(self, frames: NDArray[np.uint8]) -> Codes:

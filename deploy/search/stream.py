@@ -16,8 +16,7 @@ import numpy as np
 from deploy.backends.encoders import Codes, Encoder
 from spikinghash.errors import RecordingError, SpikinghashError
 from training.data.events import EVENT_DTYPE, Events, SensorSize, check_events
-from training.data.frames import events_to_frames
-from training.data.recordings import NMNIST_SENSOR
+from training.data.recordings import NMNIST_SENSOR, Recording
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class _Windows:
 
     def _encode(self, events: Events) -> Codes | None:
         try:
-            frames = events_to_frames(events, self._sensor, self._encoder.time_steps, self._encoder.size)
+            frames = Recording(events, self._sensor).frames(self._encoder.time_steps, self._encoder.size)
         except RecordingError:  # too few events, or too close in time; all else was checked on arrival
             return None
         return self._encoder.encode(frames[None])[0]

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from training.data.cache import cached
 from training.data.dvs import Sensor, record
-from training.data.events import Events, Recording
+from training.data.events import Events
 from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 from training.data.progress import track
+from training.data.recordings import NMNIST_SENSOR, Recording
 from training.data.source import Recordings, Source, frames_of
 
 SENSOR = Sensor()
@@ -75,9 +76,9 @@ def source() -> Source:
 
     def open_recordings() -> Recordings:
         events = load_digits()
-        sensor = (SENSOR.width, SENSOR.height, 2)
-        frames = frames_of(lambda index: Recording(events[index], sensor), events.ids)
-        return Recordings(events.labels, events.ids, frames)
+        ids = events.ids
+        frames = frames_of(lambda index: Recording(events[index], NMNIST_SENSOR, ids[index]))
+        return Recordings(events.labels, ids, frames)
 
     return Source(parameters(), open_recordings)
 
@@ -100,6 +101,14 @@ def simulate(indices: Sequence[int]) -> Iterable[Events]:
     images, _ = _mnist()
     chosen = np.asarray(indices, np.int64)
     return record(SENSOR, images[chosen], saccade_path(), chosen)
+
+
+def recordings(indices: Sequence[int]) -> list[Recording]:
+    """What ``simulate`` makes, as recordings ready for frames."""
+    return [
+        Recording(events, NMNIST_SENSOR, f"digit {index}")
+        for index, events in zip(indices, simulate(indices), strict=True)
+    ]
 
 
 def saccade_path() -> NDArray[np.float32]:

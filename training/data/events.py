@@ -1,7 +1,6 @@
 """Events in memory: what an event is, and the checks that every recording passes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,15 +30,6 @@ def parse_sensor(text: str) -> SensorSize:
     if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise RecordingError(f"--sensor {text}: WIDTHxHEIGHT in pixels is needed, as 346x260")
     return int(width), int(height), 2
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Checked events and the sensor that they come from."""
-
-    events: Events
-    """Of dtype ``EVENT_DTYPE``, in order of time."""
-    sensor: SensorSize
 
 
 def pack_events(columns: Mapping[str, NDArray[Any]], name: str) -> Events:

@@ -16,7 +16,7 @@ def source(root: Path, sensor_size: SensorSize | None) -> Source:
     paths = files_in_classes(root, SUFFIXES, "recordings")
 
     def open_recordings() -> Recordings:
-        frames = frames_of(lambda index: load_recording(paths[index], sensor_size), [str(path) for path in paths])
+        frames = frames_of(lambda index: load_recording(paths[index], sensor_size))
         ids = [path.relative_to(root).as_posix() for path in paths]
         return Recordings(class_labels([path.parent.name for path in paths]), ids, frames)
 

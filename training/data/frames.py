@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from spikinghash.errors import RecordingError
 from training.config import DataName
 from training.data import digits, folders, images, nmnist, reversal, tonic_sets
-from training.data.binning import events_to_frames
 from training.data.cache import Arrays, cached
-from training.data.events import SensorSize
 from training.data.progress import track
-from training.data.recordings import load_recording
 from training.data.source import Frames, Recordings, Source
-
-__all__ = ["Dataset", "events_to_frames", "load_dataset", "recording_frames"]
 
 _VERSION = 2  # raise it when the same recordings make other frames
 
@@ -40,18 +35,6 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-
-def recording_frames(
-    path: str | Path, time_steps: int, size: int, sensor_size: SensorSize | None = None
-) -> NDArray[np.uint8]:
-    """Frames (T, 2, size, size) of one recording in any format; ``sensor_size`` if the file does not tell it.
-
-    Raises:
-        RecordingError: the recording cannot be used.
-    """
-    recording = load_recording(path, sensor_size)
-    return events_to_frames(recording.events, recording.sensor, time_steps, size, str(path))
 
 
 def load_dataset(

@@ -23,7 +23,7 @@ def source(root: Path) -> Source:
 
     def open_recordings() -> Recordings:
         labels = np.array([label for _, label in found], np.int64)
-        frames = frames_of(lambda index: load_recording(paths[index]), [str(path) for path in paths])
+        frames = frames_of(lambda index: load_recording(paths[index]))
         return Recordings(labels, ids, frames, test if test.any() and not test.all() else None)
 
     return Source({"files": file_key(paths, root)}, open_recordings)
@@ -44,6 +44,6 @@ def list_recordings(root: str | Path) -> list[tuple[Path, int]]:
 
 
 def _label(folder: Path) -> int:
-    if folder.name not in "0123456789":
+    if folder.name not in set("0123456789"):
         raise RecordingError(f"{folder}: class folder {folder.name!r} is not a digit from 0 to 9; {REMEDY}")
     return int(folder.name)

@@ -1,4 +1,4 @@
-"""Single recordings, in any format: reading and checking them.
+"""Single recordings, in any format: ``recording_frames`` is the one way from a file to an encoder's frames.
 
 ==========  ==========================================  ===========================  ==================
 suffix      format                                      decoded by                   tells its sensor
@@ -14,19 +14,26 @@ suffix      format                                      decoded by              
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikinghash.errors import RecordingError
-from training.data.events import EVENT_DTYPE, Events, Recording, SensorSize, check_events, parse_sensor
+from training.data.binning import events_to_frames
+from training.data.events import EVENT_DTYPE, Events, SensorSize, check_events, parse_sensor
 from training.data.formats import aedat2, aedat4, arrays, bin40, prophesee, table
 from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 
 __all__ = [
     "BYTES_PER_EVENT", "EVENT_DTYPE", "NMNIST_SENSOR", "SUFFIXES", "Events", "Recording", "SensorSize", "check_events",
-    "decode_events", "encode_events", "load_recording", "parse_sensor", "read_recording", "write_recording",
+    "decode_events", "encode_events", "load_recording", "parse_sensor", "recording_frames", "write_recording",
 ]  # fmt: skip
 
 NMNIST_SENSOR: SensorSize = (34, 34, 2)
+MAX_BYTES = 256 * 2**20
+"""A larger file is refused unread: its events, decoded, would take gigabytes."""
 
 _READERS: dict[str, Callable[[Path], tuple[Events, SensorSize | None]]] = {
     ".bin": bin40.read,
@@ -41,22 +48,57 @@ SUFFIXES = tuple(_READERS)
 """Suffixes of files that can be read."""
 
 
-def load_recording(path: str | Path, sensor_size: SensorSize | None = None) -> Recording:
+@dataclass(frozen=True)
+class Recording:
+    """Checked events and the sensor that they come from."""
+
+    events: Events
+    """Of dtype ``EVENT_DTYPE``, in order of time."""
+    sensor: SensorSize
+    name: str = "recording"
+    """What messages call it."""
+
+    def frames(self, time_steps: int, size: int) -> NDArray[np.uint8]:
+        """Frames (T, 2, size, size) of zeros and ones; see ``events_to_frames``.
+
+        Raises:
+            RecordingError: the events span too little time.
+        """
+        return events_to_frames(self.events, self.sensor, time_steps, size, self.name)
+
+
+def recording_frames(
+    path: str | Path, time_steps: int, size: int, sensor_size: SensorSize | None = None
+) -> NDArray[np.uint8]:
+    """Frames (T, 2, size, size) of the recording ``path``; arguments and errors are those of ``load_recording``."""
+    return load_recording(path, sensor_size).frames(time_steps, size)
+
+
+def load_recording(path: str | Path, sensor_size: SensorSize | None = None, name: str | None = None) -> Recording:
     """Read and check the recording ``path``; its suffix names the format.
 
     Args:
         path: the file.
         sensor_size: width, height, polarities of the sensor, for files that do not tell it; what a file tells goes
             first. A ``.bin`` of which neither tells is taken for N-MNIST.
+        name: stands for the path in messages.
 
     Raises:
-        RecordingError: the file cannot be read, is truncated or empty, its sensor is unknown, or it fails
+        RecordingError: the file cannot be read, is too large, truncated or empty, its sensor is unknown, or it fails
             ``check_events``.
     """
     path = Path(path)
+    try:
+        return Recording(*_read(path, sensor_size), name or str(path))
+    except RecordingError as error:
+        raise RecordingError(str(error).replace(str(path), name or str(path))) from None
+
+
+def _read(path: Path, sensor_size: SensorSize | None) -> tuple[Events, SensorSize]:
     if path.suffix.lower() not in _READERS:
         raise RecordingError(f"{path}: suffix {path.suffix!r} is no format of recordings; use {', '.join(SUFFIXES)}")
     try:
+        _check_file(path)
         events, told = _READERS[path.suffix.lower()](path)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
@@ -64,9 +106,12 @@ def load_recording(path: str | Path, sensor_size: SensorSize | None = None) -> R
     if sensor is None:
         raise RecordingError(f"{path}: it does not tell the size of its sensor; give its width and height")
     check_events(events, sensor, str(path))
-    return Recording(events, sensor)
+    return events, sensor
 
 
-def read_recording(path: str | Path, sensor_size: SensorSize | None = None) -> Events:
-    """The events of ``load_recording``, for callers that know the sensor."""
-    return load_recording(path, sensor_size).events
+def _check_file(path: Path) -> None:
+    size = path.stat().st_size
+    if not path.is_file():
+        raise RecordingError(f"{path}: not a file; give a recording ({', '.join(SUFFIXES)})")
+    if size > MAX_BYTES:
+        raise RecordingError(f"{path}: {size} bytes, at most {MAX_BYTES} are read; cut the recording into parts")

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from training.data.cache import Arrays, cached
 from training.data.dvs import Sensor, record
-from training.data.events import EVENT_DTYPE, Events, Recording
+from training.data.events import EVENT_DTYPE, Events
+from training.data.recordings import Recording
 from training.data.source import Recordings, Source, frames_of
 
 SIZE = 32
@@ -50,9 +51,9 @@ def source() -> Source:
         ids = [f"{CLASSES[label]}/{index % PER_CLASS:03d}" for index, label in enumerate(labels.tolist())]
 
         def read(index: int) -> Recording:
-            return Recording(events[starts[index] : starts[index + 1]], (SIZE, SIZE, 2))
+            return Recording(events[starts[index] : starts[index + 1]], (SIZE, SIZE, 2), ids[index])
 
-        return Recordings(labels, ids, frames_of(read, ids))
+        return Recordings(labels, ids, frames_of(read))
 
     return Source(key, open_recordings)
 

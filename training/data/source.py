@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
-from training.data.binning import events_to_frames
-from training.data.events import Recording
+from training.data.recordings import Recording
 
 Frames = NDArray[np.uint8]
 
@@ -38,14 +37,9 @@ class Source:
     open: Callable[[], Recordings]
 
 
-def frames_of(read: Callable[[int], Recording], names: Sequence[str]) -> Callable[[int, int, int], Frames]:
-    """The ``frames`` of ``Recordings`` that are events; ``names`` are for messages."""
-
-    def frames(index: int, time_steps: int, size: int) -> Frames:
-        recording = read(index)
-        return events_to_frames(recording.events, recording.sensor, time_steps, size, names[index])
-
-    return frames
+def frames_of(read: Callable[[int], Recording]) -> Callable[[int, int, int], Frames]:
+    """The ``frames`` of ``Recordings`` that are events."""
+    return lambda index, time_steps, size: read(index).frames(time_steps, size)
 
 
 def file_key(paths: Sequence[Path], base: Path) -> list[tuple[str, int, int]]:

@@ -19,8 +19,9 @@ import numpy.lib.recfunctions  # tonic's DVSGesture uses it without importing it
 import tonic.datasets
 
 from spikinghash.errors import RecordingError
-from training.data.events import FIELDS, Recording, SensorSize, check_events, pack_events
+from training.data.events import FIELDS, SensorSize, check_events, pack_events
 from training.data.formats.aedat4 import check_header
+from training.data.recordings import Recording
 from training.data.source import Recordings, Source, class_labels, file_key, frames_of
 
 
@@ -76,7 +77,6 @@ def _open(layout: _TonicSet, root: Path) -> Recordings:
     base = root / layout.kind.__name__
     targets = [parts[number].targets[index] for number, _, index in found]
     labels = class_labels(targets) if isinstance(targets[0], str) else np.array(targets, np.int64)
-    names = [str(path) for _, path, _ in found]
 
     def read(index: int) -> Recording:
         number, path, position = found[index]
@@ -85,7 +85,7 @@ def _open(layout: _TonicSet, root: Path) -> Recordings:
     ids = [path.relative_to(base).with_suffix("").as_posix() for _, path, _ in found]
     test = np.array([number == 1 for number, _, _ in found])
     official = test if test.any() and not test.all() else None
-    return Recordings(labels, ids, frames_of(read, names), official)
+    return Recordings(labels, ids, frames_of(read), official)
 
 
 def _present(kind: type[Any]) -> type[Any]:
@@ -106,7 +106,7 @@ def _read(part: Any, position: int, path: Path, check: Callable[[Path], None] | 
     packed = pack_events({field: events[field] for field in FIELDS}, str(path))
     sensor: SensorSize = part.sensor_size or _bounding_box(packed)
     check_events(packed, sensor, str(path))
-    return Recording(packed, sensor)
+    return Recording(packed, sensor, str(path))
 
 
 def _bounding_box(events: np.ndarray[Any, np.dtype[np.void]]) -> SensorSize:

@@ -20,10 +20,8 @@ from deploy.report.hosts.results import Hosts, Run, read_hosts
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError, SpikinghashError
 from spikinghash.files import atomic_path
-from training.data.digits import simulate
-from training.data.frames import events_to_frames
+from training.data import digits
 from training.data.progress import track
-from training.data.recordings import NMNIST_SENSOR
 
 BATCHES = (1, 64)
 _STEP = 79
@@ -77,12 +75,8 @@ def _measure(paths: list[Path], plan: Plan, idle_seconds: float) -> Hosts:
 
 def _frames(path: Path) -> NDArray[np.uint8]:
     """A batch of digits (B, T, 2, H, W) in the encoder's size."""
-    encoder, chosen = load_encoder(path), range(0, _STEP * max(BATCHES), _STEP)
-    names = [f"digit {index}" for index in chosen]
-    events = zip(simulate(chosen), names, strict=True)
-    return np.stack(
-        [events_to_frames(each, NMNIST_SENSOR, encoder.time_steps, encoder.size, name) for each, name in events]
-    )
+    encoder, chosen = load_encoder(path), digits.recordings(range(0, _STEP * max(BATCHES), _STEP))
+    return np.stack([each.frames(encoder.time_steps, encoder.size) for each in chosen])
 
 
 def _table(hosts: Hosts) -> Table:
