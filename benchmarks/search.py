@@ -9,7 +9,6 @@ import multiprocessing
 import resource
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +16,15 @@ import faiss
 import numpy as np
 import typer
 
-from benchmarks.pipeline import Pipeline, measure_pipeline, resident
+from benchmarks.pipeline import measure_pipeline, resident
+from benchmarks.search_costs import Encoding, Searching
 from benchmarks.search_page import page
 from deploy.backends.encoders import load_encoder
 from deploy.search.bulk import CHUNK
 from deploy.search.evaluation import recall
-from deploy.search.faiss_index import FlatIndex, MultiHashIndex
+from deploy.search.faiss_index import FlatIndex
 from deploy.search.files import find_sources
-from deploy.search.index import CodeIndex, Codes
+from deploy.search.index import Codes
 from deploy.search.manifest import Facts, Manifest
 from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
@@ -36,40 +36,6 @@ EVENTS = 4_130
 """Events of a recording: the mean of 200 recordings of N-MNIST."""
 QUERIES = 50
 K = 10
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """Costs of encoding, CPU milliseconds per recording unless said otherwise."""
-
-    read: float
-    bin_and_read: float
-    one: float
-    """Encoding, batch 1, one thread."""
-    batch: float
-    """Encoding, batch 64, one thread."""
-    batch_on_all: float
-    """Encoding, batch 64, a thread per core."""
-    pipelines: dict[int, Pipeline]
-    """By workers."""
-    recordings: int
-    file_bytes: float
-    manifest_bytes: float
-
-
-@dataclass(frozen=True)
-class Searching:
-    """Costs of one kind of index over codes of one kind."""
-
-    kind: str
-    codes: str
-    count: int
-    milliseconds: float
-    """CPU ms per query, k = 10, one thread."""
-    bytes_per_code: float
-    recall: float
-    build: float
-    """CPU seconds to add all codes."""
 
 
 def cpu_seconds() -> float:
@@ -142,16 +108,15 @@ def random_codes(count: int, bits: int, clusters: int, seed: int) -> Codes:
     return np.asarray(centres[generator.integers(0, clusters, count)] ^ flips)
 
 
-def measure_search(make: type[FlatIndex] | type[MultiHashIndex], count: int, clusters: int, bits: int) -> Searching:
-    """Costs of an index over ``count`` codes."""
+def measure_search(count: int, clusters: int, bits: int) -> Searching:
+    """Costs of the index over ``count`` codes."""
     faiss.omp_set_num_threads(1)
     codes, queries = random_codes(count, bits, clusters, 1), random_codes(QUERIES, bits, clusters, 2)
     before, begin = resident(), cpu_seconds()
-    index: CodeIndex = make(bits)
+    index = FlatIndex(bits)
     index.add(codes, np.arange(count))
     build, held = cpu_seconds() - begin, resident() - before
     return Searching(
-        kind="flat" if make is FlatIndex else "multi-hash",
         codes="10 clusters" if clusters else "random",
         count=count,
         milliseconds=cost(lambda: index.search(queries, K), QUERIES),
@@ -171,12 +136,7 @@ def main(
     network = load_network(checkpoint, "integer")
     bits = network.config.bits
     counts = [count for count in (10_000, 100_000, 1_000_000, 10_000_000) if count <= largest]
-    wanted = [
-        (make, count, clusters, bits)
-        for count in counts
-        for clusters in (0, 10)
-        for make in (FlatIndex, MultiHashIndex)
-    ]
+    wanted = [(count, clusters, bits) for count in counts for clusters in (0, 10)]
     # Each in a process of its own: memory that an index gave back would hide in what the next one shows.
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
         searches = pool.starmap(measure_search, wanted, chunksize=1)

@@ -3,13 +3,10 @@
 import math
 import os
 from datetime import date
-from typing import TYPE_CHECKING
 
+from benchmarks.pipeline import Pipeline
+from benchmarks.search_costs import Encoding, Searching
 from deploy.report.hosts.machine import describe_machine
-
-if TYPE_CHECKING:
-    from benchmarks.pipeline import Pipeline
-    from benchmarks.search import Encoding, Searching
 
 SIZES = (10**6, 10**8, 10**10)
 NODE_BYTES = 64e9
@@ -18,12 +15,11 @@ NODE_CORES = 16
 ID_BYTES = 8
 
 
-def page(encoding: "Encoding", searches: "list[Searching]", bits: int) -> str:
+def page(encoding: Encoding, searches: list[Searching], bits: int) -> str:
     """The whole page, Markdown."""
     largest = max(one.count for one in searches)
     biggest = [one for one in searches if one.count == largest]
-    flat = next(one for one in biggest if one.kind == "flat" and one.codes == "random")
-    hashed = next(one for one in biggest if one.kind == "multi-hash" and one.codes == "random")
+    flat = next(one for one in biggest if one.codes == "random")
     parts = [
         "# Search at scale",
         _opening(largest),
@@ -32,7 +28,7 @@ def page(encoding: "Encoding", searches: "list[Searching]", bits: int) -> str:
         "## Searching, measured",
         _searching(searches, bits),
         f"## 10^6, 10^8, 10^10 codes of {bits} bits",
-        _rates(encoding, flat, hashed, bits),
+        _rates(encoding, flat, bits),
         *(_size(count, encoding, flat, bits) for count in SIZES),
         f"### What {bits} bits can tell apart",
         _chance(bits),
@@ -50,7 +46,7 @@ The first two sections are measured there; the third is arithmetic from them, ea
 not measured, so that what several machines cost each other is not in the figures."""
 
 
-def _encoding(e: "Encoding") -> str:
+def _encoding(e: Encoding) -> str:
     alone, pair = e.pipelines[1], e.pipelines[2]
     rows = [
         ("read the file", e.read),
@@ -72,7 +68,7 @@ per process unless said otherwise.
 A recording takes {e.manifest_bytes:.0f} bytes in the manifest."""
 
 
-def _clocked(pipelines: "list[Pipeline]") -> str:
+def _clocked(pipelines: list[Pipeline]) -> str:
     head = (
         "| workers | recordings/s | cores used | busy | CPU s to start | MiB at 1/4 | 1/2 | end |\n" + 8 * "|---" + "|"
     )
@@ -91,11 +87,11 @@ processes, pages that they share counted in each.
 """ + "\n".join(rows)
 
 
-def _searching(searches: "list[Searching]", bits: int) -> str:
+def _searching(searches: list[Searching], bits: int) -> str:
     largest = max(one.count for one in searches)
-    head = "| codes | | index | CPU ms per query | recall@10 | bytes per code | CPU s to build |\n" + 7 * "|---" + "|"
+    head = "| codes | | CPU ms per query | recall@10 | bytes per code | CPU s to build |\n" + 6 * "|---" + "|"
     rows = [
-        f"| {_power(one.count)} | {one.codes} | {one.kind} | {one.milliseconds:.3g} | {one.recall:.3f} | "
+        f"| {_power(one.count)} | {one.codes} | {one.milliseconds:.3g} | {one.recall:.3f} | "
         f"{one.bytes_per_code if one.count == largest else math.nan:.0f} | {one.build:.2g} |".replace("nan", "-")
         for one in searches
     ]
@@ -108,25 +104,23 @@ of the code and {ID_BYTES} of the id, for the largest indexes; next to smaller o
 """ + "\n".join(rows)
 
 
-def _rates(e: "Encoding", flat: "Searching", hashed: "Searching", bits: int) -> str:
+def _rates(e: Encoding, flat: Searching, bits: int) -> str:
     lines = [
         f"- **Encoding**: N x {e.pipelines[1].cpu:.2f} ms of one core (whole pipeline, 1 worker).",
         f"- **Recordings**: N x {e.file_bytes / 1e3:.1f} kB of storage; **manifest** N x {e.manifest_bytes:.0f} B.",
         f"- **Flat index**: N x {flat.bytes_per_code:.0f} B of memory, and {flat.milliseconds:.3g} ms / "
         f"{_power(flat.count)} = {_scan_ns(flat):.3g} ns of one core per code and query ({flat.codes}).",
-        f"- **Multi-hash**: N x {hashed.bytes_per_code:.0f} B of memory, {hashed.milliseconds:.3g} ms per query at "
-        f"{_power(hashed.count)} random codes. It was not measured on more and is not extrapolated.",
         f"- **Bare codes and ids**, what Milvus `BIN_FLAT` holds at least: N x ({bits // 8} + {ID_BYTES}) B.",
         f"- **Node**: {NODE_CORES} cores, {NODE_BYTES / 1e9:.0f} GB of memory for the index: an assumption.",
     ]
     return "\n".join(lines)
 
 
-def _scan_ns(flat: "Searching") -> float:
+def _scan_ns(flat: Searching) -> float:
     return 1e6 * flat.milliseconds / flat.count
 
 
-def _size(n: int, e: "Encoding", flat: "Searching", bits: int) -> str:
+def _size(n: int, e: Encoding, flat: Searching, bits: int) -> str:
     total, memory, bare = n * e.pipelines[1].cpu / 1e3, n * flat.bytes_per_code, n * (bits // 8 + ID_BYTES)
     nodes, scan = math.ceil(memory / NODE_BYTES), 1e-9 * n * _scan_ns(flat)
     return f"""### {_power(n)} codes

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from deploy.search.faiss_index import FlatIndex, MultiHashIndex
+from deploy.search.faiss_index import FlatIndex
 from deploy.search.index import CodeIndex, Neighbours
 from deploy.search.milvus_index import MilvusIndex, MilvusSettings
 from spikinghash.errors import SearchError
 
 NewIndex = Callable[[int], CodeIndex]
-KINDS = ("flat", "multi-hash", "milvus")
+KINDS = ("flat", "milvus")
 
 
 class BruteForce:
@@ -48,7 +48,7 @@ def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def new_index(request: pytest.FixtureRequest) -> Iterator[NewIndex]:
     """Makes empty indexes of one kind."""
     if request.param != "milvus":
-        yield {"flat": FlatIndex, "multi-hash": MultiHashIndex}[request.param]
+        yield FlatIndex
         return
     path, names, made = request.getfixturevalue("milvus_lite"), count(), []
 
@@ -177,7 +177,7 @@ def test_codes_are_whole_bytes(bits: int) -> None:
         FlatIndex(bits)
 
 
-@pytest.mark.parametrize("kind", [FlatIndex, MultiHashIndex, MilvusIndex])
+@pytest.mark.parametrize("kind", [FlatIndex, MilvusIndex])
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "flipped"])
 def test_a_damaged_file_is_an_error_of_one_line(kind: type[CodeIndex], damage: str, tmp_path: Path) -> None:
     path, index = tmp_path / "codes", FlatIndex(32)

@@ -1,10 +1,9 @@
-"""Indexes in this process's memory, on faiss; both are exact.
+"""The index in this process's memory, on faiss.
 
 faiss cuts ties at the k-th distance as they fall. So each answer is completed to all codes of that distance, of which
 the smallest ids stay.
 """
 
-import threading
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,93 +97,6 @@ class FlatIndex:
         index = cls(bits)
         index.add(codes, ids)
         return index
-
-
-class MultiHashIndex:
-    """Multi-index hashing: looks only at codes that agree with the query, up to few bits, in one of ``parts`` parts.
-
-    Exact: a code within distance r differs in at most ``r // parts`` bits in at least one part (M. Norouzi, A.
-    Punjani, D. Fleet, "Fast search in Hamming space with multi-index hashing", CVPR 2012). So the parts are looked up
-    with 0, 1, ... ``MAX_FLIPS`` flipped bits until the answer is complete; beyond that all codes are compared.
-    """
-
-    PART_BITS = 16
-    """Bits of a part: about log2 of the number of codes is best, 16 serves 10^4 to 10^6."""
-    MAX_FLIPS = 2
-    """At 16 bits, 2 flips are 137 look-ups in each table; 3 are 697 and cost more than comparing all of 10^6 codes."""
-
-    def __init__(self, bits: int) -> None:
-        self._flat = FlatIndex(bits)
-        self.bits = bits
-        self.parts = max(2, bits // self.PART_BITS)
-        self._lock = threading.Lock()  # the number of flips is a setting of the table, not of a call
-        self._build_tables()
-
-    def __len__(self) -> int:
-        return len(self._flat)
-
-    def add(self, codes: Codes, ids: Ids) -> None:
-        """As ``CodeIndex`` says."""
-        self._flat.add(codes, ids)
-        self._mapped.add_with_ids(np.ascontiguousarray(codes), np.ascontiguousarray(ids))
-
-    def lacking(self, ids: Ids) -> NDArray[np.bool_]:
-        """As ``CodeIndex`` says."""
-        return self._flat.lacking(ids)
-
-    def search(self, queries: Codes, k: int) -> list[Neighbours]:
-        """As ``CodeIndex`` says."""
-        check_k(k)
-        queries, k = checked_codes(queries, self.bits), min(k, len(self))
-        found: list[Neighbours] = [_nothing()] * len(queries)
-        pending = np.arange(len(queries) if k else 0)
-        for flips in range(self.MAX_FLIPS + 1):
-            near = self._look_up(queries[pending], flips, self.parts * (flips + 1) - 1)
-            for index, one in zip(pending, near, strict=True):
-                found[index] = Neighbours(one.distances[:k], one.ids[:k])
-            pending = pending[[len(one) < k for one in near]]
-        if len(pending):
-            for index, one in zip(pending, self._flat.search(queries[pending], k), strict=True):
-                found[index] = one
-        return found
-
-    def within(self, queries: Codes, radius: int) -> list[Neighbours]:
-        """As ``CodeIndex`` says."""
-        check_radius(radius)
-        flips = radius // self.parts
-        if flips > self.MAX_FLIPS:
-            return self._flat.within(queries, radius)
-        return self._look_up(checked_codes(queries, self.bits), flips, radius)
-
-    def remove(self, ids: Ids) -> int:
-        """As ``CodeIndex`` says. The tables are built anew, since faiss cannot remove from them."""
-        removed = self._flat.remove(ids)
-        if removed:
-            self._build_tables()
-        return removed
-
-    def save(self, path: Path) -> None:
-        """As ``CodeIndex`` says; the file is that of ``FlatIndex``."""
-        self._flat.save(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """As ``CodeIndex`` says. The tables are built anew, about 1 s per 10^6 codes."""
-        bits, codes, ids = _read(path)
-        index = cls(bits)
-        index.add(codes, ids)
-        return index
-
-    def _build_tables(self) -> None:
-        self._tables = faiss.IndexBinaryMultiHash(self.bits, self.parts, self.bits // self.parts)
-        self._mapped = faiss.IndexBinaryIDMap(self._tables)
-        if len(self._flat):
-            self._mapped.add_with_ids(self._flat.codes, self._flat.ids)
-
-    def _look_up(self, queries: Codes, flips: int, radius: int) -> list[Neighbours]:
-        with self._lock:
-            self._tables.nflip = flips
-            return _within(self._mapped, queries, radius)
 
 
 def _within(index: faiss.IndexBinary, queries: Codes, radius: int) -> list[Neighbours]:

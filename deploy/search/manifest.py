@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from deploy.search.files import Source
 from deploy.search.index import Codes, Ids
@@ -43,8 +43,8 @@ class Facts(BaseModel):
     """File name of the encoder's copy in the folder."""
     encoder_sha256: str
     bits: int
-    kind: str
-    """One of ``deploy.search.store.KINDS``."""
+    kind: Annotated[str, BeforeValidator(lambda kind: "flat" if kind == "multi-hash" else kind)]
+    """One of ``deploy.search.store.KINDS``. Folders of the former kind ``multi-hash`` hold what flat ones hold."""
     milvus: str | None = None
     """Address of the Milvus server, or a file for Milvus Lite."""
     sensor: SensorSize | None = None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
-from deploy.search.faiss_index import FlatIndex, MultiHashIndex
+from deploy.search.faiss_index import FlatIndex
 from deploy.search.index import CodeIndex
 from deploy.search.manifest import Facts, Manifest
 from deploy.search.milvus_index import MilvusIndex, MilvusSettings
@@ -17,10 +17,9 @@ from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
 from training.data.recordings import SensorSize
 
-Kind = Literal["flat", "multi-hash", "milvus-flat", "milvus-ivf"]
+Kind = Literal["flat", "milvus-flat", "milvus-ivf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_FAISS: dict[str, type[FlatIndex] | type[MultiHashIndex]] = {"flat": FlatIndex, "multi-hash": MultiHashIndex}
 _CODES = "codes.npz"
 _MILVUS = "milvus.json"
 _LOCK = "lock"
@@ -129,10 +128,10 @@ def save_index(folder: Path, index: CodeIndex) -> None:
 
 
 def _open_faiss(folder: Path, facts: Facts) -> CodeIndex:
-    kind, path = _FAISS[facts.kind], folder / _CODES
+    path = folder / _CODES
     if not path.exists():
-        return kind(facts.bits)
-    index = kind.load(path)
+        return FlatIndex(facts.bits)
+    index = FlatIndex.load(path)
     if index.bits != facts.bits:
         raise SearchError(f"{path}: codes of {index.bits} bits, the manifest says {facts.bits}: delete it")
     return index
