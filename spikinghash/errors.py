@@ -7,8 +7,9 @@
     ├── GraphError              a NIR or ONNX file, or a graph that cannot be lowered or run
     ├── ProfileError            a hardware profile
     ├── MissingToolError        something the machine lacks (an interpreter, a package)
-    └── BackendError            a backend that failed while it ran
-    ComparisonError             two results that had to be equal are not: exit code 1
+    ├── BackendError            a backend that failed while it ran
+    ├── SearchError             an index of hash codes
+    └── ComparisonError         two results that had to be equal are not: exit code 1
 
 A message says what is wrong, where (file, line, node, record), the actual value, the limit, and what to do about it.
 """

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from deploy.backends.encoders import load_encoder
+from deploy.backends.graph_run import run_on_file
 from deploy.backends.lava_backend import find_interpreter
-from deploy.backends.run import encode_recordings, run_graph
+from deploy.backends.run import encode_recordings
 from deploy.backends.verify import compare, trace_backend
 from export.encoder.network import load_network
 from export.nir.to_nir import export_nir
@@ -156,7 +157,7 @@ def test_any_graph_runs_on_arrays(tmp_path: Path) -> None:
     nir.write(str(tmp_path / "graph.nir"), nir.NIRGraph(nodes, [("input", "lif"), ("lif", "output")]))
     spikes = np.ones((2, 5, 3), np.float32)
     np.savez(tmp_path / "x.npz", spikes=spikes)
-    outputs = run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")
+    outputs = run_on_file(tmp_path / "graph.nir", tmp_path / "x.npz", "nir").outputs
     assert outputs[0, :, 0].tolist() == [0, 1, 0, 1, 0]
     done = command(tmp_path / "graph.nir", "--input", tmp_path / "x.npz", "--output", tmp_path / "y.npz", "--json")
     assert np.array_equal(json.loads(done.stdout)["outputs"], outputs)
@@ -165,10 +166,10 @@ def test_any_graph_runs_on_arrays(tmp_path: Path) -> None:
 
 def test_graphs_need_arrays_of_their_shape(tmp_path: Path) -> None:
     with pytest.raises(SpikinghashError, match="does not run NIR graphs"):
-        run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "torch")
+        run_on_file(tmp_path / "graph.nir", tmp_path / "x.npz", "torch")
     np.savez(tmp_path / "x.npz", spikes=np.ones((1, 2, 2)))
     whole = (tmp_path / "x.npz").read_bytes()
     for damaged in (b"", whole[:-9], whole[:80] + b"?" + whole[81:]):
         (tmp_path / "x.npz").write_bytes(damaged)
         with pytest.raises(GraphError, match=r"x\.npz"):
-            run_graph(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")
+            run_on_file(tmp_path / "graph.nir", tmp_path / "x.npz", "nir")

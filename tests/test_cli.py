@@ -1,5 +1,6 @@
 """The frame of every command: exit codes, one line of error, and nothing half-written under a final name."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spikinghash import errors
 from spikinghash.__main__ import COMMANDS
 from spikinghash.files import atomic_path
 
@@ -35,6 +37,15 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_exit_codes(body: str, code: int, message: str) -> None:
     done = python("-c", FRAME.format(body=body))
     assert (done.returncode, done.stderr) == (code, message)
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    classes = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, Exception)]
+    assert all(error.__base__ in (Exception, errors.SpikinghashError) for error in classes)
+    assert errors.__doc__ is not None
+    drawn = re.findall(r"^[ ├└─]*(\w+Error)  .*?(1?)$", errors.__doc__, re.MULTILINE)
+    assert [name for name, _ in drawn] == [error.__name__ for error in classes]
+    assert [1 if code else 2 for _, code in drawn] == [error.exit_code for error in classes]
 
 
 def test_a_signal_ends_a_command_cleanly() -> None:

@@ -16,7 +16,7 @@ from deploy.energy.accelerator import ann_charges, spiking_charges
 from deploy.energy.amounts import exact, mean
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.ann_twin import Sizes, ann_twin, haar_adds
-from deploy.energy.bill import Bill, Charge, make_bill
+from deploy.energy.bill import Bill, Charge, make_bill, price_of
 from deploy.energy.break_even import break_even
 from deploy.energy.clocked import clocked_latency
 from deploy.energy.mapping.traffic import bounded_traffic
@@ -362,13 +362,20 @@ def test_a_clocked_platform_with_clock_lanes_and_static_power_gets_totals() -> N
 # Bills
 
 
-def test_the_grade_ignores_terms_below_five_percent() -> None:
-    dear, cheap = exact([1000.0]), exact([1.0])
-    measured = [Charge("reset", "x", "energy.reset", dear), Charge("synaptic operations", "x", "energy.synop", cheap)]
-    assert make_bill(LOIHI.profile, measured).grade == "derived"
-    swapped = [Charge("synaptic operations", "x", "energy.synop", exact([1e9])), *measured[:1]]
-    assert make_bill(LOIHI.profile, swapped).grade == "derived"
-    assert make_bill(LOIHI.profile, [Charge("synaptic operations", "x", "energy.synop", dear)]).grade == "simulated"
+@pytest.mark.parametrize(
+    ("share", "grade"), [(0.049, "simulated"), (0.051, "derived"), (1.0, "derived"), (0.0, "simulated")]
+)
+def test_the_grade_ignores_terms_below_five_percent(share: float, grade: str) -> None:
+    """A reset's price is derived, a synaptic operation's simulated: the weaker kind counts from 5 % of the total on."""
+    reset, synop = (price_of(LOIHI.profile, f"energy.{term}") for term in ("reset", "synop"))
+    assert reset is not None
+    assert synop is not None
+    assert (reset.kind, synop.kind) == ("derived", "simulated")
+    counts = {"reset": share / reset.nominal, "synop": (1 - share) / synop.nominal}
+    charges = [Charge(term, "x", f"energy.{term}", exact([count])) for term, count in counts.items()]
+    bill = make_bill(LOIHI.profile, charges)
+    assert bill.of_term("energy.reset").nominal / bill.total.nominal == pytest.approx(share)
+    assert bill.grade == grade
 
 
 def test_the_spread_over_recordings_is_apart_from_the_band() -> None:

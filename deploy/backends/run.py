@@ -41,15 +41,6 @@ def encode_recordings(encoder: Encoder, paths: list[Path], sensor: SensorSize | 
     return np.concatenate(parts)
 
 
-def run_graph(graph: Path, source: Path, backend: str) -> NDArray[np.float32]:
-    """Outputs (samples, steps, ...) of any NIR graph for the array ``spikes`` in the .npz file ``source``.
-
-    Raises:
-        GraphError: the array is missing or has the wrong shape, or the graph cannot be run.
-    """
-    return run_on_file(graph, source, backend).outputs
-
-
 def main(
     encoder: Annotated[
         Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
