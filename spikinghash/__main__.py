@@ -16,7 +16,7 @@ COMMANDS = {
     "search": ("deploy.search.__main__", "index recordings and find the nearest"),
     "place": ("deploy.place", "map a network onto the cores of a chip"),
     "hosts": ("deploy.hosts", "measure latency and energy on this machine"),
-    "report": ("deploy.report", "energy and latency per hardware"),
+    "report": ("deploy.report.__main__", "energy and latency per hardware"),
     "demo": ("deploy.demo", "the whole line on the committed checkpoint"),
     "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),
 }

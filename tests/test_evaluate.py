@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from export import drift
 from export.encoder.evaluate import held_out, held_out_figures
+from export.loihi import drift
 from tests.commands import Call
 from training.checkpoint import load_checkpoint
 

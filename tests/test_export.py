@@ -16,7 +16,6 @@ import torch
 
 from deploy.backends.encoders import load_encoder
 from deploy.backends.verify import compare
-from export import to_onnx
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import Network, build_network
 from export.encoder.operations import Conv
@@ -25,6 +24,7 @@ from export.nir.metadata import KEY
 from export.nir.nir_file import read_encoder, read_nir
 from export.nir.to_nir import export_nir
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
+from export.onnx import to_onnx
 from spikinghash.errors import CheckpointError, ComparisonError, GraphError, SpikinghashError
 from tests.networks import DEEP, SMALL, calibrated, random_frames
 from training.config import EncoderConfig

@@ -8,7 +8,7 @@ import nir
 import numpy as np
 import pytest
 
-from deploy.backends import lava as backend_module
+from deploy.backends import lava_backend as backend_module
 from deploy.backends.lava_backend import INTERPRETER_VARIABLE, LavaBackend, find_interpreter
 from spikinghash.errors import GraphError, MissingToolError
 from tests.nir_oracle import oracle

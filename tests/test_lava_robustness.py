@@ -18,7 +18,7 @@ import nir
 import numpy as np
 import pytest
 
-from deploy.backends import lava as backend_module
+from deploy.backends import lava_backend as backend_module
 from deploy.backends.lava_backend import INTERPRETER_VARIABLE, ROOT, LavaBackend, find_interpreter
 from export.nir.interpreter import Interpreter
 from export.nir.stepwise.read import read_graph
