@@ -22,6 +22,8 @@ class Price:
     sources: tuple[str, ...]
     bound: Literal["min", "max"] | None = None
     """Set where all that is published is the least or the most that the value can be."""
+    whole_step: bool = False
+    """Of a barrier: whether the nominal value is the time of a whole step, the work of its cores included."""
 
     @property
     def corners(self) -> tuple[float, float, float]:
@@ -88,7 +90,8 @@ def barrier_price(estimates: Sequence[TimeEstimate], tiles: int) -> Price | None
     nominal = max([ceiling, *outgrown], key=lambda estimate: estimate.si)
     values = [*floors, nominal.si, *(estimate.si for estimate in ceilings)]
     kind = nominal.kind if around else "derived"
-    return Price(min(values), nominal.si, max(values), kind, _sources([*ceilings, nominal]))
+    whole = bool(nominal.includes)
+    return Price(min(values), nominal.si, max(values), kind, _sources([*ceilings, nominal]), whole_step=whole)
 
 
 def _strength(estimate: Estimate) -> int:

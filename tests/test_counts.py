@@ -27,7 +27,9 @@ from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes
 from export.synaptic.counting import trace_counts
 from export.synaptic.counts import NetworkCounts
+from export.synaptic.lowering import lower
 from export.synaptic.populations import PRODUCTS, Population
+from export.synaptic.schedule import pipeline_depth, schedule
 from export.synaptic.sizes import weight_bits, widest_weight
 from spikinghash.errors import ConfigError, GraphError, MissingToolError
 
@@ -60,6 +62,23 @@ def counts(encoder: Path) -> NetworkCounts:
 @pytest.fixture(scope="module")
 def marked_counts(marked_encoder: Path) -> NetworkCounts:
     return trace_counts(marked_encoder, FRAMES, 1e5)
+
+
+@pytest.mark.parametrize("traced", ["counts", "marked_counts"])
+def test_the_steps_are_those_that_lava_runs(traced: str, request: pytest.FixtureRequest) -> None:
+    """The schedule of the Lava backend, and no population before what feeds it."""
+    counts: NetworkCounts = request.getfixturevalue(traced)
+    path: Path = request.getfixturevalue(traced.replace("counts", "encoder") if "_" in traced else "encoder")
+    graph, metadata = read_encoder(path)
+    lava = schedule(lower(graph, dt=metadata.dt))
+    assert counts.machine_steps == lava.steps(metadata.steps) == metadata.steps + pipeline_depth(graph, metadata.dt)
+    lags = {layer.name: layer.lag for layer in counts.layers}
+    assert all(lags[name] == lava.latencies[name] for name in lags if name in lava.latencies)
+    kinds = {layer.name: layer.kind for layer in counts.layers}
+    for source, target in counts.edges:
+        if not {kinds[source], kinds[target]} & {"delay", "attention"}:
+            assert lags[target] > lags[source]
+    assert 0 == lags["input"] < max(lags.values()) <= counts.depth
 
 
 def recorded(path: Path) -> tuple[nir.NIRGraph, Arrays]:
@@ -104,7 +123,9 @@ def test_synaptic_operations_and_updates_against_torch_convolutions(encoder: Pat
         assert layer.neuron_spikes is not None
         np.testing.assert_array_equal(layer.neuron_spikes, spikes[layer.name].sum(axis=(0, 1)).ravel())
         assert layer.dense_macs == dense
-        np.testing.assert_array_equal(layer.active_updates + layer.inactive_updates, layer.neurons * layer.steps)
+        np.testing.assert_array_equal(
+            layer.active_updates + layer.inactive_updates(layer.steps), layer.neurons * layer.steps
+        )
         assert (layer.active_updates >= layer.spikes).all()
         assert (layer.synops <= layer.synapses * layer.steps).all()
     assert compared > 50

@@ -83,6 +83,7 @@ def test_counts_of_another_network_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda v: v.pop("depth"), "'depth' is missing"),
         (lambda v: v.pop("steps"), "not a trace"),
         (lambda v: v.pop("layers"), "'layers' is missing"),
         (lambda v: v["layers"][1].pop("synops"), "'synops' is missing"),
@@ -160,19 +161,103 @@ def test_bill_of_the_small_network_against_a_plain_sum() -> None:
 
 
 def test_latency_of_the_small_network_against_a_plain_sum() -> None:
+    """On one core whose populations all see the recording in the same steps, the longer of two phases counts."""
     counts = small_counts()
     latency = assess(LOIHI, counts, []).latencies[SPIKING]
     assert latency.busy is not None
     assert latency.response is not None
     for sample in range(SAMPLES):
-        nominal = STEPS * 600.0  # barrier of one tile, fitted
+        sending = receiving = 0.0
         for source, layer in zip(counts.layers[:-1], counts.layers[1:], strict=True):
             idle = layer.neurons * STEPS - layer.active_updates[sample]
+            packets = min(layer.synops[sample], source.spikes[sample])
             # The strongest kind is nominal; of several, the median: synop 3.1, 3.8, 4.7.
-            nominal += 3.8 * layer.synops[sample] + 9.7 * layer.active_updates[sample] + 6.0 * idle
-            nominal += 30 * layer.spikes[sample] + 16 * min(layer.synops[sample], source.spikes[sample])
+            sending += 9.7 * layer.active_updates[sample] + 6.0 * idle + 30 * layer.spikes[sample]
+            sending += 5.1 * packets * (source.kind != "input")
+            receiving += 3.8 * layer.synops[sample] + 16 * packets
+        nominal = max(sending, receiving) + STEPS * 600.0  # barrier of one tile, fitted
         assert latency.busy[1, sample] == pytest.approx(nominal * 1e-9)
         assert latency.response[1, sample] == pytest.approx(nominal * 1e-9 * (LATENCY + 1) / STEPS)
+
+
+def test_every_step_is_as_long_as_its_busiest_core_against_loops() -> None:
+    """Cores of four neurons, populations that lag behind one another, one that bunches: loops over steps and cores."""
+    stated = LOIHI.profile.limits
+    limits = stated.model_copy(
+        update={
+            "neurons_per_core": stated.neurons_per_core.model_copy(update={"value": 4}),
+            "mesh_rows": None,
+        }
+    )
+    profile = LOIHI.profile.model_copy(update={"limits": limits})
+    plain = small_counts()
+    lags = {"input": 0, "stem_lif": 1, "stem_delay": 1, "head_lif": 2}
+    bunched = {"stem_lif": np.array([0.0, 7.0, 1.0, 2.0, 0.0])}
+    layers = [replace(layer, lag=lags[layer.name], step_spikes=bunched.get(layer.name)) for layer in plain.layers]
+    counts = replace(plain, layers=tuple(layers), depth=3)
+    placement = place_counts(counts.layers, profile).placement
+    assert placement is not None
+    assert placement.cores == 6
+    traffic = bounded_traffic(counts, placement)
+    latency = barrier_latency(profile, counts, placement, traffic)
+    received, sent, synops = (each.amount[1] for each in (traffic.received, traffic.sent, traffic.synops))
+    held = np.vstack([np.zeros(6), placement.held])
+    for sample in range(SAMPLES):
+        lengths = []
+        for step in range(STEPS + 3):
+            cores = []
+            for core in range(6):
+                sending, receiving = 6.0 * held[:, core].sum(), 0.0
+                for index, layer in enumerate(layers):
+                    if not layer.lag <= step < layer.lag + STEPS:
+                        continue
+                    even = np.full(STEPS, 1 / STEPS)
+                    part = (bunched[layer.name] / 10 if layer.name in bunched else even)[step - layer.lag]
+                    here = held[index, core] / layer.neurons * part
+                    sending += (9.7 - 6.0) * layer.active_updates[sample] * here + 30 * layer.spikes[sample] * here
+                    sending += 5.1 * sent[sample, index] * traffic.sent.share[index, core] * part
+                    receiving += (16 * received[sample, index] + 3.8 * synops[sample, index]) * here
+                cores.append(max(sending, receiving))
+            lengths.append(max(cores) + 1000.0)  # two tiles
+        assert latency.busy is not None
+        assert latency.response is not None
+        assert latency.busy[1, sample] == pytest.approx(sum(lengths) * 1e-9)
+        assert latency.response[1, sample] == pytest.approx(sum(lengths[TIME_STEPS - 1 :]) * 1e-9)
+    assert (latency.steps, latency.note) == (8, "8 steps: 4 + 4 to fill and drain")
+
+
+def test_steps_that_fill_and_drain_cost_updates_and_time_but_no_spikes() -> None:
+    plain = network(population(neurons=1000, synops=5e4, active=500, spikes=100))
+    deep = replace(plain, depth=7)
+    (short, long), (quick, late) = (
+        [bill_of(assess(LOIHI, counts, []), BUSY) for counts in (plain, deep)],
+        [assess(LOIHI, counts, []).latencies[SPIKING] for counts in (plain, deep)],
+    )
+    for term in ("energy.synop", "energy.spike_out", "energy.neuron_update_active"):
+        assert long.of_term(term) == short.of_term(term)
+    idle = [bill.of_term("energy.neuron_update_inactive").nominal for bill in (short, long)]
+    assert idle[1] - idle[0] == pytest.approx(7 * 1000 * 51.2 * PICO)
+    assert quick.response is not None
+    assert late.response is not None
+    assert late.busy is not None
+    assert late.response[1, 0] == pytest.approx(late.busy[1, 0] - 3 * (quick.response[1, 0]), rel=1e-9)
+
+
+@pytest.mark.parametrize(("neurons_per_core", "step"), [(10, 5.8e-6), (1024, 1024 * 6e-9 + 0.465e-6)])
+def test_a_measured_step_is_not_billed_beside_its_own_work(neurons_per_core: int, step: float) -> None:
+    """What was measured at 32 chips is a whole step: it bounds work and barrier together from below."""
+    stated = LOIHI.profile.limits.neurons_per_core
+    limits = LOIHI.profile.limits.model_copy(
+        update={"neurons_per_core": stated.model_copy(update={"value": neurons_per_core})}
+    )
+    loaded = replace(LOIHI, profile=LOIHI.profile.model_copy(update={"limits": limits}))
+    assessment = assess(loaded, network(population(neurons=160 * neurons_per_core, synapses=1)), [])
+    assert assessment.fit is not None
+    assert assessment.fit.placement is not None
+    assert assessment.fit.placement.tiles == 40
+    busy = assessment.latencies[SPIKING].busy
+    assert busy is not None
+    assert busy[1, 0] == pytest.approx(4 * step)
 
 
 def test_the_busiest_core_sets_the_pace() -> None:

@@ -108,7 +108,25 @@ def test_a_tick_lasts_whatever_there_is_to_do() -> None:
     assert latency.response is not None
     assert mean(latency.busy).corners == pytest.approx((12e-3,) * 3)
     assert mean(latency.response).nominal == pytest.approx(5e-3)
-    assert latency.note == ""
+    assert latency.note == "12 steps: 8 + 4 to fill and drain"
+    deep = assess(load_profile("spinnaker1"), replace(counts, depth=28), []).latencies[SPIKING]
+    assert deep.busy is not None
+    assert deep.response is not None
+    assert mean(deep.busy).nominal == pytest.approx(40e-3)
+    assert mean(deep.response).nominal == pytest.approx(33e-3)
+    assert deep.note == "40 steps: 8 + 32 to fill and drain"
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_only_machines_in_steps_bill_the_steps_of_the_pipeline(name: str) -> None:
+    counts = network(population("lif", 10, steps=12, weight_bits=1))
+    loaded = load_profile(name)
+    stepped = loaded.profile.meta.execution in ("timestep_barrier", "fixed_tick")
+    plain_rows, deep_rows = (assess(loaded, each, []).scenarios for each in (counts, replace(counts, depth=28)))
+    for plain, deep in zip(plain_rows, deep_rows, strict=True):
+        updates = [each.bill.count_of_term("energy.neuron_update_inactive") for each in (plain, deep)]
+        if updates[0] is not None:
+            assert [each.nominal for each in updates if each] == [120, 400 if stepped else 120]
 
 
 def test_too_much_work_stretches_the_tick_and_says_so() -> None:

@@ -12,6 +12,7 @@ from deploy.energy.mapping.place import place
 from deploy.energy.mapping.placement import Fit, Placement
 from deploy.energy.mapping.traffic import Traffic, bounded_traffic, counted_traffic
 from deploy.energy.mapping.uniform import place_counts
+from deploy.energy.stepped import billed_steps
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
@@ -46,7 +47,7 @@ def assess_on_cores(
     else:
         traffic = bounded_traffic(counts, placement)
     latency = latency_of(profile, counts, placement, traffic)
-    charges = dynamic_charges(counts, traffic, placement.chips)
+    charges = dynamic_charges(counts, traffic, placement.chips, billed_steps(counts, profile.meta.execution))
     scenarios = standing(profile, SPIKING, "", charges, latency, placement.chips, counts.window_us)
     refusals = [*latency_refusals({SPIKING: latency}), *refusals]
     return without_figures(Assessment(loaded, fit, {SPIKING: latency}, tuple(scenarios), (), tuple(refusals)))
@@ -70,25 +71,25 @@ def _unplaced(fit: Fit, profile: Profile) -> Refusal:
     return Refusal(SPIKING, f"cannot be placed: {unstated(', '.join(missing_limits(profile.limits)))}")
 
 
-def dynamic_charges(counts: NetworkCounts, traffic: Traffic, chips: int) -> list[Charge]:
+def dynamic_charges(counts: NetworkCounts, traffic: Traffic, chips: int, steps: int) -> list[Charge]:
     """Everything that is paid per event.
 
     ``SOP e_syn + N_active e_active + N_inactive e_inactive + S e_spike + P e_packet + H e_hop`` per population, plus
     the packets that cross chips and the reset of every chip between two recordings. The price of a synaptic operation
-    includes its memory; the neurons of a core are swept in every step, hence the inactive updates.
+    includes its memory; the neurons of a core are swept in every one of ``steps``, hence the inactive updates.
     """
-    charges = [charge for layer in counts.layers if layer.kind != "input" for charge in _population(layer)]
+    charges = [charge for layer in counts.layers if layer.kind != "input" for charge in _population(layer, steps)]
     charges += [charge for layer in counts.layers for charge in _routed(layer, traffic)]
     crossings = sum(traffic.crossings.values(), exact(0.0))
     crossing = Charge("spike traffic", WHOLE_NETWORK, "energy.chip_crossing", crossings, scales=True)
     return [*charges, crossing, Charge("reset", WHOLE_NETWORK, "energy.reset", exact(chips))]
 
 
-def _population(layer: LayerCounts) -> list[Charge]:
+def _population(layer: LayerCounts, steps: int) -> list[Charge]:
     return [
         Charge("synaptic operations", layer.layer, "energy.synop", exact(layer.synops), scales=True),
         Charge("neuron updates", layer.layer, "energy.neuron_update_active", exact(layer.active_updates)),
-        Charge("neuron updates", layer.layer, "energy.neuron_update_inactive", exact(layer.inactive_updates)),
+        Charge("neuron updates", layer.layer, "energy.neuron_update_inactive", exact(layer.inactive_updates(steps))),
         Charge("spike traffic", layer.layer, "energy.spike_out", exact(layer.spikes), scales=True),
         *_attention(layer),
     ]

@@ -18,6 +18,8 @@ class Latency:
     untimed: tuple[str, ...] = ()
     """What has no published time: the latency is then a lower bound."""
     refused: str = ""
+    steps: int | None = None
+    """Time steps billed per recording, filling and draining included; ``None`` on platforms without steps."""
     note: str = ""
     """What a reader has to know beside the figure, such as a tick that the work does not fit into."""
 

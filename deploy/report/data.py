@@ -34,7 +34,9 @@ ASSUMPTIONS = (
     "The boundary is the chip: sensor, host computer, board and power supply are outside, on every platform. The "
     "search for similar codes is billed apart.",
     "Cores: populations are placed in topological order and share cores; convolution kernels are stored unrolled.",
-    "Cores: the events of a recording are spread evenly over its steps; where they bunch, steps take longer.",
+    "Machines in time steps (Loihi, SpiNNaker, TrueNorth): every hop takes a step, so that a recording also fills and "
+    "drains the pipeline; neurons are updated in all of these steps. The events of a population follow its spikes from "
+    "step to step, and a step is as long as its busiest core.",
     "Accelerator: 8-bit weights, 16-bit membrane potentials, one buffer per layer in the smallest memory that holds "
     "it, weights resident. Spiking network and ANNs are priced under the same two dataflows.",
     "ANN twins: the encoder's topology, ReLU for LIF, softmax attention, int8 weights. Activations have 8 bits, those "

@@ -1,6 +1,7 @@
 """Spikes, synaptic operations and neuron updates of a deployed encoder on real recordings."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,9 @@ from export.nir.metadata import Metadata
 from export.nir.nir_file import read_encoder
 from export.nir.trace import input_spikes
 from export.synaptic.counts import Kind, LayerCounts, NetworkCounts, network_id
+from export.synaptic.lowering import lower
 from export.synaptic.populations import PRODUCTS, Population, Projection, SynapseNetwork, build_network
+from export.synaptic.schedule import Schedule, schedule
 from export.synaptic.sizes import dense_macs, state_bits, stored_weights, widest_weight
 from training.data.progress import track
 
@@ -29,6 +32,8 @@ class _Tally:
         self.samples, self._attentions = samples, attentions
         self.emitted: dict[str, Array] = {}
         """(neurons, samples) spikes of each neuron; of an attention, values that are not zero."""
+        self.by_step: dict[str, list[float]] = {}
+        """Spikes in each step, of all neurons and samples."""
         self.active: dict[str, Array] = {}
         """(samples,) neuron-steps."""
         self.ands: dict[str, Array] = {}
@@ -47,6 +52,7 @@ class _Tally:
 
     def _add(self, name: str, emitted: Array, active: NDArray[np.bool_]) -> None:
         self.emitted[name] = self.emitted.get(name, 0.0) + emitted
+        self.by_step.setdefault(name, []).append(float(emitted.sum()))
         self.active[name] = self.active.get(name, 0.0) + active.sum(axis=0)
 
     def _attend(self, name: str, arriving: Array, counts: Array) -> None:
@@ -77,6 +83,8 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
     graph, metadata = read_encoder(path)
     interpreter = Interpreter(graph, metadata.dt)
     network = build_network(graph, metadata.serves)
+    timing = schedule(lower(graph, dt=metadata.dt))
+    lags = _lags(network, timing)
     spikes = input_spikes(frames, metadata)
     tallies = []
     starts = range(0, len(spikes), BATCH)
@@ -86,7 +94,7 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         interpreter.run(batch, observer=tally.observe)
         tallies.append(tally)
     layers = tuple(
-        _layer(population, network, graph, tallies, metadata)
+        replace(_layer(population, network, graph, tallies, metadata), lag=lags[population.name])
         for population in network.populations
         if population.kind != "readout"
     )
@@ -101,7 +109,18 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         window_us=window_us,
         layers=layers,
         edges=tuple(edges),
+        pace=timing.pace,
+        depth=timing.depth,
     )
+
+
+def _lags(network: SynapseNetwork, timing: Schedule) -> dict[str, int]:
+    """When each population acts; delays and products, which that schedule dissolves, act with what feeds them."""
+    lags: dict[str, int] = {}
+    for population in network.populations:
+        feeding = (lags.get(each.source, 0) for each in network.arriving[population.name])
+        lags[population.name] = timing.latencies.get(population.name, max(feeding, default=0))
+    return lags
 
 
 def _layer(
@@ -142,6 +161,7 @@ def _layer(
         dense_adds=steps * _dense_products(population, network, products=False),
         adds=_joined([tally.adds for tally in tallies], name),
         neuron_spikes=emitted.sum(axis=1),
+        step_spikes=np.sum([tally.by_step[name] for tally in tallies], axis=0),
     )
 
 

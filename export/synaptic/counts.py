@@ -18,7 +18,7 @@ from spikinghash.errors import GraphError
 Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SAMPLED = ("spikes", "synops", "active_updates")
-_OPTIONAL = ("integer_synops", "ands", "adds", "neuron_spikes")
+_OPTIONAL = ("integer_synops", "ands", "adds", "neuron_spikes", "step_spikes")
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,14 @@ class LayerCounts:
     """(samples,) those whose spike is there and whose number is not zero."""
     neuron_spikes: NDArray[np.float64] | None = None
     """(neurons,) spikes of each neuron over all recordings, in storage order: they place the traffic."""
+    step_spikes: NDArray[np.float64] | None = None
+    """(steps,) spikes of all neurons over all recordings, step by step: they say how events bunch."""
+    lag: int = 0
+    """Steps behind the graph's own time on a machine where every hop takes one."""
 
-    @property
-    def inactive_updates(self) -> NDArray[np.float64]:
-        """(samples,) neuron-steps without an arriving spike, a potential or an emitted spike."""
-        return self.neurons * self.steps - self.active_updates
+    def inactive_updates(self, steps: int) -> NDArray[np.float64]:
+        """(samples,) neuron-steps of ``steps`` without an arriving spike, a potential or an emitted spike."""
+        return self.neurons * steps - self.active_updates
 
     @property
     def weight_bytes(self) -> float:
@@ -96,6 +99,15 @@ class NetworkCounts:
     layers: tuple[LayerCounts, ...]
     edges: tuple[tuple[str, str], ...] = ()
     """(source, destination) names of populations joined by synapses; empty when unknown. Places the spike traffic."""
+    pace: int = 1
+    """Steps of a machine where every hop takes one, per step of the graph."""
+    depth: int = 0
+    """Steps by which the output lags behind the graph's own time on such a machine."""
+
+    @property
+    def machine_steps(self) -> int:
+        """Steps per recording on a machine where every hop takes one: the window, and what fills and drains it."""
+        return self.pace * self.steps + self.depth
 
     def to_json(self) -> str:
         """Return the counts as one JSON document, one layer a line; whole numbers without a point."""
@@ -115,7 +127,8 @@ class NetworkCounts:
             values = json.loads(text)
             layers = tuple(_layer(layer) for layer in values.pop("layers"))
             edges = tuple((str(src), str(dst)) for src, dst in values.pop("edges", ()))
-            counts = NetworkCounts(layers=layers, edges=edges, **values)
+            depth = values.pop("depth")  # older versions did not write it: a machine's steps would be too few
+            counts = NetworkCounts(layers=layers, edges=edges, depth=depth, **values)
         except json.JSONDecodeError as error:
             raise GraphError(f"{source}:{error.lineno}: not JSON: {error.msg}") from None
         except KeyError as error:
@@ -191,8 +204,8 @@ def _check_layer(layer: LayerCounts, counts: NetworkCounts, source: str) -> None
     for key in (*_SAMPLED, *_OPTIONAL):
         values = getattr(layer, key)
         if values is not None:
-            wanted = (layer.neurons,) if key == "neuron_spikes" else (counts.samples,)
-            _check_array(f"{source}: layer {layer.name}: {key}", values, wanted)
+            wanted = {"neuron_spikes": layer.neurons, "step_spikes": layer.steps}.get(key, counts.samples)
+            _check_array(f"{source}: layer {layer.name}: {key}", values, (wanted,))
     for key in ("spikes", "active_updates"):
         if (getattr(layer, key) > layer.neurons * layer.steps).any():
             raise GraphError(
