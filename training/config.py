@@ -153,12 +153,58 @@ class TrainConfig(_Section):
     """Checkpoint to begin with; weights whose shapes differ (a hash layer of other length) begin anew."""
 
 
+class SparsityConfig(_Section):
+    """What the encoder may cost; see docs/sparsity.md."""
+
+    operations: float | None = Field(None, gt=0)
+    """Budget of synaptic operations per recording: a controller weighs a penalty so that training keeps to it."""
+    counted: Literal["natural", "lowered"] = "natural"
+    """Which operations: each linear map once, or all copies of it in the deployed graph, gates and lanes included."""
+    ramp: float = Field(0.6, ge=0, le=1)
+    """Share of the training in which the budget falls from what the network spends at first."""
+    prune: float = Field(0.0, ge=0, lt=1)
+    """Share of the weights of each map that are pruned, the smallest ones; not of the stem and the wave mixers."""
+    prune_channels: float = Field(0.0, ge=0, lt=1)
+    """Share of each MLP's hidden channels that are pruned."""
+    weight_bits: Literal[8, 4, 2] = 8
+    """Bits of a weight on its grid; 2: ternary, -1, 0 or 1."""
+    teacher: Path | None = None
+    """Checkpoint whose answers to the training recordings are learned beside the labels."""
+    answers: Literal["codes", "potentials"] = "codes"
+    """Of the teacher: its bits, or the mean membrane potentials of its hash neurons."""
+    distil_weight: float = Field(1.0, ge=0)
+    """Weight of the distance from the teacher's answers."""
+
+    @property
+    def prunes(self) -> bool:
+        """Whether anything is pruned."""
+        return self.prune > 0 or self.prune_channels > 0
+
+
 class Config(_Section):
     """A whole experiment."""
 
     data: DataConfig = DataConfig()
     encoder: EncoderConfig = EncoderConfig()
     train: TrainConfig = TrainConfig()
+    sparsity: SparsityConfig = SparsityConfig()
+
+    @model_validator(mode="after")
+    def _sparsity_fits(self) -> "Config":
+        sparsity, head = self.sparsity, self.encoder.head
+        if sparsity.prunes and not self.train.quantise:
+            key = "prune" if sparsity.prune else "prune_channels"
+            raise ValueError(
+                f"sparsity.{key} is {getattr(sparsity, key)}, but train.quantise is false: prune in the training on "
+                "the grids, which starts from a trained network"
+            )
+        if sparsity.weight_bits != 8 and not self.train.quantise:
+            raise ValueError(
+                f"sparsity.weight_bits is {sparsity.weight_bits}, but train.quantise is false: set it to true"
+            )
+        if head != "hash" and sparsity.teacher is not None:
+            raise ValueError(f'sparsity.teacher is {sparsity.teacher}, but encoder.head is "{head}": codes need "hash"')
+        return self
 
 
 def parse_config(values: object, source: str) -> Config:

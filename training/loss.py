@@ -91,8 +91,13 @@ class HashLoss(nn.Module):
         return loss
 
     def relaxed_codes(self, spikes: Tensor) -> Tensor:
-        """``tanh(n - vote + 1/2)`` of the spike counts n: (T, B, K) to (B, K). The sign is the bit."""
-        return torch.tanh(spikes.sum(0) - self.votes + 0.5)
+        """Of the votes in force; (T, B, K) to (B, K)."""
+        return relaxed_codes(spikes, self.votes)
+
+
+def relaxed_codes(spikes: Tensor, votes: int) -> Tensor:
+    """``tanh(n - votes + 1/2)`` of the spike counts n: (T, B, K) to (B, K). The sign is the bit."""
+    return torch.tanh(spikes.sum(0) - votes + 0.5)
 
 
 def pair_weights(hard: Tensor) -> Tensor:

@@ -56,16 +56,25 @@ def round_straight_through(value: Tensor, step: float, largest: float = math.inf
 
 
 class RoundWeight(nn.Module):
-    """Rounds to eight bits, in multiples of ``2^e step``."""
+    """Rounds to mantissas up to ``largest``, in multiples of ``2^e step``.
 
-    def __init__(self, step: float) -> None:
+    With eight bits e is the least for which none is cut off. With fewer, of which the largest weights would waste most,
+    it is the one with the least squared error.
+    """
+
+    def __init__(self, step: float, largest: int = LARGEST_MANTISSA) -> None:
         super().__init__()
-        self.step = step
+        self.step, self.largest = step, largest
 
     def forward(self, weight: Tensor) -> Tensor:
         """Any shape in, the same out."""
-        coarse = self.step * 2 ** exponent(float(weight.detach().abs().max()), self.step)
-        return round_straight_through(weight, coarse, LARGEST_MANTISSA)
+        whole = exponent(float(weight.detach().abs().max()) * LARGEST_MANTISSA / self.largest, self.step)
+        if self.largest < LARGEST_MANTISSA:
+            whole = min(range(whole + 1), key=lambda e: self._error(weight.detach(), self.step * 2**e))
+        return round_straight_through(weight, self.step * 2**whole, self.largest)
+
+    def _error(self, weight: Tensor, step: float) -> float:
+        return float((round_straight_through(weight, step, self.largest) - weight).square().sum())
 
 
 class RoundBias(nn.Module):
@@ -163,23 +172,27 @@ def _worst_current(stream: Iterable[LinearMap]) -> float:
     return total
 
 
-def put_on_grids(model: Spikinghash, grids: Grids) -> None:
-    """Let a folded ``model`` compute with rounded weights, biases and scales; gradients go to the unrounded ones."""
+def put_on_grids(model: Spikinghash, grids: Grids, weight_bits: int = 8) -> None:
+    """Let a folded ``model`` compute with rounded weights, biases and scales; gradients go to the unrounded ones.
+
+    Weights of convolutions and of the hash layer get ``weight_bits``, two of which leave -1, 0 and 1; the block maps of
+    wave mixers, sums of several fusions, keep eight.
+    """
     for stream in streams(model):
         step = grids[stream[0].name]
         for member in stream:
-            _round(member, step)
+            _round(member, step, 2 ** (weight_bits - 1) - 1)
     model.grids = grids
 
 
-def _round(member: LinearMap, step: float) -> None:
+def _round(member: LinearMap, step: float, largest: int) -> None:
     layer = member.layer
     if isinstance(layer, WaveMixer):
         layer.rounding = RoundWeight(step)
     elif isinstance(layer, SpikingSelfAttention):
         layer.rounding = RoundScale(step)
     else:
-        parametrize.register_parametrization(layer, "weight", RoundWeight(step / member.share))
+        parametrize.register_parametrization(layer, "weight", RoundWeight(step / member.share, largest))
     if member.norm is not None:
         member.norm.eps = 0.0  # as ``fold`` left it; a file of weights does not tell
         parametrize.register_parametrization(member.norm, "bias", RoundBias(step))

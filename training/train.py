@@ -27,8 +27,12 @@ from training.loss import HashLoss
 from training.memory import keep_freed_memory
 from training.model.encoder import Spikinghash
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids
+from training.sparsity.economy import Economy
+from training.start import start_from, unfold
 
 LAST, METRICS, CURVE = "last.pt", "metrics.jsonl", "curve.png"
+UNFOLDED = 160
+"""Training recordings, about, from whose statistics a network on grids gets batch normalisations anew."""
 WARM_UP = 0.1
 """Share of all steps in which the learning rate rises."""
 VALIDATED = 5
@@ -47,6 +51,7 @@ class Experiment:
     loss: HashLoss | classes.ClassLoss
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
+    economy: Economy
     history: list[dict[str, float]]
 
     @property
@@ -75,18 +80,19 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     dataset, sets = load_data(config)
     model = Spikinghash(encoder)
     loss = objective(config, dataset)
-    if settings.start is not None:
-        start_from(model, loss, settings.start)
+    saved = None if settings.start is None else start_from(model, loss, settings.start)
     if settings.quantise:
-        quantise(model, settings)
+        quantise(model, settings, config.sparsity.weight_bits)
+    elif saved is not None and saved.grids is not None:
+        unfold(model, torch.from_numpy(dataset.frames[sets.training[:: max(1, len(sets.training) // UNFOLDED)]]))
     loss.to(device)
     model.to(device)
+    steps = settings.epochs * steps_per_epoch(config, sets)
+    economy = Economy(config, model, dataset, sets, steps)
     parameters = [*model.parameters(), *loss.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.epochs * steps_per_epoch(config, sets), pct_start=WARM_UP
-    )
-    return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, [])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, steps, pct_start=WARM_UP)
+    return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, economy, [])
 
 
 def objective(config: Config, dataset: Dataset) -> HashLoss | classes.ClassLoss:
@@ -104,7 +110,7 @@ def objective(config: Config, dataset: Dataset) -> HashLoss | classes.ClassLoss:
     return classes.ClassLoss()
 
 
-def quantise(model: Spikinghash, settings: TrainConfig) -> None:
+def quantise(model: Spikinghash, settings: TrainConfig, weight_bits: int) -> None:
     """Make ``model`` compute on the grids of its deployment.
 
     Raises:
@@ -113,23 +119,7 @@ def quantise(model: Spikinghash, settings: TrainConfig) -> None:
     if settings.start is None:
         raise ConfigError("train.quantise is true, but train.start names no checkpoint: train without it first")
     fold(model)
-    put_on_grids(model, choose_grids(model))
-
-
-def start_from(model: Spikinghash, loss: HashLoss | classes.ClassLoss, path: Path) -> None:
-    """Take over the weights of the checkpoint ``path``, but those whose shapes differ, and what its loss had learned.
-
-    Raises:
-        CheckpointError: the file cannot be used, or none of its weights fits.
-    """
-    own = model.state_dict()
-    saved = load_checkpoint(path)
-    fitting = {name: value for name, value in saved.weights.items() if name in own and value.shape == own[name].shape}
-    if not any(name.startswith("stages") for name in fitting):
-        raise CheckpointError(f"{path}: no weight of it fits the encoder of this config: use a checkpoint of its sizes")
-    model.load_state_dict(own | fitting)
-    if isinstance(loss, HashLoss):
-        loss.similarity.take_over(saved.metrics)
+    put_on_grids(model, choose_grids(model), weight_bits)
 
 
 def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> float:
@@ -149,13 +139,15 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
         frames = torch.from_numpy(experiment.dataset.frames[batch])
         frames = augment(frames, settings, generator).to(experiment.device)
         labels = torch.from_numpy(experiment.dataset.labels[batch]).to(experiment.device)
-        value = experiment.loss(experiment.model(frames), labels)
+        experiment.economy.before_step()
+        output = experiment.model(frames)
+        value = experiment.loss(output, labels) + experiment.economy.loss(output, batch)
         experiment.optimiser.zero_grad(set_to_none=True)
         value.backward()
         experiment.optimiser.step()
         experiment.schedule.step()
         total += value.item()
-        progress.update(task, advance=1, loss=value.item())
+        progress.update(task, advance=1, loss=value.item(), spent=experiment.economy.spent)
     return total / experiment.steps_per_epoch
 
 
@@ -180,6 +172,7 @@ def checkpoint_of(experiment: Experiment) -> Checkpoint:
     resume: dict[str, Any] = {
         "model": experiment.model.state_dict(),
         "loss": experiment.loss.state_dict(),
+        "economy": experiment.economy.state_dict(),
         "optimiser": experiment.optimiser.state_dict(),
         "schedule": experiment.schedule.state_dict(),
         "history": experiment.history,
@@ -205,6 +198,7 @@ def restore(experiment: Experiment, path: Path) -> None:
         raise CheckpointError(f"{path}: a published checkpoint cannot be resumed: use another --out")
     experiment.model.load_state_dict(saved.resume["model"])
     experiment.loss.load_state_dict(saved.resume["loss"])
+    experiment.economy.load_state_dict(saved.resume["economy"])
     experiment.optimiser.load_state_dict(saved.resume["optimiser"])
     experiment.schedule.load_state_dict(saved.resume["schedule"])
     experiment.history.extend(saved.resume["history"])
@@ -221,16 +215,19 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
     score_key, score_name = score_names(config)
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}"),
+        TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}{{task.fields[spent]}}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         steps, epochs = experiment.steps_per_epoch, config.train.epochs
         shown: dict[str, Any] = {"epoch": f"{experiment.epoch}/{epochs}", "loss": float("nan"), "score": float("nan")}
+        shown["spent"] = ""
         task = progress.add_task("", total=steps * epochs, completed=steps * experiment.epoch, **shown)
         while experiment.epoch < epochs:
             record = {"epoch": experiment.epoch + 1, "loss": train_epoch(experiment, progress, task)}
+            record |= experiment.economy.end_epoch()
             if record["epoch"] % VALIDATED == 0 or record["epoch"] == epochs:
                 record[score_key] = validate(experiment)
+                record |= experiment.economy.measure(experiment.model, experiment.dataset, experiment.sets.validation)
                 progress.update(task, score=record[score_key])
             experiment.history.append(record)
             progress.update(task, epoch=f"{experiment.epoch}/{epochs}")

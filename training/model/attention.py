@@ -20,6 +20,7 @@ class SpikingSelfAttention(nn.Module):
         self.heads = heads
         self.qkv = ConvNorm(channels, 3 * channels, kernel=1)
         self.qkv_lif = Lif()
+        self.coincidences = Coincidences()
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.rounding: nn.Module = nn.Identity()
         """Applied to the scale; in quantisation-aware training it rounds."""
@@ -36,8 +37,16 @@ class SpikingSelfAttention(nn.Module):
         """What spikes (T, B, C, H, W) drive neurons with, added to ``stream``."""
         t, b, c, h, w = spikes.shape
         qkv, _ = activity(self.qkv_lif, self.qkv.drive(spikes))
-        counts = coincidence_counts(*qkv.reshape(t, b, 3, self.heads, c // self.heads, h * w).unbind(2))
+        counts = self.coincidences(*qkv.reshape(t, b, 3, self.heads, c // self.heads, h * w).unbind(2))
         return self.projection.drive(self.attention_lif(self.scale * counts.reshape(spikes.shape)), stream)
+
+
+class Coincidences(nn.Module):
+    """``coincidence_counts`` as a layer, so that what enters it can be watched."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Spikes of shape (..., d_h, N), three times, to counts of that shape."""
+        return coincidence_counts(q, k, v)
 
 
 def coincidence_counts(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

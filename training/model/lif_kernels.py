@@ -206,7 +206,7 @@ def mlp(
         x = _rows(inputs, begin, end)
         current = biases[: len(x)].copy()
         _product(x, first, current, False, 1)
-        fired, out = np.empty_like(current), np.empty_like(x)
+        fired, out = np.empty_like(current), np.empty((len(x), second.shape[1]), x.dtype)
         by_step = (steps, (end - begin) * hidden)
         spikes(current.reshape(by_step), fired.reshape(by_step), 0, by_step[1], *constants)
         _product(fired, second, out, False, 0)

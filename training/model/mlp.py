@@ -5,6 +5,7 @@ folded into the first convolution, its statistics following from those of the in
 walked through in chunks that stay in the processor's cache, forwards and again backwards.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -21,6 +22,16 @@ from training.model.lif_kernels import Array
 from training.model.threads import in_threads, one_blas_thread, shares
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What is to be known of spikes that no layer hands out, because layers are not called one by one."""
+
+    weigh: Callable[[Tensor], Tensor]
+    """Second map (C, hidden) to what a spike of each hidden neuron weighs, (hidden,)."""
+    tell: Callable[[Tensor, Tensor], None]
+    """Called with the spikes that enter, (T, B, C, H, W), and the sums of weighed hidden spikes, (T, pixels)."""
+
+
 class Mlp(nn.Module):
     """LIF, 1x1 convolution, BN, LIF, 1x1 convolution, BN."""
 
@@ -30,6 +41,7 @@ class Mlp(nn.Module):
         self.expand = ConvNorm(channels, ratio * channels, kernel=1)
         self.hidden_lif = Lif()
         self.contract = ConvNorm(ratio * channels, channels, kernel=1)
+        self.watch: Watch | None = None
 
     def forward(self, drive: Drive) -> Drive:
         """What drives ``lif`` in, the stream with what is added to it out."""
@@ -44,7 +56,12 @@ class Mlp(nn.Module):
         weight, norm = self.expand.conv.weight.flatten(1), self.expand.norm
         statistics = _statistics(norm, weight, inputs)
         second = self.contract.conv.weight.flatten(1)
+        if self.watch is not None:
+            second = torch.cat([second, self.watch.weigh(second.detach())[None].to(second.dtype)])
         current: Tensor = _HiddenLif.apply(inputs, weight, norm.weight, norm.bias, second, statistics)  # type: ignore[no-untyped-call]
+        if self.watch is not None:
+            self.watch.tell(spikes, current[..., c])
+            current = current[..., :c].contiguous()
         return current.reshape(t, b, h, w, -1).movedim(-1, 2)
 
 
