@@ -9,8 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from export.encoder.graph import Attention, Conv, Dense, WaveMixer
 from export.encoder.network import Network, build_network
+from export.encoder.operations.attention import Attention
+from export.encoder.operations.conv import Conv
+from export.encoder.operations.dense import Dense
+from export.encoder.operations.wave_mixer import WaveMixer
 from export.nir.to_nir import export_nir
 from export.synaptic.counting import trace_counts
 from export.synaptic.populations import read_network
@@ -55,7 +58,7 @@ def operations(model: Spikinghash, frames: Frames, counted: Counted) -> dict[str
 def arriving(node: Conv | Dense | WaveMixer, spikes: torch.Tensor) -> float:
     """What a graph's linear map with all its non-zero weights at 1 sends in all: one for each operation."""
     if isinstance(node, WaveMixer):
-        present = torch.from_numpy(node.kernel != 0).double()
+        present = torch.from_numpy(node.weight != 0).double()
         return float((to_blocks(spikes.transpose(0, 1), node.levels, len(present)) @ present.mT).sum())
     maps, present = spikes.flatten(0, 1), torch.from_numpy(node.weight != 0).double()
     if isinstance(node, Dense):

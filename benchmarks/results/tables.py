@@ -58,9 +58,9 @@ def _order(dataset: str, kind: str, bits: int) -> tuple[str, int, int]:
 
 
 def config_hash() -> str:
-    """First 12 digits of the SHA-256 of all trainings' configurations."""
+    """First 12 digits of the SHA-256 of all trainings' configurations, which leave sparsity as it is by default."""
     everything = [
-        Job(network, dataset, bits, seed).config(None).model_dump(mode="json")
+        Job(network, dataset, bits, seed).config(None).model_dump(mode="json", exclude={"sparsity"})
         for network in NETWORKS
         for dataset in DATASETS
         for bits in BITS
