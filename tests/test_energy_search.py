@@ -38,6 +38,13 @@ def test_the_query_raises_one_line_per_bit() -> None:
     assert memory.spikes[0] == min(7, FOUND) == memory.active_updates[0]
 
 
+def test_a_query_takes_three_steps_where_every_hop_takes_one() -> None:
+    """All neurons are updated in each; those of the codes are active in one."""
+    (row,) = assess_search(LOIHI, 1000, 32).scenarios
+    assert row.bill.count_of_term("energy.neuron_update_active").nominal == 1000
+    assert row.bill.count_of_term("energy.neuron_update_inactive").nominal == 2000
+
+
 def test_a_scan_by_hand() -> None:
     """1,000 codes of 40 bits: two 32-bit words and five bytes each, on words of memory of 64 bits."""
     memory, arithmetic = scan_charges(CMOS.profile, scan(1000, 40, 32))

@@ -5,7 +5,7 @@
 - Event cores: an associative memory, as in Frady et al., "Neuromorphic nearest neighbor search using Intel's Pohoiki
   Springs", NICE 2020 (arXiv:2004.12691). One neuron per stored code; 2 K input lines, one for each value of each bit.
   A stored code has a synapse to the K lines of its own bits, so that a query raises its potential by the bits in which
-  both agree, K - d at Hamming distance d.
+  both agree, K - d at Hamming distance d. Where every hop takes a step, that is three: query, codes, answer.
 """
 
 from dataclasses import replace
@@ -63,9 +63,9 @@ def associative_memory(codes: int, bits: int) -> NetworkCounts:
     lines = LayerCounts("query", "query", "input", 2 * bits, 0, 0, 0, 1, bits * one, 0 * one, bits * one)
     matches = LayerCounts(
         "codes", "codes", "lif", codes, codes * bits, codes * bits, bits, 1,
-        spikes=min(FOUND, codes) * one, synops=0.5 * codes * bits * one, active_updates=codes * one,
+        spikes=min(FOUND, codes) * one, synops=0.5 * codes * bits * one, active_updates=codes * one, lag=1,
     )  # fmt: skip
-    return NetworkCounts(SEARCH, 1, 1, 1, 0, 1.0, (lines, matches), (("query", "codes"),))
+    return NetworkCounts(SEARCH, 1, 1, 1, 0, 1.0, (lines, matches), (("query", "codes"),), depth=2)
 
 
 def _on_cores(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:
