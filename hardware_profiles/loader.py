@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hardware_profiles.estimates import Estimate, Location
-from hardware_profiles.schema import Profile
-from hardware_profiles.terms import TERM_PATHS
+from hardware_profiles.schema import Profile, Validation
+from hardware_profiles.terms import EVENT_TERMS, TERM_PATHS
 from spikinghash.errors import ProfileError
 
 _FOLDER = Path(__file__).parent
@@ -102,9 +102,20 @@ def _inconsistencies(profile: Profile) -> Iterator[tuple[Location, str]]:
                 right = "MB/s or GB/s" if term == "memory" else "Mop/s, Gop/s or Top/s"
                 yield ("rate", term, index, "unit"), f"{rate.unit} is no unit of rate.{term}: use {right}"
     for number, case in enumerate(profile.validation):
-        for counted in case.counts:
-            if counted not in profile.energy:
-                yield ("validation", number, "counts"), f"counts {counted}, which has no energy"
+        yield from ((("validation", number, key), what) for key, what in _unbillable(profile, case))
+
+
+def _unbillable(profile: Profile, case: Validation) -> Iterator[tuple[str, str]]:
+    """Keys of a validation case that the energy model cannot bill on this platform."""
+    for counted in case.counts:
+        if not any(estimate.scope != "all_in" for estimate in profile.energy.get(counted, ())):
+            yield "counts", f"counts {counted}, which has no energy"
+        elif counted not in EVENT_TERMS:
+            yield "counts", f"counts {counted}, which no spiking network is billed for"
+    if case.work and not profile.rate.get("memory"):
+        yield "work", "is work of a processor, and no [[rate.memory]] is stated"
+    if (case.duration_us or case.si_unit == "W") and not profile.power.get("static"):
+        yield "name", "covers standing power, and no [[power.static]] is stated"
 
 
 def _list_inconsistencies(place: Location, estimates: Sequence[Estimate]) -> Iterator[tuple[Location, str]]:

@@ -1,4 +1,4 @@
-"""From lists of estimates to bands, and the check of a profile against published measurements."""
+"""From lists of estimates to bands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from statistics import median
 from typing import Literal
 
 from hardware_profiles.estimates import Estimate, TimeEstimate
-from hardware_profiles.schema import Profile, Validation
+from hardware_profiles.schema import Profile
 from hardware_profiles.terms import KINDS, Kind
 
 
@@ -106,63 +106,3 @@ def _curve(estimates: Sequence[TimeEstimate], source: str) -> list[TimeEstimate]
 
 def _sources(estimates: Sequence[Estimate]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(estimate.source for estimate in estimates))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a validation case came out, in joules or watts."""
-
-    case: Validation
-    predicted: tuple[float, float]
-    """At the low and the high end of the counts, with nominal prices."""
-
-    @property
-    def measured(self) -> float:
-        """What was published."""
-        return self.case.measured_si
-
-    @property
-    def unit(self) -> Literal["J", "W"]:
-        """Unit of ``predicted`` and ``measured``."""
-        return self.case.si_unit
-
-    @property
-    def errors(self) -> tuple[float, float]:
-        """Relative errors at both ends."""
-        low, high = self.predicted
-        return low / self.measured - 1, high / self.measured - 1
-
-    @property
-    def passed(self) -> bool:
-        """Whether both ends lie within the tolerance."""
-        return max(map(abs, self.errors)) <= self.case.tolerance_rel
-
-
-def validate(profile: Profile) -> list[Outcome]:
-    """Run the validation cases of a profile."""
-    return [_outcome(profile, case) for case in profile.validation]
-
-
-def verdict(outcomes: Sequence[Outcome]) -> Literal["reproduced", "missed", "unvalidated"]:
-    """Whether the published measurements of a profile are reproduced; without any, the profile is unvalidated."""
-    if not outcomes:
-        return "unvalidated"
-    return "reproduced" if all(outcome.passed for outcome in outcomes) else "missed"
-
-
-def _at(estimates: Sequence[Estimate], case: Validation) -> Sequence[Estimate]:
-    """The estimates of the case's operating point; all of them where there is none."""
-    return [
-        one for one in estimates if one.operating_point and one.operating_point == case.operating_point
-    ] or estimates
-
-
-def _outcome(profile: Profile, case: Validation) -> Outcome:
-    static = price(_at(profile.power.get("static", ()), case)) if case.si_unit == "W" else None
-    ends = [case.chips * static.nominal if static else 0.0] * 2
-    for term, count in case.counts.items():
-        band = price(_at(profile.energy[term], case))
-        if band is not None:
-            pair = count if isinstance(count, tuple) else (count, count)
-            ends = [end + number * band.nominal for end, number in zip(ends, pair, strict=True)]
-    return Outcome(case, (ends[0], ends[1]))

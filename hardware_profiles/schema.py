@@ -33,6 +33,8 @@ class Meta(Table):
     process_nm: Positive | None = None
     vdd_v: Positive | None = None
     note: str = ""
+    unvalidated: str = ""
+    """Why there is no validation case that the model reproduces."""
 
     @property
     def platform(self) -> Platform:
@@ -116,35 +118,61 @@ class MemoryLevel(Table):
     access: Annotated[tuple[EnergyEstimate, ...], Field(min_length=1)]
 
 
-class Validation(Table):
-    """A published measurement that the prices must reproduce: counts times nominal prices, against ``measured``.
+class Work(Table):
+    """What a processor has to do per inference."""
 
-    With an energy unit, ``counts`` are events per inference and static power is left out. With a unit of power, they
-    are events per second, and the static power of ``chips`` is added.
+    macs: Positive
+    """Multiply-accumulates."""
+    weight_bytes: Positive
+    input_bytes: Positive
+
+
+class Validation(Table):
+    """A published measurement and the events behind it, which ``deploy.energy.validation`` bills like an encoder's.
+
+    With a unit of energy, ``counts`` are events per inference; with a unit of power, per second, standing power
+    included. Standing power for ``duration_us`` belongs to an energy that was measured with it. ``work`` stands for
+    both on a processor, whose time may be the measurement. Only terms that the source counted are billed.
     """
 
     name: str
-    counts: dict[EnergyTerm, Positive | tuple[Positive, Positive]]
+    counts: dict[EnergyTerm, Positive | tuple[Positive, Positive]] = Field(default_factory=dict)
     """A pair where the source gives a range."""
+    work: Work | None = None
     chips: Whole = 1
+    duration_us: Positive | None = None
+    """Measured time per inference, for which the chips draw standing power."""
     operating_point: str = ""
     """Where a term has estimates of this operating point, only they are used."""
     measured: Positive
-    unit: Literal["fJ", "pJ", "nJ", "uJ", "mJ", "J", "uW", "mW", "W"]
+    unit: Literal["fJ", "pJ", "nJ", "uJ", "mJ", "J", "uW", "mW", "W", "ns", "us", "ms", "s"]
     tolerance_rel: Positive
+    """How far the measurement may lie outside the predicted band, as a share of the measurement."""
+    claimed: bool = True
+    """``False`` where the model is known to miss it: reported with its error, and no evidence for the profile."""
     source: str
     note: str = ""
 
     @property
-    def si_unit(self) -> Literal["J", "W"]:
-        """Joules or watts."""
+    def si_unit(self) -> Literal["J", "W", "s"]:
+        """Joules, watts or seconds."""
+        if self.unit in TimeEstimate.factors:
+            return "s"
         return "W" if self.unit in PowerEstimate.factors else "J"
 
     @property
     def measured_si(self) -> float:
-        """The measurement in joules or watts."""
-        factors = PowerEstimate.factors if self.si_unit == "W" else EnergyEstimate.factors
+        """The measurement in joules, watts or seconds."""
+        factors = EnergyEstimate.factors | PowerEstimate.factors | TimeEstimate.factors
         return self.measured * factors[self.unit]
+
+    @model_validator(mode="after")
+    def _has_events(self) -> "Validation":
+        if not (self.counts or self.work or self.duration_us):
+            raise ValueError("states nothing to bill: give counts, work or duration_us")
+        if self.si_unit == "s" and not self.work:
+            raise ValueError("a time is predicted from work alone: give work, or an energy or power")
+        return self
 
 
 class Run(Table):
@@ -182,6 +210,16 @@ class Profile(Table):
         for name, level in self.memory.items():
             yield ("memory", name, "access"), level.access
 
+    def at(self, operating_point: str) -> "Profile":
+        """The profile at one operating point: where a term has estimates of it, the others are left out."""
+        if not operating_point:
+            return self
+        sections = {
+            section: {term: _at(estimates, operating_point) for term, estimates in getattr(self, section).items()}
+            for section in ("energy", "time", "power", "rate")
+        }
+        return self.model_copy(update=sections)
+
     def cited(self) -> Iterator[tuple[Location, str]]:
         """Every citation: its place in the file, and the source key."""
         for place, estimates in self.estimate_lists():
@@ -202,3 +240,7 @@ class Profile(Table):
         if self.meta.platform == "processor" and "memory" not in self.rate:
             raise ValueError("a roofline needs [[rate.memory]]")
         return self
+
+
+def _at(estimates: tuple[Estimate, ...], operating_point: str) -> tuple[Estimate, ...]:
+    return tuple(one for one in estimates if one.operating_point == operating_point) or estimates

@@ -68,5 +68,17 @@ TERM_PATHS = (
 )
 """Every term by its place in a profile."""
 
+EVENT_TERMS: tuple[EnergyTerm, ...] = (
+    "synop",
+    "neuron_update_active",
+    "neuron_update_inactive",
+    "spike_out",
+    "packet",
+    "hop",
+    "chip_crossing",
+    "reset",
+)
+"""What a spiking network on cores is billed for."""
+
 PLACEMENT_LIMITS = ("neurons_per_core", "synapse_bytes_per_core", "synapse_bits", "cores_per_chip")
 """Limits without which no network can be placed on cores."""

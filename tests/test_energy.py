@@ -121,7 +121,7 @@ def test_worked_example_5e6_synops_on_two_chips() -> None:
     assert assessment.fit.placement is not None
     assert assessment.fit.placement.chips == 2
     bill = bill_of(assessment, REAL_TIME)
-    assert bill.of_term("energy.synop").corners == pytest.approx((0.118e-3, 0.118e-3, 0.1775e-3))
+    assert bill.of_term("energy.synop").corners == pytest.approx((0.118e-3, 0.168e-3, 0.1775e-3))
     assert bill.of_term("energy.neuron_update_inactive").corners == pytest.approx(
         [8e5 * price * PICO for price in (51.2, 51.2, 52)]
     )
@@ -146,7 +146,7 @@ def test_bill_of_the_small_network_against_a_plain_sum() -> None:
     for layer in counts.layers[1:]:
         for sample in range(SAMPLES):
             idle = layer.neurons * STEPS - layer.active_updates[sample]
-            dynamic += 23.6 * layer.synops[sample] + 72.8 * layer.active_updates[sample] + 51.2 * idle
+            dynamic += 33.6 * layer.synops[sample] + 72.8 * layer.active_updates[sample] + 51.2 * idle
             dynamic += 69.3 * layer.spikes[sample]
     # All populations share one core: a packet per spike of the source, as long as it has a synapse there.
     sources = dict(zip([layer.name for layer in counts.layers[1:]], counts.layers[:-1], strict=True))
@@ -447,15 +447,13 @@ def test_a_clocked_platform_with_clock_lanes_and_static_power_gets_totals() -> N
 # Bills
 
 
-@pytest.mark.parametrize(
-    ("share", "grade"), [(0.049, "simulated"), (0.051, "derived"), (1.0, "derived"), (0.0, "simulated")]
-)
+@pytest.mark.parametrize(("share", "grade"), [(0.049, "fitted"), (0.051, "derived"), (1.0, "derived"), (0.0, "fitted")])
 def test_the_grade_ignores_terms_below_five_percent(share: float, grade: str) -> None:
-    """A reset's price is derived, a synaptic operation's simulated: the weaker kind counts from 5 % of the total on."""
+    """A reset's price is derived, a synaptic operation's fitted: the weaker kind counts from 5 % of the total on."""
     reset, synop = (price_of(LOIHI.profile, f"energy.{term}") for term in ("reset", "synop"))
     assert reset is not None
     assert synop is not None
-    assert (reset.kind, synop.kind) == ("derived", "simulated")
+    assert (reset.kind, synop.kind) == ("derived", "fitted")
     counts = {"reset": share / reset.nominal, "synop": (1 - share) / synop.nominal}
     charges = [Charge(term, "x", f"energy.{term}", exact([count])) for term, count in counts.items()]
     bill = make_bill(LOIHI.profile, charges)
@@ -466,8 +464,8 @@ def test_the_grade_ignores_terms_below_five_percent(share: float, grade: str) ->
 def test_the_spread_over_recordings_is_apart_from_the_band() -> None:
     amounts = exact(np.arange(101.0))
     bill = make_bill(LOIHI.profile, [Charge("synaptic operations", "x", "energy.synop", amounts)])
-    assert bill.spread == pytest.approx((5 * 23.6e-12, 95 * 23.6e-12))
-    assert bill.total.nominal == pytest.approx(50 * 23.6e-12)
+    assert bill.spread == pytest.approx((5 * 33.6e-12, 95 * 33.6e-12))
+    assert bill.total.nominal == pytest.approx(50 * 33.6e-12)
 
 
 def test_what_was_not_counted_needs_no_price() -> None:

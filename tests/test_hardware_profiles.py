@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hardware_profiles.estimates import EnergyEstimate
 from hardware_profiles.loader import builtin_ids, line_of, load_profile, load_profiles, parse_profile
-from hardware_profiles.prices import barrier_price, price, superseded, validate, verdict
+from hardware_profiles.prices import barrier_price, price, superseded
 from hardware_profiles.terms import KINDS
 from spikinghash.errors import ProfileError
 
@@ -44,6 +44,7 @@ def test_loihi_holds_table_2_of_davies_2018() -> None:
         ("time", "neuron_update_active"): {8.4},
         ("time", "neuron_update_inactive"): {5.3},
         ("time", "packet"): {2.1},
+        ("time", "hop"): {4.1, 6.5},
         ("time", "barrier"): {113, 465},
     }
     for (section, term), values in printed.items():
@@ -56,6 +57,21 @@ def test_the_platforms_of_the_report_are_there() -> None:
     named = "loihi1 loihi2 truenorth spinnaker1 spinnaker2 speck xylo brainscales2 akida tianjic darwin3"
     rest = "cmos_45nm cmos_7nm x86_cpu cortex_m4 jetson_orin_nano a100 h200 odin"
     assert builtin_ids() == sorted([*named.split(), *rest.split()])
+
+
+def test_the_two_energies_of_a_synaptic_operation_on_loihi_are_a_band() -> None:
+    """23.6 pJ is a simulated minimum, 35.5 pJ a fit: neither is preferred, nominal is the median of the fits."""
+    band = price(load_profile("loihi1").profile.energy["synop"])
+    assert band is not None
+    assert band.corners == pytest.approx((23.6 * PICO, 33.6 * PICO, 35.5 * PICO))
+
+
+def test_static_power_of_spinnaker_2_depends_on_the_voltage() -> None:
+    profile = load_profile("spinnaker2").profile
+    for point, watts in (("0.5 V", 0.2354), ("0.8 V", 0.5647), ("", 0.2354)):
+        band = price(profile.at(point).power["static"])
+        assert band is not None
+        assert band.nominal == pytest.approx(watts)
 
 
 @pytest.mark.parametrize("name", ["loihi2", "akida", "xylo", "brainscales2"])
@@ -153,44 +169,6 @@ def test_barrier_never_gets_faster_on_more_tiles(tiles: int) -> None:
     assert smaller.low <= smaller.nominal <= smaller.high
 
 
-def test_loihi_reproduces_the_measured_nearest_neighbour_query() -> None:
-    (outcome,) = validate(load_profile("loihi1").profile)
-    low = 5.12e7 * 23.6e-12 + 4.608e6 * 51.2e-12
-    high = 5.76e7 * 23.6e-12 + 4.608e6 * 51.2e-12
-    assert outcome.predicted == pytest.approx((low, high))
-    assert outcome.errors == pytest.approx((low / 1.33e-3 - 1, high / 1.33e-3 - 1))
-    assert outcome.passed
-
-
-@pytest.mark.parametrize(("hertz", "milliwatts"), [(11.58, 68), (20.07, 71), (95.93, 94), (20, 72)])
-def test_truenorth_reproduces_its_power_sweep(hertz: float, milliwatts: float) -> None:
-    """64.4 mW and 2.30 pJ per event, computed here; 26 pJ, the figure that is quoted, misses the sweep by far."""
-    (outcome,) = [one for one in validate(load_profile("truenorth").profile) if f" {hertz:g} Hz" in one.case.name]
-    rate = 2**20 * hertz * 128
-    assert outcome.unit == "W"
-    assert outcome.predicted[0] == pytest.approx(64.43e-3 + 2.297e-12 * rate, rel=1e-4)
-    assert outcome.measured == pytest.approx(milliwatts * 1e-3)
-    assert outcome.passed
-    if hertz != 20:
-        assert abs(outcome.errors[0]) < 0.006
-        assert abs(26e-12 * rate / outcome.measured - 1) > 0.4 or hertz == 20.07
-
-
-def test_odin_reproduces_both_operating_points() -> None:
-    fast, slow = validate(load_profile("odin").profile)
-    assert fast.predicted[0] == pytest.approx(27.3e-6 + 75 * 1.78e-6 + 8.43e-12 * 37.5e6, rel=1e-3)
-    assert slow.predicted[0] == pytest.approx(27.3e-6 + 1.3 * 1.78e-6 + 8.43e-12 * 650e3, rel=1e-3)
-    assert fast.errors[0] == pytest.approx(-0.0002, abs=5e-4)
-    assert slow.errors[0] == pytest.approx(0.0027, abs=5e-4)
-    assert verdict([fast, slow]) == "reproduced"
-
-
-def test_verdicts() -> None:
-    assert verdict([]) == "unvalidated"
-    missed = validate(parse_profile(LOIHI.replace("value = 23.6", "value = 60"), "p"))
-    assert verdict(missed) == "missed"
-
-
 def test_terms_inside_other_prices_are_known() -> None:
     inner = superseded(load_profile("truenorth").profile)
     assert inner["energy.hop"] == "energy.synop"
@@ -204,8 +182,8 @@ BROKEN = [
     ("value = 23.6", 'value = "cheap"', "valid number"),
     ('unit = "uJ"', 'unit = "erg"', "energy.reset.0.unit"),
     ('kind = "derived"', 'kind = "guessed"', "not 'guessed'"),
-    ('source = "davies2018"\npreferred', 'source = "nobody"\npreferred', "source 'nobody' is not in [sources]"),
-    ("preferred = true", "preffered = true", "energy.synop.0.preffered: unknown key"),
+    ('bound = "min"\nincludes', "preffered = true\nincludes", "energy.synop.0.preffered: unknown key"),
+    ('source = "davies2018"\nnote = "A min', 'source = "nobody"\nnote = "A min', "source 'nobody' is not in [sources]"),
     ("[[energy.reset]]", "[[energy.rest]]", "energy.rest: unknown term"),
     ("chips = { value = 768", "chips = { value = 0", "limits.chips.value"),
     ("measured = 1.33", "measured = -1", "validation.0.measured"),
@@ -213,11 +191,17 @@ BROKEN = [
     ("spikes = true", "spikes = maybe", "not TOML"),
     ("schema_version = 1", "schema_version = 2", "schema_version"),
     ('execution = "timestep_barrier"', 'execution = "magic"', "not 'magic'"),
-    ('unit = "mJ"\nkind = "measured"', 'unit = "mA"\nkind = "measured"', "run.0.unit"),
-    ('source = "blouw2019"', 'source = "nobody"', "run.0.source: source 'nobody' is not in [sources]"),
+    ('unit = "mJ"\nkind = "measured"', 'unit = "mA"\nkind = "measured"', "run.1.unit"),
+    ('source = "blouw2019"', 'source = "nobody"', "run.1.source: source 'nobody' is not in [sources]"),
     ('source = "frady2020"\nnote = "Counts', 'source = "x"\nnote = "Counts', "validation.0.source: source 'x'"),
-    ("preferred = true", 'supersedes = ["energy.hops"]', "energy.hops is no term"),
-    ("preferred = true", 'supersedes = ["energy.hop"]', "supersedes other terms than the estimate before it"),
+    ('bound = "min"', 'supersedes = ["energy.hops"]', "energy.hops is no term"),
+    ('bound = "min"', 'supersedes = ["energy.hop"]', "supersedes other terms than the estimate before it"),
+    ("synop = [5.12e7, 5.76e7]", "mac_int8 = 1.0", "counts mac_int8, which has no energy"),
+    (
+        "counts = { synop = [5.12e7, 5.76e7]",
+        "work = { macs = 1.0, weight_bytes = 1.0, input_bytes = 1.0 } #",
+        "no [[rate.memory]]",
+    ),
 ]
 
 
@@ -290,8 +274,29 @@ def test_a_missing_key_names_the_line_of_its_table() -> None:
         parse_profile(text, "p")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "counts = { synop = [5.12e7, 5.76e7]",
+            "chips = 1 #",
+            "states nothing to bill: give counts, work or duration_us",
+        ),
+        ('unit = "mJ"\ntolerance_rel', 'unit = "ms"\ntolerance_rel', "a time is predicted from work alone: give work"),
+        ('unit = "mJ"\ntolerance_rel', 'unit = "mW"\ntolerance_rel', "standing power, and no [[power.static]]"),
+    ],
+)
+def test_a_case_that_cannot_be_billed_is_refused(old: str, new: str, message: str) -> None:
+    text = LOIHI.replace(old, new, 1)
+    if "standing" in message:
+        head, _, rest = text.partition("[[power.static]]")
+        text = head + rest[rest.index("[[power.io]]") :]
+    with pytest.raises(ProfileError, match=re.escape(message)):
+        parse_profile(text, "p")
+
+
 def test_two_preferred_estimates_are_refused() -> None:
-    text = LOIHI.replace('note = "dense synapse format"', "preferred = true", 1)
+    text = re.sub('note = "(dense|sparse) synapse format"', "preferred = true", LOIHI, count=2)
     with pytest.raises(ProfileError, match="more than one estimate is preferred"):
         parse_profile(text, "p")
 
@@ -335,14 +340,6 @@ def test_check_passes_on_the_built_in_profiles() -> None:
     assert done.returncode == 0, done.stderr
     assert "reproduced" in done.stdout
     assert "unvalidated" in done.stdout
-
-
-def test_check_fails_when_a_measurement_is_missed(tmp_path: Path) -> None:
-    mine = tmp_path / "mine.toml"
-    mine.write_text(LOIHI.replace("value = 23.6", "value = 60"))
-    done = command("--check", str(mine))
-    assert done.returncode == 1
-    assert "nearest-neighbour query" in done.stderr
 
 
 def test_a_broken_file_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from deploy.energy.mapping.limits import Check
 from deploy.energy.mapping.placement import Fit
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
-from hardware_profiles.prices import validate, verdict
 from hardware_profiles.schema import Profile
 from hardware_profiles.terms import Execution, Kind
 
@@ -76,11 +74,6 @@ class Assessment:
     def execution(self) -> Execution:
         """How time passes on the platform."""
         return self.profile.meta.execution
-
-    @property
-    def validation(self) -> Literal["reproduced", "missed", "unvalidated"]:
-        """Whether the prices reproduce the measurements that were published about the platform."""
-        return verdict(validate(self.profile))
 
 
 def standing(

@@ -9,9 +9,9 @@ from deploy.energy.bill import PARTS, Bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.latency import Latency
 from deploy.energy.model import REAL_TIME, SPIKING, Assessment, Scenario
+from deploy.energy.validation import Outcome, validate
 from deploy.energy.wording import term_name
 from deploy.report.fit import fit_values
-from hardware_profiles.prices import Outcome, validate
 from hardware_profiles.schema import Profile
 
 
@@ -19,6 +19,7 @@ def platform_values(assessment: Assessment) -> dict[str, Any]:
     """Everything that the report says about one platform."""
     profile = assessment.profile
     scenarios = [scenario_values(profile, scenario) for scenario in assessment.scenarios]
+    accuracy = validate(profile)
     return {
         "id": profile.meta.id,
         "name": profile.meta.name,
@@ -27,8 +28,9 @@ def platform_values(assessment: Assessment) -> dict[str, Any]:
         "execution": profile.meta.execution,
         "note": profile.meta.note,
         "profile_sha256": assessment.loaded.sha256,
-        "verdict": assessment.validation,
-        "validation": [_outcome(outcome) for outcome in validate(profile)],
+        "verdict": accuracy.verdict,
+        "accuracy": {"energy": accuracy.text("energy"), "time": accuracy.text("time")},
+        "validation": [_outcome(outcome) for outcome in accuracy.outcomes],
         "fit": fit_values(assessment.fit) if assessment.fit else None,
         "latency": {network: latency_values(profile, latency) for network, latency in assessment.latencies.items()},
         "scenarios": scenarios,
@@ -112,10 +114,12 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     return {
         "name": outcome.case.name,
         "unit": outcome.unit,
-        "predicted": outcome.predicted,
+        "predicted": outcome.predicted.corners,
+        "error": outcome.error_text,
         "measured": outcome.measured,
         "tolerance": outcome.case.tolerance_rel,
         "passed": outcome.passed,
+        "claimed": outcome.case.claimed,
         "note": outcome.case.note,
     }
 
