@@ -30,8 +30,11 @@ class Searching:
 
     codes: str
     count: int
+    distinct: int
     milliseconds: float
     """CPU ms per query, k = 10, one thread."""
+    bare: float
+    """The same of faiss alone over all codes: no order among ties, no complete ties."""
     bytes_per_code: float
     recall: float
     build: float

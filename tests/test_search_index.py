@@ -196,9 +196,28 @@ def test_a_damaged_file_is_an_error_of_one_line(kind: type[CodeIndex], damage: s
 
 def test_a_saved_index_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "codes.npz"
-    np.savez(path, version=2, bits=8, codes=np.zeros((1, 1), np.uint8), ids=np.zeros(1, np.int64))
-    with pytest.raises(SearchError, match="version 2, this program reads version 1"):
+    np.savez(path, version=3, bits=8, codes=np.zeros((1, 1), np.uint8), ids=np.zeros(1, np.int64))
+    with pytest.raises(SearchError, match="version 3, this program reads versions 1 and 2"):
         FlatIndex.load(path)
+
+
+def test_a_saved_index_of_version_1_is_read(tmp_path: Path) -> None:
+    codes, ids = random_codes(500, 16, flipped=0.1), np.random.default_rng(3).permutation(500) - 100
+    np.savez(tmp_path / "codes.npz", version=np.int64(1), bits=np.int64(16), codes=codes, ids=ids)
+    oracle = BruteForce()
+    oracle.add(codes, ids)
+    check(FlatIndex.load(tmp_path / "codes.npz"), oracle, random_codes(5, 16, 4), 40, 3)
+
+
+@pytest.mark.parametrize("k", [1, 10, 63, 64, 65, 200, 256])
+def test_no_tie_is_cut_among_many_distinct_codes(k: int) -> None:
+    """Of 16-bit codes, more lie at the k-th distance than faiss is asked for."""
+    codes = np.arange(2**16, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    ids = np.random.default_rng(0).permutation(2**16)
+    index, oracle = FlatIndex(16), BruteForce()
+    index.add(codes, ids)
+    oracle.add(codes, ids)
+    check(index, oracle, codes[[0, 513]], k, 2)
 
 
 def test_milvus_refuses_what_it_cannot_do(milvus_lite: Path, tmp_path: Path) -> None:
