@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.results.jobs import run_job
 from benchmarks.results.plan import DATASETS, NETWORKS, SEEDS, Network, stages
-from benchmarks.results.tables import markdown, read_records, rows
+from benchmarks.results.tables import link_checkpoints, markdown, read_records, rows
 from spikinghash.cli import run
 from spikinghash.errors import ConfigError
 from spikinghash.files import atomic_path
@@ -31,6 +31,9 @@ def main(
     seeds: Annotated[str, typer.Option(help="Which seeds, by comma.")] = ",".join(map(str, SEEDS)),
     workers: Annotated[int, typer.Option(help="Trainings at a time, one core each.")] = os.cpu_count() or 1,
     docs: Annotated[Path, typer.Option(help="Folder for results.md and results.json.")] = Path("docs"),
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder of published checkpoints; the rows name those that hold their networks.")
+    ] = Path("checkpoints"),
 ) -> None:
     """Train what is missing, then write the table of all that is there."""
     chosen = _networks(networks)
@@ -43,7 +46,7 @@ def main(
             for future in as_completed(jobs):
                 future.result()
                 console.print(f"{jobs[future].key} done")
-    write_tables(out, docs)
+    write_tables(out, docs, checkpoints)
 
 
 def _networks(names: str) -> list[Network]:
@@ -61,9 +64,9 @@ def _numbers(seeds: str) -> list[int]:
         raise ConfigError(f"--seeds {seeds}: use whole numbers, by comma") from None
 
 
-def write_tables(out: Path, docs: Path) -> None:
+def write_tables(out: Path, docs: Path, checkpoints: Path) -> None:
     """Write results.md and results.json from the results in ``out``."""
-    table = rows(read_records(out))
+    table = link_checkpoints(rows(read_records(out)), checkpoints)
     hardware = f"{_processor()}, one core per training"
     texts = {
         "results.md": markdown(table, datetime.date.today().isoformat(), hardware),

@@ -21,6 +21,7 @@ from benchmarks.results.plan import (
     DatasetName,
     Job,
 )
+from training.checkpoint import load_checkpoint
 
 TITLES: dict[DatasetName, str] = {
     "digits": "digits: 500 test queries, 4,000 others searched",
@@ -51,6 +52,25 @@ def rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for (dataset, kind, bits), members in sorted(grouped.items(), key=lambda item: _order(*item[0]))
     ]  # fmt: skip
+
+
+def link_checkpoints(table: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """``table`` with the SHA-256 of each published checkpoint in ``folder`` beside the seed whose network it holds.
+
+    It is the network of a row and seed if data set, sizes and validation mAP (to the last digit) are the same.
+    """
+    linked = [{key: value for key, value in row.items() if key != "checkpoints"} for row in table]
+    for path in sorted(folder.glob("*.pt")):
+        checkpoint = load_checkpoint(path)
+        config, kind = checkpoint.config, f"spikinghash_{'integer' if checkpoint.grids else 'float'}"
+        sizes = config.encoder.model_dump(mode="json")
+        for row in linked:
+            if (row["dataset"], row["kind"]) == (config.data.name, kind) and row["encoder"].items() <= sizes.items():
+                same = [value == checkpoint.metrics.get("validation_map") for value in row["validation"]]
+                if any(same):
+                    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                    row["checkpoints"] = [digest if found else None for found in same]
+    return linked
 
 
 def _order(dataset: str, kind: str, bits: int) -> tuple[str, int, int]:

@@ -1,7 +1,9 @@
 """Retrieval figures of a checkpoint on held-out queries: ``python -m export.evaluate CKPT``."""
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,8 +15,10 @@ from torch import Tensor
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
 from spikinghash.cli import run
+from spikinghash.files import atomic_path
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, float_encoder, retrieval_figures
+from training.config import Config
 from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
@@ -69,13 +73,37 @@ def figures_table(rows: dict[str, RetrievalFigures]) -> Table:
     return table
 
 
+def result_rows(checkpoint: Path, config: Config, rows: dict[str, RetrievalFigures]) -> list[dict[str, Any]]:
+    """The figures in the form of docs/results.json, each row with the SHA-256 of the checkpoint that it belongs to."""
+    about = {
+        "dataset": config.data.name,
+        "bits": config.encoder.bits,
+        "checkpoints": [hashlib.sha256(checkpoint.read_bytes()).hexdigest()],
+        "encoder": config.encoder.model_dump(mode="json"),
+    }
+    return [
+        {
+            "name": f"Spikinghash, {name}",
+            "kind": f"spikinghash_{name}",
+            "map": [each.mean_average_precision],
+            **about,
+        }
+        for name, each in rows.items()
+    ]
+
+
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file of the figures, for deploy.report --results.")] = None,
 ) -> None:
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed."""
     loaded = load_checkpoint(checkpoint)
-    Console().print(figures_table(held_out_figures(loaded, *held_out(loaded, data))))
+    figures = held_out_figures(loaded, *held_out(loaded, data))
+    if out is not None:
+        with atomic_path(out) as path:
+            path.write_text(json.dumps(result_rows(checkpoint, loaded.config, figures), indent=1) + "\n")
+    Console().print(figures_table(figures))
 
 
 if __name__ == "__main__":

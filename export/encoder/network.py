@@ -33,6 +33,8 @@ class Network:
     checkpoint_sha256: str
     grid_steps: dict[str, float]
     certificate: Certificate | None
+    dataset: str = ""
+    """On which it was trained, as in its config; empty where that is not known."""
 
     def executor(self) -> GraphExecutor:
         """The network as a torch module, in the narrowest arithmetic that is exact."""
@@ -40,13 +42,15 @@ class Network:
         return GraphExecutor(self.graph, torch.float32 if exact32 else torch.float64).eval()
 
 
-def build_network(model: Spikinghash, numbers: Numbers = "integer", checkpoint_sha256: str = "") -> Network:
+def build_network(
+    model: Spikinghash, numbers: Numbers = "integer", checkpoint_sha256: str = "", dataset: str = ""
+) -> Network:
     """The deployable network of a trained ``model``."""
     graph = fuse_linear(fold_batch_norm(build_graph(model.eval())))
     if numbers == "float":
-        return Network(graph, numbers, model.config, checkpoint_sha256, {}, None)
+        return Network(graph, numbers, model.config, checkpoint_sha256, {}, None, dataset)
     graph, steps = quantise(graph, grids=model.grids)
-    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certify(graph))
+    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certify(graph), dataset)
 
 
 def load_network(path: Path, numbers: Numbers = "integer") -> Network:
@@ -55,8 +59,9 @@ def load_network(path: Path, numbers: Numbers = "integer") -> Network:
     Raises:
         CheckpointError: the file is missing, broken or of another version.
     """
-    model = load_checkpoint(path).model()
-    return build_network(model, numbers, hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    checkpoint = load_checkpoint(path)
+    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return build_network(checkpoint.model(), numbers, sha256, checkpoint.config.data.name)
 
 
 def probe_frames(config: EncoderConfig, samples: int = 8, seed: int = 0) -> NDArray[np.uint8]:

@@ -62,6 +62,8 @@ class Metadata(BaseModel):
     """Currents of the float network per grid unit, by population."""
     certificate: dict[str, Any] | None = None
     checkpoint_sha256: str
+    dataset: str = ""
+    """Name of the data set that the checkpoint was trained on, as in its config; empty in older files."""
     encoder: dict[str, Any] | None = None
     """Sizes of the encoder, as in its config."""
 
@@ -81,6 +83,7 @@ def describe(
     grid_steps: dict[str, float],
     certificate: Certificate | None,
     checkpoint_sha256: str,
+    dataset: str,
     layers: list[str],
     encoder: dict[str, Any],
     flat: bool = False,
@@ -103,6 +106,7 @@ def describe(
         grid_steps=grid_steps,
         certificate=certificate.as_dict() if certificate else None,
         checkpoint_sha256=checkpoint_sha256,
+        dataset=dataset,
         encoder=encoder,
     )
 

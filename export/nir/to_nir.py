@@ -61,6 +61,7 @@ def export_nir(
         grid_steps=network.grid_steps,
         certificate=network.certificate,
         checkpoint_sha256=network.checkpoint_sha256,
+        dataset=network.dataset,
         layers=population_names(network.graph),
         encoder=network.config.model_dump(mode="json"),
         flat=dense,

@@ -60,6 +60,7 @@ def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
         grid_steps=network.grid_steps,
         certificate=network.certificate.as_dict() if network.certificate else None,
         checkpoint_sha256=network.checkpoint_sha256,
+        dataset=network.dataset,
         encoder=config.model_dump(mode="json"),
     )
 

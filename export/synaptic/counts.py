@@ -99,6 +99,8 @@ class NetworkCounts:
     layers: tuple[LayerCounts, ...]
     edges: tuple[tuple[str, str], ...] = ()
     """(source, destination) names of populations joined by synapses; empty when unknown. Places the spike traffic."""
+    recordings: str = ""
+    """Which recordings were traced, in words; empty when unknown."""
     pace: int = 1
     """Steps of a machine where every hop takes one, per step of the graph."""
     depth: int = 0
