@@ -1,21 +1,27 @@
 """A small report for the tests of page, tables, comparison and browser."""
 
-from pathlib import Path
-from typing import Any
-
 from energy_cases import small_counts
 from test_energy import TINY
 
-from deploy.report.data import Inputs, report_data
+from deploy.report.build import Inputs, build_report
 from deploy.report.hosts.results import Energy, Hosts, Machine, Run, Seconds, Window
-from deploy.report.inputs import read_measured
-from deploy.report.networks import baselines
-from deploy.report.results import Row, select
+from deploy.report.inputs import baselines
+from deploy.report.model import Report
+from deploy.report.results import Row, Weights, select
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profiles
 
+SHA256 = "f" * 64
+"""Of the checkpoint of the small network: the second seed of its row."""
 ROWS = [
-    Row(name="Spikinghash, integer", dataset="digits", bits=8, map=(0.91, 0.93), kind="spikinghash_integer"),
+    Row(
+        name="Spikinghash, integer",
+        dataset="digits",
+        bits=8,
+        map=(0.91, 0.93),
+        kind="spikinghash_integer",
+        checkpoints=(None, SHA256),
+    ),
     Row(name="ANN twin, 1 frame", dataset="digits", bits=8, map=(0.95,), kind="ann_twin_1"),
     Row(name="int8 twin", dataset="digits", bits=8, map=(0.94,), kind="int8_twin", activation_sparsity={"head": 0.5}),
     Row(name="HashNet", dataset="digits", bits=8, map=(0.96,), kind="resnet18_hashnet"),
@@ -44,30 +50,24 @@ HOSTS = Hosts(
 )
 
 
-def host_values(folder: Path) -> dict[str, Any]:
-    """``HOSTS``, written and read."""
-    path = folder / "hosts.json"
-    path.write_text(HOSTS.to_json())
-    return read_measured(path)
-
-
 def report_of(
     counts: NetworkCounts | None = None,
     profiles: str = "all",
     measured: bool = True,
-    hosts: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    hosts: Hosts | None = None,
+    sha256: str = SHA256,
+) -> Report:
     """The report of a small network beside the baselines of TINY; without mAP unless ``measured``."""
-    selection = select(ROWS if measured else [], "digits", TINY.bits, None, "results.json")
+    weights = Weights(sha256, "integer", TINY.bits, "digits", None)
+    selection = select(ROWS if measured else [], weights, "results.json")
     inputs = Inputs(
         counts=counts or small_counts(),
         profiles=load_profiles(profiles),
         networks=tuple(baselines(TINY, selection, "results.json")),
         selection=selection,
-        dataset="digits",
         bits=TINY.bits,
         codes=1000,
         hosts=hosts,
         notes=["a <note> on inputs"],
     )
-    return report_data(inputs)
+    return build_report(inputs)

@@ -1,12 +1,15 @@
 """The committed checkpoints give the figures that the project states for them."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from export.encoder.evaluate import held_out, held_out_figures
+from benchmarks.results.tables import link_checkpoints
+from deploy.report.results import Weights, read_results, select
+from export.encoder.evaluate import held_out, held_out_figures, result_rows
 from export.loihi import drift
 from tests.commands import Call
 from training.checkpoint import load_checkpoint
@@ -31,7 +34,23 @@ def test_the_committed_seed_is_the_best_on_validation_queries(dataset: str) -> N
     assert row["validation"][row["seeds"].index(seed)] == max(row["validation"])
 
 
-def test_real_n_mnist_recordings_are_found(nmnist_folder: Path) -> None:
+@pytest.mark.parametrize("dataset", ["digits", "nmnist"])
+def test_the_row_of_the_committed_seed_names_its_checkpoint(dataset: str) -> None:
+    path = ROOT / "checkpoints" / f"{dataset}.pt"
+    row = stated(dataset)
+    (named,) = [seed for seed, digest in zip(row["seeds"], row["checkpoints"], strict=True) if digest]
+    assert named == load_checkpoint(path).config.train.seed
+    assert row["checkpoints"][row["seeds"].index(named)] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_rows_name_the_published_checkpoints_and_no_others() -> None:
+    table = json.loads((ROOT / "docs" / "results.json").read_text())
+    assert link_checkpoints(table, ROOT / "checkpoints") == table
+    changed = [dict(row, validation=[value + 1e-9 for value in row["validation"]]) for row in table]
+    assert not any("checkpoints" in row for row in link_checkpoints(changed, ROOT / "checkpoints"))
+
+
+def test_real_n_mnist_recordings_are_found(nmnist_folder: Path, tmp_path: Path) -> None:
     """And the network on grids is the integer network."""
     checkpoint = load_checkpoint(NMNIST)
     found = held_out_figures(checkpoint, *held_out(checkpoint, nmnist_folder))
@@ -40,6 +59,12 @@ def test_real_n_mnist_recordings_are_found(nmnist_folder: Path) -> None:
     expected = row["map"][row["seeds"].index(checkpoint.config.train.seed)]
     assert found["integer"].mean_average_precision == pytest.approx(expected, abs=1e-6)
     assert found["integer"].mean_average_precision > 0.97
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps(result_rows(NMNIST, checkpoint.config, found)))
+    digest = hashlib.sha256(NMNIST.read_bytes()).hexdigest()
+    selected = select(read_results(rows), Weights(digest, "integer", 32, "", None), "rows.json")
+    assert selected.dataset == "nmnist"
+    assert [each.own for each in selected.own] == [pytest.approx(expected, abs=1e-6)]
 
 
 def test_drift_reads_recordings_from_a_folder(call: Call, nmnist_folder: Path) -> None:

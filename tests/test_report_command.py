@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from energy_cases import small_counts
-from report_cases import report_of
+from report_cases import SHA256, report_of
 from test_energy import TINY
 
 from deploy.report.__main__ import main, write_report
 from deploy.report.inputs import recording_files
+from deploy.report.model import read_report
 from export.synaptic.counts import network_id
 from hardware_profiles.loader import load_profiles
 from spikinghash.errors import RecordingError
@@ -43,7 +44,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path, counts_file: Path) -> Non
             env={**os.environ, "PYTHONHASHSEED": name, "PYTHONWARNINGS": "ignore"},
         )
         assert done.returncode == 0, done.stderr
-        assert "lower bound, unpriced: static power" in done.stdout
+        assert "Lower bounds: terms without a published price" in done.stdout
     assert sorted(path.name for path in (tmp_path / "1").iterdir()) == FILES
     for name in FILES:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
@@ -51,7 +52,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path, counts_file: Path) -> Non
 
 
 def test_a_whole_report_is_the_same_when_made_again() -> None:
-    assert json.dumps(report_of()) == json.dumps(report_of())
+    assert report_of().to_json() == report_of().to_json()
 
 
 @pytest.fixture
@@ -98,7 +99,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from training.model.encoder import Spikinghash
 
     path = tmp_path_factory.mktemp("encoder") / "encoder.nir"
-    export_nir(build_network(Spikinghash(EncoderConfig(**dataclasses.asdict(TINY))).eval()), path)
+    model = Spikinghash(EncoderConfig(**dataclasses.asdict(TINY))).eval()
+    export_nir(build_network(model, checkpoint_sha256=SHA256, dataset="digits"), path)
     return path
 
 
@@ -123,17 +125,18 @@ def test_results_are_checked_and_attached(command: Call, tmp_path: Path, encoder
     results.write_text("[")
     assert "results.json: " in refused(command, out, *given)
     assert "no.json: cannot be read" in refused(command, out, *given[:-1], tmp_path / "no.json")
-    other = {"encoder": {"channels": [1, 2]}}
+    mine, other = {"checkpoints": [SHA256]}, {"encoder": {"channels": [1, 2]}}
     wide, twin = {"name": "wide"}, {"name": "a twin", "kind": "ann_twin_1"}
-    results.write_text(json.dumps([row, row | wide | other, row | twin | other]))
+    results.write_text(json.dumps([row | mine, row | wide, row | twin | other]))
     assert command(*given, "--out", out)[0] == 0
-    data = json.loads((out / "report.json").read_text())
-    assert [each["name"] for each in data["networks"][0]["maps"]] == ["ours"]
-    (note,) = (line for line in data["assumptions"] if "for another encoder" in line)
+    report = read_report(out / "report.json")
+    assert [each.name for each in report.spiking.maps] == ["ours"]
+    (note,) = (line for line in report.assumptions if "for another encoder" in line)
     assert "has a twin for another encoder" in note
-    assert data["network"]["id"] == network_id(encoder)
-    assert 0.2 < data["network"]["window_s"] < 0.4
-    assert data["network"]["synops"] > 0
+    assert report.spiking.id == network_id(encoder)
+    assert report.spiking.traced == str(recordings)
+    assert 0.2 < report.spiking.window_s < 0.4
+    assert report.spiking.synops > 0
     again = (encoder, "--counts", out / "counts.json", *given[3:])
     assert command(*again, "--out", tmp_path / "again")[0] == 0
     assert (tmp_path / "again" / "report.html").read_bytes() == (out / "report.html").read_bytes()
@@ -156,7 +159,7 @@ def test_write_report_replaces_an_earlier_one(tmp_path: Path) -> None:
     for _ in range(2):
         write_report(data, small_counts(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    assert json.loads((tmp_path / "report.json").read_text()) == data
+    assert read_report(tmp_path / "report.json") == data
 
 
 def test_two_reports_are_compared(command: Call, tmp_path: Path) -> None:

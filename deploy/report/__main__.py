@@ -1,21 +1,24 @@
 """``python -m deploy.report``: what a hash code costs on each platform, in energy and in time, and what an ANN costs.
 
-Writes ``report.html`` (one self-contained page), ``report.json`` and ``report.csv`` (the same figures) and prints a
-table. Equal inputs give equal bytes. ``--compare A.json B.json`` shows what a change of network did.
+Writes ``report.html`` (one self-contained page), ``report.json`` and ``report.csv`` (the same figures) and prints the
+answer in five lines, then a row per family of platforms. Equal inputs give equal bytes. ``--compare A.json B.json``
+shows what a change of network did.
 """
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from deploy.report.compare import compare_reports, comparison_tables, read_report
-from deploy.report.data import Inputs, report_data
-from deploy.report.inputs import read_counts, read_measured, read_selection, read_sizes
-from deploy.report.networks import baselines
+from deploy.report.build import Inputs, build_report
+from deploy.report.compare import compare_reports, comparison_tables
+from deploy.report.hosts.results import read_hosts
+from deploy.report.inputs import baselines, read_about, read_counts, read_selection
+from deploy.report.model import Report, read_report
 from deploy.report.page import page
-from deploy.report.tables import csv_text, remarks, terminal_table
+from deploy.report.tables import csv_text, everything, summary
 from export.synaptic.counts import NetworkCounts
 from export.synaptic.populations import read_network
 from hardware_profiles.loader import load_profiles
@@ -29,7 +32,14 @@ def main(
         list[Path] | None,
         typer.Option(help="Recording, or folder of recordings, to trace; may be repeated. Default: 20 of the digits."),
     ] = None,
-    profiles: Annotated[str, typer.Option(help="all, or ids and paths of profiles, separated by commas.")] = "all",
+    profiles: Annotated[
+        str,
+        typer.Option(
+            "--profiles",
+            "--platforms",
+            help="all, or ids and paths of profiles, separated by commas; two are compared in a sentence.",
+        ),
+    ] = "all",
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     counts: Annotated[
         Path | None, typer.Option(help="Counts of an earlier run (counts.json) instead of tracing recordings.")
@@ -37,11 +47,14 @@ def main(
     results: Annotated[
         Path | None, typer.Option(help="Retrieval figures of trained networks. Default: docs/results.json, if there.")
     ] = None,
-    dataset: Annotated[str, typer.Option(help="Data set whose retrieval figures to show.")] = "digits",
+    dataset: Annotated[
+        str, typer.Option(help="Data set whose retrieval figures to show. Default: what the encoder was trained on.")
+    ] = "",
     hosts: Annotated[
         Path | None, typer.Option(help="Latencies measured on computers, as deploy.hosts writes them (hosts.json).")
     ] = None,
     codes: Annotated[int, typer.Option(min=1, help="Stored codes of the search that is billed.")] = 1_000_000,
+    full: Annotated[bool, typer.Option("--full", help="Print all bills and refusals.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="A.json B.json", help="Compare two report.json instead; writes OUT/comparison.json."),
@@ -52,25 +65,35 @@ def main(
         _compare(*compare, out)
         return
     loaded = load_profiles(profiles)
-    sizes = read_sizes(encoder)
-    selection, source = read_selection(results, dataset, sizes)
-    measured = read_measured(hosts) if hosts else None
-    networks = tuple(baselines(sizes.sizes, selection, source)) if sizes.sizes else ()
+    about = read_about(encoder, dataset)
+    selection, source = read_selection(results, about)
+    networks = tuple(baselines(about.sizes, selection, source))
+    measured = read_hosts(hosts) if hosts else None
     traced = read_counts(encoder, recordings or [], counts)
-    notes = [sizes.note] if sizes.note else []
-    synapses = read_network(encoder) if encoder else None
-    inputs = Inputs(traced, loaded, networks, selection, dataset, synapses, sizes.bits, codes, measured, notes)
-    data = report_data(inputs)
-    write_report(data, traced, out)
-    _show(data, out)
+    report = build_report(
+        Inputs(
+            counts=traced,
+            profiles=loaded,
+            networks=networks,
+            selection=selection,
+            synapses=read_network(encoder) if encoder else None,
+            bits=about.weights.bits if about.weights else None,
+            codes=codes,
+            hosts=measured,
+            notes=[about.note] if about.note else [],
+        )
+    )
+    write_report(report, traced, out)
+    _show(everything(report) if full else summary(report))
+    print(f"wrote {out / 'report.html'}, report.json, report.csv and counts.json")
 
 
-def write_report(data: dict[str, Any], counts: NetworkCounts, out: Path) -> None:
+def write_report(report: Report, counts: NetworkCounts, out: Path) -> None:
     """Write page, figures and counts into the folder ``out``, each file whole or not at all."""
     files = {
-        "report.json": _json(data),
-        "report.csv": csv_text(data),
-        "report.html": page(data),
+        "report.json": report.to_json(),
+        "report.csv": csv_text(report),
+        "report.html": page(report),
         "counts.json": counts.to_json(),
     }
     for name, text in files.items():
@@ -78,29 +101,17 @@ def write_report(data: dict[str, Any], counts: NetworkCounts, out: Path) -> None
             path.write_text(text)
 
 
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-
-
-def _show(data: dict[str, Any], out: Path) -> None:
+def _show(parts: Iterable[str | Table]) -> None:
     console = wide_console()
-    console.print(terminal_table(data))
-    for remark in remarks(data):
-        console.print(remark)
-    console.print(data["answer"])
-    console.print(f"wrote {out / 'report.html'}, report.json, report.csv and counts.json")
+    for part in parts:
+        console.print(part)
 
 
 def _compare(before: Path, after: Path, out: Path) -> None:
-    comparison = compare_reports(read_report(before), read_report(after))
+    comparison = compare_reports(read_report(before), read_report(after), (str(before), str(after)))
     with atomic_path(out / "comparison.json") as path:
-        path.write_text(_json(comparison))
-    console = wide_console()
-    for table in comparison_tables(comparison):
-        console.print(table)
-    for note in comparison["notes"]:
-        console.print(note)
-    console.print(f"wrote {out / 'comparison.json'}")
+        path.write_text(comparison.model_dump_json(indent=1) + "\n")
+    _show([*comparison_tables(comparison), *comparison.notes, f"wrote {out / 'comparison.json'}"])
 
 
 if __name__ == "__main__":

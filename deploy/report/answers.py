@@ -1,118 +1,186 @@
-"""What the figures say, in sentences: one for the whole report, one for every platform."""
+"""What the figures say, in words: five lines for the whole report, one sentence for every platform and for a pair."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from deploy.energy.model import BUSY, REAL_TIME, SPIKING
-from deploy.energy.wording import band, si, times, two_figures
+from deploy.energy.wording import band, si, span, times, two_figures
+from deploy.report.model import Answer, Comparison, Network, Platform, Priced, Report, Retrieval, Spiking
 
-Values = dict[str, Any]
 _FAIREST = ("qnn", "int8_twin", "ann_twin_1", "ann_twin_t")
-"""Kinds of ANN to name in the answer, the fairest comparison first (Yan et al., arXiv:2409.08290)."""
+"""Kinds of conventional network to name in the answer, the fairest first (Yan et al., arXiv:2409.08290)."""
+UNVALIDATED = "unvalidated"
+LABELS = ("hardware", "spiking network", "conventional network there", "ratio", "how complete")
 
 
-def answer(platforms: Sequence[Values], networks: Sequence[Values], bits: int | None) -> str:
-    """The report in one sentence: the cost of a code, and how it compares with the ANN on the same hardware."""
-    priced = [(item, row) for item in platforms for row in item["headlines"] if row["network"] == SPIKING]
+def answer(platforms: Sequence[Platform], spiking: Spiking, networks: Sequence[Network]) -> Answer:
+    """The report in five lines.
+
+    The hardware is the one on which a code takes the least energy among those with complete totals of both networks;
+    where there is none, among those with a complete total of the spiking one. Among lower bounds it is one that prices
+    both networks, with the fewest terms left open.
+    """
+    priced = [(platform, bill) for platform in platforms if (bill := platform.spiking)]
     if not priced:
-        return f"No platform here has a figure for this network: {_refusal(platforms)}."
-    code = f"A {bits}-bit code" if bits else "A code"
-    return "; ".join([f"{code} takes {_cost(priced)}", *_verdict(platforms, networks)]) + "."
+        reasons = (platform.refusal for platform in platforms)
+        text = f"no platform here has a figure: {next((each for each in reasons if each), 'no platform was chosen')}"
+        blank = (text, "no figure", "no figure", "no figure", _completeness(platforms))
+        return Answer(platform=None, lines=tuple(zip(LABELS, blank, strict=True)))
 
+    def rank(pair: tuple[Platform, Priced]) -> tuple[bool, bool, bool, int, float]:
+        both = fairest(pair[0], networks)
+        complete = pair[1].complete
+        return not (complete and both and both.complete), not complete, both is None, *pair[1].rank
 
-def _refusal(platforms: Sequence[Values]) -> str:
-    """The first reason why the spiking network has no figure."""
-    refusals = [refusal for platform in platforms for refusal in platform["refusals"]]
-    return next((refusal for refusal in refusals if refusal.startswith(SPIKING)), refusals[0])
-
-
-def _cost(priced: Sequence[tuple[Values, Values]]) -> str:
-    """Energy, and time where one platform alone has a figure."""
-    computing = [pair for pair in priced if not pair[1]["real_time"]]
-    ordered = sorted(computing or priced, key=lambda pair: pair[1]["energy_j"][1])
-    if len(ordered) == 1:
-        platform, row = ordered[0]
-        return f"{energy_text(row)} on {platform['name']}{_response(platform)}"
-    ends = (ordered[0], ordered[-1])
-    bound = "" if all(row["complete"] for _, row in ends) else "at least "
-    texts = (f"{si(row['energy_j'][1], 'J')} ({item['name']})" for item, row in ends)
-    return f"{bound}{' to '.join(texts)}{' of computing alone' if computing else ''}"
-
-
-def _response(platform: Values) -> str:
-    latency = platform["latency"].get(SPIKING)
-    if not latency or latency["after_window_s"] is None:
-        return ""
-    bound = "at least " if latency["untimed"] else ""
-    return f" and is there {bound}{si(latency['after_window_s'][1], 's')} after the window"
-
-
-def _verdict(platforms: Sequence[Values], networks: Sequence[Values]) -> Iterator[str]:
-    """How the spiking network compares with the fairest ANN that was priced beside it, one with a mAP if there is."""
-    labels = {item["kind"]: item for item in networks}
-    ratios = {kind: list(_ratios(platforms, labels[kind]["network"])) for kind in _FAIREST if kind in labels}
-    compared = [kind for kind, found in ratios.items() if found]
-    if compared:
-        kind = next((each for each in compared if labels[each]["maps"]), compared[0])
-        other, found = labels[kind], ratios[kind]
-        interval = (min(ratio[0] for ratio in found), max(ratio[2] for ratio in found))
-        maps = _maps(labels["snn"], other)
-        yield f"where both run, that is {times(interval)} the energy of its {other['network']}{maps}"
-
-
-def _ratios(platforms: Sequence[Values], network: str) -> Iterator[Sequence[float]]:
-    for platform in platforms:
-        yield from (item["ratio"] for item in platform["comparisons"] if item["against"] == network)
-
-
-def _maps(spiking: Values, other: Values) -> str:
-    if not spiking["maps"] or not other["maps"]:
-        return ", mAP not measured"
-    own, its = spiking["maps"][0]["mean"], other["maps"][0]["mean"]
-    return f", at a mAP of {own:.3f} against {its:.3f}"
-
-
-def platform_answer(platform: Values, window_s: float) -> str:
-    """One sentence on one platform."""
-    spiking = [row for row in platform["scenarios"] if row["network"] == SPIKING]
-    if not spiking:
-        return f"No figure: {_refusal([platform])}."
-    if platform["fit"]:
-        return _cores_answer(platform, spiking, window_s)
-    return _processor_answer(platform)
-
-
-def _cores_answer(platform: Values, spiking: Sequence[Values], window_s: float) -> str:
-    rows = {row["basis"]: row for row in spiking}
-    on = f"{_chips(platform)} a code takes"
-    if BUSY not in rows or REAL_TIME not in rows:
-        return f"{on} {energy_text(spiking[0])} of {spiking[0]['basis']}{_response(platform)}."
-    real_time = rows[REAL_TIME]
-    standing = real_time["parts"].get("standing power", (0.0, 0.0, 0.0))[1] / real_time["energy_j"][1]
-    return (
-        f"{on} {energy_text(rows[BUSY])} with {BUSY}, and {energy_text(real_time)} when the chip "
-        f"stays on for the whole {si(window_s, 's')} window, {percent(standing)} of it standing power."
+    platform, bill = min(priced, key=rank)
+    comparison = fairest(platform, networks)
+    other = platform.figures[comparison.against] if comparison else None
+    texts = (
+        _hardware(platform, priced),
+        _spiking_line(platform, bill, spiking),
+        _other_line(platform, other, networks),
+        _ratio_line(platform, comparison) if comparison else _ratio_elsewhere(platforms, networks),
+        f"{'' if bill.complete else f'no price: {unpriced(platform)}; '}{_completeness(platforms)}",
+    )
+    return Answer(
+        platform=platform.id,
+        basis=bill.basis,
+        energy_j=bill.energy_j,
+        complete=bill.complete,
+        against=comparison.against if comparison else None,
+        against_j=other.energy_j if other else None,
+        ratio=comparison.ratio if comparison else None,
+        lines=tuple(zip(LABELS, texts, strict=True)),
     )
 
 
-def _chips(platform: Values) -> str:
-    placement = platform["fit"]["placement"]
-    if placement is None:
-        return "There"
-    return f"On {placement['chips']} chip{'s' if placement['chips'] > 1 else ''}"
+def fairest(platform: Platform, networks: Sequence[Network]) -> Comparison | None:
+    """The comparison with the fairest conventional network that was priced there, one with a mAP if there is."""
+    kinds = {each.network: each for each in networks}
+    found = [each for each in platform.comparisons if kinds[each.against].kind in _FAIREST]
+    order = sorted(found, key=lambda each: _FAIREST.index(kinds[each.against].kind))
+    return next((each for each in order if kinds[each.against].maps), next(iter(order), None))
 
 
-def _processor_answer(platform: Values) -> str:
-    headline = next(row for row in platform["headlines"] if row["network"] == SPIKING)
-    energy = f"A code of the spiking network takes {energy_text(headline)}{_response(platform)}"
-    compared = ", ".join(_against(item) for item in platform["comparisons"])
-    return f"{energy}; that is {compared}." if compared else f"{energy}."
+def _hardware(platform: Platform, priced: Sequence[tuple[Platform, Priced]]) -> str:
+    """The hardware, and the one where the spiking network alone would take less."""
+    bill = platform.figures[SPIKING]
+    error = "" if platform.energy_error == UNVALIDATED else "error against measurements "
+    text = f"{platform.name}, {error}{platform.energy_error}"
+    less = [pair for pair in priced if pair[1].complete and bill.complete and pair[1].shown_j < bill.shown_j]
+    if not less:
+        return text
+    cheapest, alone = min(less, key=lambda pair: pair[1].shown_j)
+    return f"{text}; without a conventional network beside it less on {cheapest.name}: {energy_text(alone)}"
 
 
-def _against(comparison: Values) -> str:
-    """How the spiking network compares with one other over all bases and corners."""
-    network = comparison["against"]
-    return f"{times(comparison['ratio'])} {'its ' if 'twin' in network else ''}{network}"
+def _spiking_line(platform: Platform, bill: Priced, spiking: Spiking) -> str:
+    code = f"{spiking.bits}-bit code" if spiking.bits else "code"
+    return f"{energy_text(bill)} per {code}, {bill.basis}{_response(platform)}; {map_text(spiking)}"
+
+
+def _response(platform: Platform) -> str:
+    time = platform.times.get(SPIKING)
+    if not time or time.after_window_s is None:
+        return ""
+    return f", {'at least ' if time.untimed else ''}{si(time.after_window_s[1], 's')} after the window"
+
+
+def _other_line(platform: Platform, other: Priced | None, networks: Sequence[Network]) -> str:
+    if other is None:
+        reasons = [refusal.why for refusal in platform.refusals if SPIKING not in refusal.subject]
+        return f"none: {reasons[0]}" if reasons and networks else "none"
+    network = next(each for each in networks if each.network == other.network)
+    return f"{other.network}: {energy_text(other)}; {map_text(network)}"
+
+
+def _ratio_elsewhere(platforms: Sequence[Platform], networks: Sequence[Network]) -> str:
+    """Where the chosen hardware runs no conventional network: on the one that takes least of those that do."""
+    both = [(platform, found) for platform in platforms if (found := fairest(platform, networks))]
+    if not both:
+        return "none"
+    platform, comparison = min(both, key=lambda pair: (not pair[1].complete, pair[0].figures[SPIKING].shown_j))
+    return f"none there; on {platform.name} {_ratio_line(platform, comparison)}"
+
+
+def _ratio_line(platform: Platform, comparison: Comparison) -> str:
+    kind = "" if comparison.complete else f"; lower bounds, both without {unpriced(platform)}"
+    other = _its(comparison.against)
+    nominal, interval = two_figures(comparison.ratio[1]), span(comparison.ratio)
+    return f"{nominal} times the energy of {other}{'' if nominal == interval else f' ({interval})'}{kind}"
+
+
+def _its(network: str) -> str:
+    return f"its {network}" if "twin" in network else network
+
+
+def unpriced(platform: Platform) -> str:
+    """What has no price in the figure of the spiking network."""
+    return ", ".join(platform.figures[SPIKING].unpriced)
+
+
+def _completeness(platforms: Sequence[Platform]) -> str:
+    """How many platforms have a complete total, a lower bound, none."""
+    bills = [platform.spiking for platform in platforms]
+    totals = sum(bill is not None and bill.complete for bill in bills)
+    refused = sum(bill is None for bill in bills)
+    checked = sum(platform.energy_error != UNVALIDATED for platform in platforms)
+    return (
+        f"of {len(bills)} platforms {totals} with a complete total, {len(bills) - totals - refused} with a lower "
+        f"bound, {refused} without a figure; {checked} held against a measurement of energy"
+    )
+
+
+def platform_answer(platform: Platform, window_s: float) -> str:
+    """One sentence on one platform."""
+    bill = platform.spiking
+    if bill is None:
+        return f"No figure: {platform.refusal}."
+    if not platform.checks:
+        compared = ", ".join(f"{times(item.ratio)} {_its(item.against)}" for item in platform.comparisons)
+        energy = f"A code of the spiking network takes {energy_text(bill)}{_response(platform)}"
+        return f"{energy}; that is {compared}." if compared else f"{energy}."
+    placed = platform.placed
+    on = f"On {placed.chips} chip{'s' if placed.chips > 1 else ''} a code takes" if placed else "A code takes"
+    whole = next((each for each in platform.bills if each.network == SPIKING and each.basis == REAL_TIME), None)
+    if bill.basis != BUSY or whole is None:
+        return f"{on} {energy_text(bill)} of {bill.basis}{_response(platform)}."
+    return (
+        f"{on} {energy_text(bill)} with {BUSY}, and {energy_text(whole)} when the chip stays on for the whole "
+        f"{si(window_s, 's')} window, {percent(whole.static_j / whole.energy_j[1])} of it standing power."
+    )
+
+
+def pair_answer(report: Report) -> str:
+    """The spiking network on the two platforms of a report, in one sentence."""
+    one, other = report.platforms
+    if one.spiking is None or other.spiking is None:
+        return " ".join(f"{each.name}: {_one_of_pair(each)}." for each in (one, other))
+    texts = " and ".join(f"{_one_of_pair(each)} on {each.name}" for each in (one, other))
+    if not (one.spiking.complete and other.spiking.complete):
+        return f"A code takes {texts}; a lower bound has no ratio."
+    interval = [a / b for a, b in zip(other.spiking.energy_j, reversed(one.spiking.energy_j), strict=True)]
+    ratio = other.spiking.energy_j[1] / one.spiking.energy_j[1]
+    return f"A code takes {texts}: {two_figures(ratio)} times as much ({span(interval)})."
+
+
+def _one_of_pair(platform: Platform) -> str:
+    bill = platform.spiking
+    return f"{energy_text(bill)}{_response(platform)}" if bill else f"no figure: {platform.refusal}"
+
+
+def map_text(network: Network) -> str:
+    """Retrieval figures of one network: ``mAP 0.967 (3 seeds: 0.962 to 0.967) on digits``."""
+    if not network.maps:
+        return "mAP not measured"
+    named = len(network.maps) > 1
+    figures = "; ".join(f"{figure_text(each)}{f' {each.name}' if named else ''}" for each in network.maps)
+    return f"mAP {figures} on {network.maps[0].dataset}"
+
+
+def figure_text(each: Retrieval) -> str:
+    """One trained network's mAP: of the weights that are priced, else the mean, with the range of the seeds."""
+    seeds = f" ({each.seeds} seeds: {each.low:.3f} to {each.high:.3f})" if each.seeds > 1 else ""
+    return f"{each.mean if each.own is None else each.own:.3f}{seeds}"
 
 
 def percent(share: float) -> str:
@@ -120,8 +188,12 @@ def percent(share: float) -> str:
     return "over 99 %" if 0.99 < share < 1 else f"{two_figures(100 * share)} %"
 
 
-def energy_text(row: Values) -> str:
-    """Nominal energy of a scenario with its band, marked when it is a lower bound."""
-    low, nominal, high = row["energy_j"]
+def energy_text(bill: Priced) -> str:
+    """Nominal energy with its band; of a lower bound the low end, which is the least that it can be."""
+    low, nominal, high = bill.energy_j
+    if not bill.complete:
+        same = two_figures(low) == two_figures(nominal)
+        at_nominal = "" if same else f" ({si(nominal, 'J')} at nominal prices)"
+        return f"at least {si(low, 'J')}{at_nominal}"
     inside = "" if two_figures(low) == two_figures(high) else f" ({band((low, high), 'J')})"
-    return f"{'' if row['complete'] else 'at least '}{si(nominal, 'J')}{inside}"
+    return f"{si(nominal, 'J')}{inside}"

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator
 
+from deploy.energy.model import REAL_TIME
 from deploy.energy.wording import band, si
+from deploy.report.model import Network, Platform, Priced, Report, Retrieval
 from deploy.report.svg import Palette, svg
-
-Point = dict[str, Any]
 
 KINDS = ("snn", "ann_twin_1", "ann_twin_t", "qnn", "int8_twin", "resnet18")
 _PALETTE = Palette("ink", "muted", "grid", "back", *KINDS)
@@ -26,6 +26,34 @@ _ROW = 34.0
 """Height of a row of networks without a mAP, in points: a line of text above its bubbles."""
 _MARGINS = (40.0, 10.0, 34.0, 20.0)
 """Left, right, bottom, top of the axes, in points."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A platform and a trained variant of a network; platforms are numbered in the page's order."""
+
+    number: int
+    platform: Platform
+    network: Network
+    bill: Priced
+    retrieval: Retrieval | None
+
+    @property
+    def map(self) -> float | None:
+        """Of the weights that are priced, else the mean over the seeds."""
+        found = self.retrieval
+        return None if found is None else found.mean if found.own is None else found.own
+
+
+def chart_points(report: Report) -> list[Point]:
+    """One point per platform, network and trained variant of it."""
+    shown = [platform for platform in report.platforms if platform.figures]
+    return [
+        Point(number, platform, report.networks[label], bill, retrieval)
+        for number, platform in enumerate(shown, start=1)
+        for label, bill in platform.figures.items()
+        for retrieval in report.networks[label].maps or [None]
+    ]
 
 
 @dataclass(frozen=True)
@@ -48,13 +76,13 @@ def bubble_chart(points: Sequence[Point], width: float, height: float, salt: str
     moved up or down. A bubble's area follows the cube root of the stored weights.
 
     Args:
-        points: ``chart.points`` of the report.
+        points: as ``chart_points`` gives them.
         width: in inches, where text has its natural size.
         height: in inches; rows without a mAP come on top of it.
         salt: makes ids unique among the figures of one page.
     """
-    unmeasured = list(dict.fromkeys(p["network"] for p in points if p["map"] is None))
-    measured = [p["map"] for p in points if p["map"]]
+    unmeasured = list(dict.fromkeys(p.network.network for p in points if p.map is None))
+    measured = [p.retrieval for p in points if p.retrieval]
     below = _ROW * (len(unmeasured) + 0.2) if unmeasured else 0.0
     full = below + (height * _DPI if measured else _MARGINS[2] + _MARGINS[3])
     figure, axes = _axes(width, full / _DPI, salt)
@@ -92,23 +120,23 @@ def _axes(width: float, height: float, salt: str) -> tuple[Figure, Axes]:
 
 
 def _energy_limits(points: Sequence[Point]) -> tuple[float, float]:
-    values = [value for point in points for value in point["energy_j"] if value > 0] or [1e-6]
+    values = [value for point in points for value in point.bill.energy_j if value > 0] or [1e-6]
     return min(values) / 2, max(values) * 2
 
 
-def _map_limits(measured: Sequence[Point]) -> tuple[float, float]:
+def _map_limits(measured: Sequence[Retrieval]) -> tuple[float, float]:
     """Range of the mAP axis: that of the values with a margin, at least 0.04, at most up to 1."""
-    low, high = min(m["low"] for m in measured), max(m["high"] for m in measured)
+    low, high = min(m.low for m in measured), max(m.high for m in measured)
     margin = max(0.2 * (high - low), 0.02 - (high - low) / 2)
     return max(0.0, low - margin), min(1.0, high + margin)
 
 
-def _height_of(value: float, axes: Axes, measured: Sequence[Point], below: float) -> float:
+def _height_of(value: float, axes: Axes, measured: Sequence[Retrieval], below: float) -> float:
     low, high = _map_limits(measured)
     return below + (axes.get_ylim()[1] - below) * (value - low) / (high - low)
 
 
-def _map_axis(axes: Axes, measured: Sequence[Point], below: float) -> None:
+def _map_axis(axes: Axes, measured: Sequence[Retrieval], below: float) -> None:
     low, high = _map_limits(measured)
     values = matplotlib.ticker.MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
     ticks = [value for value in values if low <= value <= high]
@@ -137,19 +165,19 @@ def _row_height(index: int, below: float) -> float:
 
 
 def _placed(
-    axes: Axes, points: Sequence[Point], measured: Sequence[Point], unmeasured: Sequence[str], below: float
+    axes: Axes, points: Sequence[Point], measured: Sequence[Retrieval], unmeasured: Sequence[str], below: float
 ) -> Iterator[_Bubble]:
     """Bubbles without overlap where there is room: each keeps its height or takes the nearest free one."""
-    fewest = min((point["weights"] for point in points), default=1)
+    fewest = min((point.network.weights for point in points), default=1)
     done: list[_Bubble] = []
     for point in points:
-        x = axes.transData.transform((max(point["energy_j"][1], axes.get_xlim()[0]), 0))[0] * _DPI / axes.figure.dpi
-        if point["map"]:
-            y = _height_of(point["map"]["mean"], axes, measured, below)
+        x = axes.transData.transform((max(point.bill.energy_j[1], axes.get_xlim()[0]), 0))[0] * _DPI / axes.figure.dpi
+        if point.map is not None:
+            y = _height_of(point.map, axes, measured, below)
         else:
-            y = _row_height(unmeasured.index(point["network"]), below)
-        diameter = _SMALLEST * (point["weights"] / fewest) ** (1 / 6)
-        bubble = _free(_Bubble(point, x, y, diameter), done, steps=6 if point["map"] else 1)
+            y = _row_height(unmeasured.index(point.network.network), below)
+        diameter = _SMALLEST * (point.network.weights / fewest) ** (1 / 6)
+        bubble = _free(_Bubble(point, x, y, diameter), done, steps=6 if point.map is not None else 1)
         done.append(bubble)
         yield bubble
 
@@ -163,13 +191,13 @@ def _free(wanted: _Bubble, done: Sequence[_Bubble], steps: int) -> _Bubble:
 
 def _draw(axes: Axes, bubble: _Bubble, gid: str) -> None:
     """The band of prices as a line, the bubble at the nominal energy, the platform's number in it."""
-    low, nominal, high = bubble.point["energy_j"]
-    colour = _PALETTE[bubble.point["kind"]]
+    low, nominal, high = bubble.point.bill.energy_j
+    colour = _PALETTE[bubble.point.network.kind]
     axes.plot([low, high], [bubble.y] * 2, color=colour, linewidth=2.5, alpha=0.55, clip_on=False)
-    if not bubble.point["complete"]:
+    if not bubble.point.bill.complete:
         axes.plot([high], [bubble.y], marker=">", color=colour, markersize=5, linestyle="none", clip_on=False)
     shape: dict[str, Any] = {
-        "marker": "s" if bubble.point["real_time"] else "o",
+        "marker": "s" if REAL_TIME in bubble.point.bill.basis else "o",
         "markersize": bubble.diameter,
         "clip_on": False,
     }
@@ -179,7 +207,7 @@ def _draw(axes: Axes, bubble: _Bubble, gid: str) -> None:
         linestyle="none", gid=gid, **shape,
     )  # fmt: skip
     axes.text(
-        nominal, bubble.y, str(bubble.point["number"]), ha="center", va="center_baseline", fontsize=7.5,
+        nominal, bubble.y, str(bubble.point.number), ha="center", va="center_baseline", fontsize=7.5,
         color=_PALETTE["ink"],
     )  # fmt: skip
 
@@ -191,7 +219,7 @@ def _rgb(colour: str) -> tuple[float, float, float]:
 
 def _title(point: Point) -> str:
     """What the pointer shows."""
-    bound = "" if point["complete"] else "at least "
-    energy = f"{bound}{si(point['energy_j'][1], 'J')} ({band(point['energy_j'], 'J')}, {point['grade']})"
-    retrieval = f"mAP {point['map']['mean']:.3f}, {point['map']['name']}" if point["map"] else "mAP not measured"
-    return f"{point['platform']}, {point['network']}: {energy}; {retrieval}"
+    bill = point.bill
+    energy = f"{'' if bill.complete else 'at least '}{si(bill.shown_j, 'J')} ({band(bill.energy_j, 'J')}, {bill.grade})"
+    retrieval = f"mAP {point.map:.3f}, {point.retrieval.name}" if point.retrieval else "mAP not measured"
+    return f"{point.platform.name}, {point.network.network}: {energy}; {retrieval}"

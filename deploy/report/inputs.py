@@ -1,12 +1,13 @@
 """Reading what a report is made of: the traced counts, the encoder's sizes, retrieval figures, measured hosts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from deploy.energy.ann_twin import Sizes
-from deploy.report.results import Selection, read_results, select
+from deploy.energy.ann_network import AnnNetwork
+from deploy.energy.ann_twin import Sizes, ann_twin, qnn_twin, sparse_twin
+from deploy.energy.resnet import resnet18
+from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counts import NetworkCounts
 from spikinghash.errors import GraphError, RecordingError
 
@@ -19,7 +20,8 @@ DEFAULT_RESULTS = Path("docs/results.json")
 class Encoder:
     """What the encoder's file says about itself; ``sizes`` is ``None`` where it says nothing."""
 
-    bits: int | None = None
+    weights: Weights | None = None
+    """``None`` without a file."""
     sizes: Sizes | None = None
     note: str = ""
     """Why there are no conventional networks to compare with."""
@@ -65,7 +67,8 @@ def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
     found = [load_recording(path) for path in files] or digits.recordings(DEFAULT_RECORDINGS)
     frames = [each.frames(metadata.time_steps, metadata.size) for each in found]
     window = float(np.mean([int(each.events["t"][-1]) - int(each.events["t"][0]) for each in found]))
-    return trace_counts(encoder, np.stack(frames), window)
+    named = ", ".join(map(str, recordings)) or "digits, simulated"
+    return replace(trace_counts(encoder, np.stack(frames), window), recordings=named)
 
 
 def recording_files(recordings: Sequence[Path]) -> Iterator[Path]:
@@ -80,8 +83,8 @@ def recording_files(recordings: Sequence[Path]) -> Iterator[Path]:
         yield from found
 
 
-def read_sizes(encoder: Path | None) -> Encoder:
-    """Sizes of the encoder, which decide what its conventional counterparts look like."""
+def read_about(encoder: Path | None, dataset: str = "") -> Encoder:
+    """What the file ``encoder`` says about itself; ``dataset``, where given, overrides what it was trained on."""
     if encoder is None:
         return Encoder(
             note="No conventional networks and no search: the sizes of the encoder are in its file, and only counts "
@@ -90,28 +93,39 @@ def read_sizes(encoder: Path | None) -> Encoder:
     from export.nir.nir_file import read_encoder
 
     _, metadata = read_encoder(encoder)
+    weights = Weights(
+        metadata.checkpoint_sha256, metadata.numbers, metadata.bits, dataset or metadata.dataset, metadata.encoder
+    )
     if metadata.encoder is None:
         note = "No conventional networks: the encoder's file does not state its sizes. Export it again."
-        return Encoder(metadata.bits, note=note)
-    return Encoder(metadata.bits, Sizes.from_values(metadata.encoder, str(encoder)))
+        return Encoder(weights, note=note)
+    return Encoder(weights, Sizes.from_values(metadata.encoder, str(encoder)))
 
 
-def read_selection(results: Path | None, dataset: str, encoder: Encoder) -> tuple[Selection, str]:
+def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, str]:
     """The retrieval figures that belong to ``encoder``, and the name of the file that they come from.
 
     Without ``results`` the committed file is used where it exists; the selection is empty where it does not.
     """
     path = results or DEFAULT_RESULTS
-    if encoder.bits is None or (results is None and not path.exists()):
-        return Selection(), str(path)
-    sizes = vars(encoder.sizes) if encoder.sizes else None
-    return select(read_results(path), dataset, encoder.bits, sizes, str(path)), str(path)
+    if encoder.weights is None or (results is None and not path.exists()):
+        return Selection(encoder.weights.dataset if encoder.weights else ""), str(path)
+    return select(read_results(path), encoder.weights, str(path)), str(path)
 
 
-def read_measured(hosts: Path) -> dict[str, Any]:
-    """What ``deploy.hosts`` measured, as plain values."""
-    from deploy.report.hosts.results import read_hosts
+def baselines(sizes: Sizes | None, selection: Selection, source: str) -> Iterator[AnnNetwork]:
+    """Conventional networks with codes of the same length, those of measured sparsity only where it was measured.
 
-    measured = read_hosts(hosts)
-    runs = [run.model_dump(mode="json") | {"per_code_s": run.per_code_s} for run in measured.runs]
-    return {"machine": measured.machine.model_dump(mode="json"), "runs": runs}
+    Args:
+        sizes: of the encoder; none, no networks.
+        selection: trained networks, whose sparsity the int8 twin takes over.
+        source: file of ``selection``; named in messages.
+    """
+    if sizes is None:
+        return
+    for frames in dict.fromkeys((1, sizes.time_steps)):
+        yield ann_twin(sizes, frames)
+    yield qnn_twin(sizes)
+    if selection.zero_share:
+        yield sparse_twin(sizes, selection.zero_share, source)
+    yield resnet18(sizes.size, sizes.time_steps, sizes.bits)

@@ -1,12 +1,18 @@
-"""Retrieval figures of trained networks (``results.json``): what mAP stands beside an energy."""
+"""Retrieval figures of trained networks (``results.json``): what mAP stands beside an energy.
 
-from collections.abc import Sequence
+A figure of the spiking network belongs to one checkpoint, named by its SHA-256: other weights of the same sizes have
+none. A conventional network is priced by its sizes alone, so that it has the figures of the networks that were trained
+with these sizes, on the same data set and for codes of the same length.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from deploy.report.model import Retrieval
 from spikinghash.errors import ConfigError
 
 Kind = Literal[
@@ -23,18 +29,17 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 SPIKING_KIND = "snn"
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
-    SPIKING_KIND: ("spikinghash_integer",),
     "ann_twin_1": ("ann_twin_1",),
     "ann_twin_t": ("ann_twin_t",),
     "qnn": ("qnn",),
     "int8_twin": ("int8_twin",),
     "resnet18": ("resnet18_hashnet", "resnet18_csq"),
 }
-"""The rows whose mAP belongs to a kind of priced network. The integer network is the one that is deployed."""
+"""The rows whose mAP belongs to a kind of conventional network."""
 
 
 class Row(BaseModel):
-    """One trained network on one data set."""
+    """Networks of one kind, sizes and data set, one per seed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,24 +49,20 @@ class Row(BaseModel):
     map: Annotated[tuple[Share, ...], Field(min_length=1)]
     """Tie-aware mean average precision, one value per seed."""
     kind: Kind
-    parameters: int | None = None
+    checkpoints: tuple[str | None, ...] = ()
+    """SHA-256 of the checkpoint that holds the network of each seed; empty, or ``None`` for a seed: not kept."""
     activation_sparsity: dict[str, Share] | None = None
     """Share of zeros among the inputs of each layer."""
     encoder: dict[str, Any] | None = None
     """Sizes of the encoder, as in its config."""
 
-
-@dataclass(frozen=True)
-class Retrieval:
-    """Mean average precision of one trained network over its seeds."""
-
-    name: str
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Over the seeds."""
-        return sum(self.values) / len(self.values)
+    def retrieval(self, sha256: str = "") -> Retrieval:
+        """Mean and range over the seeds, and the value of the checkpoint with this ``sha256``."""
+        own = self.map[self.checkpoints.index(sha256)] if sha256 in self.checkpoints else None
+        low, high, count = min(self.map), max(self.map), len(self.map)
+        return Retrieval(
+            name=self.name, dataset=self.dataset, mean=sum(self.map) / count, low=low, high=high, seeds=count, own=own
+        )
 
 
 def read_results(path: Path) -> list[Row]:
@@ -82,17 +83,37 @@ def read_results(path: Path) -> list[Row]:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What decides which figures belong to an encoder."""
+
+    sha256: str
+    """Of its checkpoint; empty where its file does not say."""
+    numbers: str
+    """``integer`` or ``float``."""
+    bits: int
+    dataset: str
+    """What it was trained on; empty where its file does not say."""
+    sizes: dict[str, Any] | None
+    """As in its config; ``None`` where its file does not say."""
+
+
+@dataclass(frozen=True)
 class Selection:
-    """The rows of one data set and code length that belong to one encoder."""
+    """Figures of one encoder and of the conventional networks of its sizes, all on one data set."""
 
+    dataset: str = ""
+    own: tuple[Retrieval, ...] = ()
+    """Of the encoder."""
     rows: tuple[Row, ...] = ()
+    """Of conventional networks."""
     notes: tuple[str, ...] = ()
-    """Why rows were left out."""
+    """Why figures are missing."""
 
-    def retrievals(self, network_kind: str) -> list[Retrieval]:
-        """Retrieval figures of the rows that belong to a kind of priced network."""
-        wanted = KINDS_OF[network_kind]
-        return [Retrieval(row.name, row.map) for row in self.rows if row.kind in wanted]
+    def retrievals(self, network_kind: str) -> tuple[Retrieval, ...]:
+        """Figures of a kind of priced network."""
+        if network_kind == SPIKING_KIND:
+            return self.own
+        return tuple(row.retrieval() for row in self.rows if row.kind in KINDS_OF[network_kind])
 
     @property
     def zero_share(self) -> dict[str, float] | None:
@@ -101,25 +122,36 @@ class Selection:
         return measured.get("int8_twin") or measured.get("ann_twin_1")
 
 
-def select(rows: Sequence[Row], dataset: str, bits: int, sizes: dict[str, Any] | None, source: str) -> Selection:
-    """Keep the rows of ``dataset`` with codes of ``bits``, and of the encoder with these ``sizes``.
+def select(rows: Sequence[Row], encoder: Weights, source: str) -> Selection:
+    """The figures in ``rows`` (read from ``source``) that belong to ``encoder`` and to its conventional counterparts.
 
-    A row that states the sizes of another encoder is left out; ResNet-18 depends on none of them. Where nothing is left
-    of a kind of priced network, a note says so.
+    Where the encoder's file names no data set, the row of its checkpoint does.
     """
-    fitting = [row for row in rows if row.dataset == dataset and row.bits == bits]
-    notes = [] if fitting else [f"mAP: {source} has no row of {dataset} with {bits} bits."]
-    own = [row for row in fitting if row.kind.startswith("resnet18") or not _differs(row, sizes)]
-    missing = {_priced(row.kind) for row in fitting} - {_priced(row.kind) for row in own}
-    if missing:
-        left = ", ".join(row.name for row in fitting if _priced(row.kind) in missing)
-        notes.append(f"mAP: {source} has {left} for another encoder than this one: left out.")
-    return Selection(tuple(own), tuple(notes))
+    mine = [row for row in rows if encoder.sha256 and encoder.sha256 in row.checkpoints]
+    mine = [
+        row for row in mine if row.kind == f"spikinghash_{encoder.numbers}" and encoder.dataset in ("", row.dataset)
+    ]
+    dataset = encoder.dataset or next((row.dataset for row in mine), "")
+    kinds = {kind for kinds in KINDS_OF.values() for kind in kinds}
+    fitting = [row for row in rows if row.kind in kinds and (row.dataset, row.bits) == (dataset, encoder.bits)]
+    others = [row for row in fitting if row.kind.startswith("resnet18") or not _differs(row, encoder.sizes)]
+    own = tuple(row.retrieval(encoder.sha256) for row in mine)
+    return Selection(dataset, own, tuple(others), tuple(_notes(own, fitting, others, dataset, source)))
 
 
-def _priced(kind: Kind) -> str:
-    """The kind of priced network that a row's belongs to; without one, its own."""
-    return next((network for network, kinds in KINDS_OF.items() if kind in kinds), kind)
+def _notes(
+    own: Sequence[Retrieval], fitting: Sequence[Row], others: Sequence[Row], dataset: str, source: str
+) -> Iterator[str]:
+    if not dataset:
+        yield "mAP: the encoder's file names no data set: export it again, or give --dataset."
+    elif not own:
+        yield (
+            f"mAP: {source} has no figure of this encoder's weights: not measured. python -m export.evaluate CKPT "
+            f"measures them, --results takes them from its --out."
+        )
+    left = dict.fromkeys(row.name for row in fitting if row not in others)
+    if left:
+        yield f"mAP: {source} has {', '.join(left)} for another encoder than this one: left out."
 
 
 def _differs(row: Row, sizes: dict[str, Any] | None) -> bool:

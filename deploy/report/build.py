@@ -1,0 +1,338 @@
+"""From the assessments of the energy model to the report."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+
+from deploy.energy.amounts import Amount, Band, mean
+from deploy.energy.ann_network import AnnNetwork
+from deploy.energy.assessment import Assessment, Refusal, Scenario, spikes_per_synapse
+from deploy.energy.bill import PARTS, Bill
+from deploy.energy.break_even import operations_only
+from deploy.energy.latency import Latency
+from deploy.energy.mapping.limits import Check
+from deploy.energy.mapping.placement import Placement
+from deploy.energy.model import SPIKING, assess, paper_style
+from deploy.energy.search import assess_search
+from deploy.energy.stepped import STEPPED
+from deploy.energy.validation import Outcome, validate
+from deploy.energy.wording import term_name
+from deploy.report import model
+from deploy.report.answers import answer
+from deploy.report.hosts.results import Hosts
+from deploy.report.results import SPIKING_KIND, Selection
+from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.populations import SynapseNetwork
+from hardware_profiles.loader import LoadedProfile, load_profile
+from hardware_profiles.schema import Profile
+
+_HELPERS = ("delay", "threshold", "counter")
+ASSUMPTIONS = (
+    "Counts are exact and come from recordings run through the deployed graph. They include what the lowering adds: "
+    "delay lines, block clocks and coincidence units.",
+    "A band is the total at the lowest and at the highest published price of every term at once. The spread over "
+    "recordings is shown apart from it.",
+    "A term that is needed but unpublished is named, and the sum of the others is then a lower bound, not a total.",
+    "The grade of a figure is the weakest kind of evidence among the terms that carry more than 5 % of it.",
+    "The boundary is the chip: sensor, host computer, board and power supply are outside, on every platform. The "
+    "search for similar codes is billed apart.",
+    "Cores: populations are placed in topological order and share cores; convolution kernels are stored unrolled.",
+    "Machines in time steps (Loihi, SpiNNaker, TrueNorth): every hop takes a step, so that a recording also fills and "
+    "drains the pipeline; neurons are updated in all of these steps. The events of a population follow its spikes from "
+    "step to step, and a step is as long as its busiest core.",
+    "Accelerator: 8-bit weights, 16-bit membrane potentials, one buffer per layer in the smallest memory that holds "
+    "it, weights resident. Spiking network and ANNs are priced under the same two dataflows.",
+    "ANN twins: the encoder's topology, ReLU for LIF, softmax attention, int8 weights. Activations have 8 bits, those "
+    "of the QNN twin ceil(log2(T + 1)); its MACs are priced as int8 ones, since nothing narrower is published. The "
+    "twins on 1 and on T frames were trained in float32 but are priced in int8.",
+    "Zeros are skipped only in the twin that says so, only on hardware whose MACs are billed one by one, and not "
+    "behind a Haar transform or a mean, which leave none; their share was measured on the trained twin.",
+    "ResNet-18: the frames stacked as channels, a 3x3 stem of stride 2 without pooling, int8; its mAP is that of "
+    "HashNet's or CSQ's loss on it.",
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a report is made of."""
+
+    counts: NetworkCounts
+    """Traced from recordings."""
+    profiles: Sequence[LoadedProfile]
+    networks: Sequence[AnnNetwork] = ()
+    """What the spiking network is compared with; empty when its sizes are not known."""
+    selection: Selection = field(default_factory=Selection)
+    """Retrieval figures of the networks, where they were measured."""
+    synapses: SynapseNetwork | None = None
+    """Of the traced graph; with them placement and traffic are counted, without they are bounded."""
+    bits: int | None = None
+    """Of a code; ``None`` when not known."""
+    codes: int = 1_000_000
+    """Stored codes of the search that is billed."""
+    hosts: Hosts | None = None
+    """Latencies measured on computers at hand, as ``deploy.hosts`` wrote them."""
+    notes: Sequence[str] = ()
+    """Remarks on the inputs, shown with the assumptions."""
+
+
+def build_report(inputs: Inputs) -> model.Report:
+    """Assess the networks on every platform and lay out all figures."""
+    platforms = [
+        _platform(assess(loaded, inputs.counts, inputs.networks, inputs.synapses), inputs.counts)
+        for loaded in inputs.profiles
+    ]
+    platforms.sort(key=lambda each: (each.spiking is None, each.spiking is not None and not each.spiking.complete))
+    spiking = _spiking(inputs)
+    baselines = tuple(_baseline(network, inputs.selection) for network in inputs.networks)
+    profile = load_profile("cmos_45nm").profile
+    return model.Report(
+        answer=answer(platforms, spiking, baselines),
+        spiking=spiking,
+        baselines=baselines,
+        platforms=tuple(platforms),
+        paper_style=tuple(_priced(profile, row) for row in paper_style(profile, inputs.counts, inputs.networks)),
+        search=_search(inputs),
+        hosts=inputs.hosts,
+        assumptions=(*ASSUMPTIONS, *inputs.selection.notes, *inputs.notes),
+    )
+
+
+def _spiking(inputs: Inputs) -> model.Spiking:
+    counts = inputs.counts
+    return model.Spiking(
+        network=SPIKING,
+        kind=SPIKING_KIND,
+        weights=sum(layer.weights for layer in counts.layers),
+        maps=inputs.selection.retrievals(SPIKING_KIND),
+        id=counts.network,
+        bits=inputs.bits,
+        dataset=inputs.selection.dataset,
+        traced=counts.recordings,
+        recordings=counts.samples,
+        time_steps=counts.time_steps,
+        steps=counts.steps,
+        latency_steps=counts.latency,
+        window_s=counts.window_us * 1e-6,
+        neurons=sum(layer.neurons for layer in counts.layers if layer.kind != "input"),
+        synapses=sum(layer.synapses for layer in counts.layers),
+        synops=sum(float(layer.synops.mean()) for layer in counts.layers),
+        spikes=sum(float(layer.spikes.mean()) for layer in counts.layers),
+        spikes_per_synapse=spikes_per_synapse(counts),
+        layers=tuple(_layers(counts)),
+    )
+
+
+def _layers(counts: NetworkCounts) -> Iterable[model.Layer]:
+    """Populations grouped by the encoder's layer, in order of first appearance."""
+    order = list(dict.fromkeys(layer.layer for layer in counts.layers))
+    ordered = sorted(counts.layers, key=lambda layer: order.index(layer.layer))
+    return (_layer(name, list(group)) for name, group in groupby(ordered, key=lambda layer: layer.layer))
+
+
+def _layer(name: str, group: list[LayerCounts]) -> model.Layer:
+    synops = np.sum([layer.synops for layer in group], axis=0)
+    helpers = sum(float(layer.synops.mean()) for layer in group if layer.kind in _HELPERS)
+    low, high = np.percentile(synops, (5, 95))
+    return model.Layer(
+        layer=name,
+        populations=len(group),
+        neurons=sum(layer.neurons for layer in group),
+        synapses=sum(layer.synapses for layer in group),
+        weights=sum(layer.weights for layer in group),
+        fan_in_max=max(layer.fan_in_max for layer in group),
+        spikes=sum(float(layer.spikes.mean()) for layer in group),
+        synops=model.Spread(mean=float(synops.mean()), p5_p95=(float(low), float(high))),
+        helper_synops_share=helpers / float(synops.mean()) if synops.any() else 0.0,
+        active_share=sum(float(layer.active_updates.mean()) for layer in group)
+        / sum(layer.neurons * layer.steps for layer in group),
+    )
+
+
+def _baseline(network: AnnNetwork, selection: Selection) -> model.Baseline:
+    """Operations of a conventional network, layer by layer."""
+    layers = tuple(
+        model.BaselineLayer(
+            layer=layer.name,
+            macs=layer.macs,
+            transform_adds=layer.transform_adds,
+            weight_bytes=layer.weight_bytes,
+            activation_bytes=layer.activation_bytes(network.frames) * network.activation_bits // 8,
+            density=network.density.get(layer.name, 1.0),
+        )
+        for layer in network.layers
+    )
+    return model.Baseline(
+        network=network.label,
+        kind=network.kind,
+        weights=network.weights,
+        maps=selection.retrievals(network.kind),
+        frames=network.frames,
+        activation_bits=network.activation_bits,
+        macs=network.macs,
+        effective_macs=network.effective_macs,
+        layers=layers,
+    )
+
+
+def _platform(assessment: Assessment, counts: NetworkCounts) -> model.Platform:
+    profile, fit = assessment.profile, assessment.fit
+    only, accuracy = operations_only(profile), validate(profile)
+    return model.Platform(
+        id=profile.meta.id,
+        name=profile.meta.name,
+        family=profile.meta.platform,
+        process_nm=profile.meta.process_nm,
+        execution=profile.meta.execution,
+        note=profile.meta.note,
+        profile_sha256=assessment.loaded.sha256,
+        validation=tuple(map(_validated, accuracy.outcomes)),
+        energy_error=accuracy.text("energy"),
+        time_error=accuracy.text("time"),
+        unvalidated=profile.meta.unvalidated,
+        steps=counts.machine_steps if profile.meta.execution in STEPPED else None,
+        checks=tuple(map(_check, fit.checks)) if fit else (),
+        placed=_placed(fit.placement) if fit and fit.placement else None,
+        times={network: _time(profile, latency) for network, latency in assessment.latencies.items()},
+        bills=tuple(_priced(profile, scenario) for scenario in assessment.scenarios),
+        even=tuple(
+            model.EvenAt(
+                against=each.against, basis=each.basis, measured=each.measured, at=each.at, ratio=each.ratio.corners
+            )
+            for each in assessment.break_evens
+        ),
+        operations_only=only.corners if only else None,
+        runs=profile.run,
+        refusals=_refusals(assessment.refusals),
+        sources=profile.sources,
+    )
+
+
+def _refusals(refusals: Sequence[Refusal]) -> tuple[model.Refusal, ...]:
+    """Refusals; networks that share a reason share one."""
+    subjects: dict[tuple[str, tuple[Check, ...]], list[str]] = {}
+    for each in refusals:
+        subjects.setdefault((each.reason, each.limits), []).append(each.subject)
+    return tuple(
+        model.Refusal(subject=", ".join(names), reason=reason, limits=tuple(map(_check, limits)))
+        for (reason, limits), names in subjects.items()
+    )
+
+
+def _validated(outcome: Outcome) -> model.Validated:
+    return model.Validated(
+        name=outcome.case.name,
+        unit=outcome.unit,
+        predicted=outcome.predicted.corners,
+        measured=outcome.measured,
+        tolerance=outcome.case.tolerance_rel,
+        error=outcome.error_text,
+        passed=outcome.passed,
+        claimed=outcome.case.claimed,
+        note=outcome.case.note,
+    )
+
+
+def _check(check: Check) -> model.Check:
+    return model.Check(
+        limit=check.limit, needed=check.needed, has=check.has, fits=check.fits, where=check.where, excess=check.excess
+    )
+
+
+def _placed(placement: Placement) -> model.Placed:
+    return model.Placed(
+        cores=placement.cores,
+        tiles=placement.tiles,
+        chips=placement.chips,
+        neurons_used=placement.neurons_used,
+        memory_used=placement.memory_used,
+        populations=tuple(
+            model.PopulationCores(population=name, neurons=int(row.sum()), cores=placement.cores_of(name))
+            for name, row in zip(placement.populations, placement.held, strict=True)
+        ),
+    )
+
+
+def _time(profile: Profile, latency: Latency) -> model.Time:
+    def corners(amount: Amount | None) -> tuple[float, float, float] | None:
+        return None if amount is None else mean(amount).corners
+
+    return model.Time(
+        busy_s=corners(latency.busy),
+        after_window_s=corners(latency.response),
+        grade=latency.kind,
+        untimed=tuple(term_name(profile, term) for term in latency.untimed),
+        refused=latency.refused,
+        note=latency.note,
+    )
+
+
+def _priced(profile: Profile, scenario: Scenario) -> model.Priced:
+    bill = scenario.bill
+    terms = dict.fromkeys(line.charge.term for line in bill.lines)
+    return model.Priced(
+        network=scenario.network,
+        basis=scenario.basis,
+        complete=bill.complete,
+        energy_j=bill.total.corners,
+        recordings_p5_p95_j=bill.spread,
+        grade=bill.grade,
+        unpriced=tuple(term_name(profile, term) for term in bill.unpriced),
+        covered={term_name(profile, term): term_name(profile, by) for term, by in bill.covered.items()},
+        terms=tuple(_term(profile, bill, term) for term in terms),
+        parts={part: bill.of_part(part).corners for part in PARTS if bill.of_part(part).high},
+        layers=_parts_by_layer(bill),
+    )
+
+
+def _term(profile: Profile, bill: Bill, term: str) -> model.Term:
+    price, count = bill.prices.get(term), bill.count_of_term(term)
+    energy = bill.of_term(term) if term not in bill.unpriced else None
+    power = term.startswith("power.")
+    return model.Term(
+        term=term,
+        name=term_name(profile, term),
+        count=count.corners if count else None,
+        unit="chips x time" if power else "words" if term.startswith("memory.") else "events",
+        price=price.corners if price else None,
+        price_unit="W" if power else "J",
+        kind=price.kind if price else None,
+        sources=price.sources if price else (),
+        energy_j=energy.corners if energy else None,
+        share=_share(energy, bill),
+    )
+
+
+def _share(energy: Band | None, bill: Bill) -> float | None:
+    return energy.nominal / bill.total.nominal if energy and bill.total.nominal else None
+
+
+def _parts_by_layer(bill: Bill) -> dict[str, dict[str, float]]:
+    """Nominal joules per layer and part, in order of appearance."""
+    totals: dict[str, dict[str, float]] = {}
+    for line in bill.lines:
+        if line.energy is not None:
+            parts = totals.setdefault(line.charge.layer, {})
+            parts[line.charge.part] = parts.get(line.charge.part, 0.0) + mean(line.energy).nominal
+    return totals
+
+
+def _search(inputs: Inputs) -> model.Search | None:
+    """One query against the stored codes, on every platform."""
+    if inputs.bits is None:
+        return None
+    size = inputs.codes * -(-inputs.bits // 8)
+    rows = tuple(_lookup(loaded, inputs.codes, inputs.bits) for loaded in inputs.profiles)
+    return model.Search(codes=inputs.codes, bits=inputs.bits, bytes=size, platforms=rows)
+
+
+def _lookup(loaded: LoadedProfile, codes: int, bits: int) -> model.Lookup:
+    found, profile = assess_search(loaded, codes, bits), loaded.profile
+    return model.Lookup(
+        id=profile.meta.id,
+        name=profile.meta.name,
+        bills=tuple(_priced(profile, row) for row in found.scenarios),
+        time=next((_time(profile, each) for each in found.latencies.values()), None),
+        refusals=_refusals(found.refusals),
+    )
