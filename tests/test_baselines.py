@@ -79,7 +79,7 @@ def test_softmax_attention_is_the_textbook_formula() -> None:
         scores = np.exp(q.T @ k / math.sqrt(4))
         mixed[t, b, head] = v @ (scores / scores.sum(1, keepdims=True)).T
     expected = attention.projection(torch.from_numpy(mixed).float().reshape(2, 3, 8, 2, 2))
-    torch.testing.assert_close(attention.drive(activity).total(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(attention(activity), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_quantised_activations_have_few_levels_and_a_learnable_clip() -> None:

@@ -1,4 +1,4 @@
-"""Train and test everything in the results table: ``python -m benchmarks.results``. An interrupted run goes on."""
+"""Train and test everything in the results table: ``python -m benchmarks.results``. What is done is not done again."""
 
 import datetime
 import json

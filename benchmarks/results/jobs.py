@@ -35,7 +35,10 @@ CALIBRATION = 200
 
 
 def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
-    """Do ``job`` unless ``out`` holds its result; an interrupted one goes on."""
+    """Do ``job`` unless ``out`` holds its result.
+
+    An interrupted Spikinghash goes on from its last epoch; the other networks begin anew.
+    """
     torch.set_num_threads(1)
     keep_freed_memory()
     result = out / f"{job.key}.json"

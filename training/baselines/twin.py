@@ -4,8 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import EncoderConfig
-from training.model.drive import Drive, activity
-from training.model.encoder import AttentionBranch, Spikinghash, through
+from training.model.encoder import AttentionBranch, Spikinghash
 from training.model.layers import ConvNorm
 from training.model.lif import Lif
 from training.model.wave_mixer import WaveMixer
@@ -21,15 +20,14 @@ class SoftmaxAttention(nn.Module):
         self.activation = activation
         self.projection = ConvNorm(channels, channels, kernel=1)
 
-    def drive(self, activations: Tensor, stream: Tensor | None = None) -> Drive:
-        """Activations (T, B, C, H, W) and a stream in, the stream with what is added to it out."""
+    def forward(self, activations: Tensor) -> Tensor:
+        """Activations (T, B, C, H, W) in, what is added to the stream out."""
         t, b, c, h, w = activations.shape
-        qkv = (
-            self.qkv.drive(activations).total().reshape(t * b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        )
+        qkv = self.qkv(activations).reshape(t * b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
         queries, keys, values = qkv.unbind(1)
         mixed = functional.scaled_dot_product_attention(queries, keys, values)
-        return self.projection.drive(self.activation(mixed.transpose(-1, -2).reshape(activations.shape)), stream)
+        result: Tensor = self.projection(self.activation(mixed.transpose(-1, -2).reshape(activations.shape)))
+        return result
 
 
 class SpatialMixer(nn.Module):
@@ -79,7 +77,7 @@ class AnnTwin(nn.Module):
         stream = frames.permute(1, 0, 3, 4, 2).to(self.linear.weight.dtype)
         if self.frames == 1:
             stream = stream.mean(0, keepdim=True)
-        drive = through(self.stages, stream.contiguous().movedim(-1, 2))
-        features = activity(self.activation, drive)[0].mean(dim=(0, -2, -1))
+        stream = self.stages(stream.contiguous().movedim(-1, 2))
+        features = self.activation(stream).mean(dim=(0, -2, -1))
         result: Tensor = self.norm(self.linear(features))
         return result

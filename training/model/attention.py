@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from training.model.drive import Drive, activity
 from training.model.layers import ConvNorm
 from training.model.lif import Lif
 
@@ -33,12 +32,13 @@ class SpikingSelfAttention(nn.Module):
         result: Tensor = self.rounding(self.log_scale.exp())
         return result
 
-    def drive(self, spikes: Tensor, stream: Tensor | None = None) -> Drive:
-        """What spikes (T, B, C, H, W) drive neurons with, added to ``stream``."""
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Spikes (T, B, C, H, W) in, currents out."""
         t, b, c, h, w = spikes.shape
-        qkv, _ = activity(self.qkv_lif, self.qkv.drive(spikes))
+        qkv = self.qkv_lif(self.qkv(spikes))
         counts = self.coincidences(*qkv.reshape(t, b, 3, self.heads, c // self.heads, h * w).unbind(2))
-        return self.projection.drive(self.attention_lif(self.scale * counts.reshape(spikes.shape)), stream)
+        current: Tensor = self.projection(self.attention_lif(self.scale * counts.reshape(spikes.shape)))
+        return current
 
 
 class Coincidences(nn.Module):

@@ -1,6 +1,5 @@
 """Spikinghash (arXiv:2501.06786): event frames to a binary hash code."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -8,7 +7,6 @@ from torch import Tensor, nn
 
 from training.config import EncoderConfig, Wavelet
 from training.model.attention import SpikingSelfAttention
-from training.model.drive import Drive, activity
 from training.model.layers import ConvNorm, StepNorm
 from training.model.lif import Lif, LifWithPotentials
 from training.model.mlp import Mlp
@@ -36,10 +34,10 @@ class WaveBranch(nn.Module):
         self.mixer = WaveMixer(channels, levels, channels_per_group, wavelet)
         self.norm = StepNorm(channels)
 
-    def forward(self, drive: Drive) -> Drive:
-        """What drives ``lif`` in, the stream with what is added to it out."""
-        spikes, stream = activity(self.lif, drive)
-        return self.norm.drive(self.mixer(spikes), stream)
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream (T, B, C, H, W) in, the currents that are added to it out."""
+        current: Tensor = self.norm(self.mixer(self.lif(stream)))
+        return current
 
 
 class ConvBranch(nn.Module):
@@ -50,10 +48,10 @@ class ConvBranch(nn.Module):
         self.lif = Lif()
         self.mixer = ConvNorm(channels, channels, kernel=3, groups=channels // channels_per_group)
 
-    def forward(self, drive: Drive) -> Drive:
-        """What drives ``lif`` in, the stream with what is added to it out."""
-        spikes, stream = activity(self.lif, drive)
-        return self.mixer.drive(spikes, stream)
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream (T, B, C, H, W) in, the currents that are added to it out."""
+        current: Tensor = self.mixer(self.lif(stream))
+        return current
 
 
 class AttentionBranch(nn.Module):
@@ -64,10 +62,10 @@ class AttentionBranch(nn.Module):
         self.lif = Lif()
         self.mixer = SpikingSelfAttention(channels, heads)
 
-    def forward(self, drive: Drive) -> Drive:
-        """What drives ``lif`` in, the stream with what is added to it out."""
-        spikes, stream = activity(self.lif, drive)
-        return self.mixer.drive(spikes, stream)
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream (T, B, C, H, W) in, the currents that are added to it out."""
+        current: Tensor = self.mixer(self.lif(stream))
+        return current
 
 
 class Block(nn.Module):
@@ -78,9 +76,10 @@ class Block(nn.Module):
         self.mixer = mixer
         self.mlp = mlp
 
-    def forward(self, drive: Drive) -> Drive:
-        """What drives the block's first neurons in, what drives the next ones out."""
-        result: Drive = self.mlp(self.mixer(drive))
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream (T, B, C, H, W) in and out."""
+        stream = stream + self.mixer(stream)
+        result: Tensor = stream + self.mlp(stream)
         return result
 
 
@@ -108,22 +107,10 @@ class Stage(nn.Module):
                 branch = AttentionBranch(channels, config.heads[stage])
         return Block(branch, Mlp(channels, config.mlp_ratio))
 
-    def forward(self, source: Drive | Tensor) -> Drive:
-        """What drives the stage's neurons in, or frames for the stem; what drives the next ones out."""
-        if isinstance(source, Drive):
-            assert self.lif is not None
-            source, _ = activity(self.lif, source)
-        result: Drive = self.blocks(self.down.drive(source))
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream (T, B, C, H, W) of the stage before, or frames for the stem, in; the stage's own out."""
+        result: Tensor = self.blocks(self.down(stream if self.lif is None else self.lif(stream)))
         return result
-
-
-def through(stages: Iterable[nn.Module], frames: Tensor) -> Drive:
-    """What the last of ``stages`` drives neurons with, when the first sees ``frames`` (T, B, 2, H, W)."""
-    stem, *others = stages
-    drive: Drive = stem(frames)
-    for stage in others:
-        drive = stage(drive)
-    return drive
 
 
 class HashLayer(nn.Module):
@@ -136,9 +123,9 @@ class HashLayer(nn.Module):
         self.norm = nn.BatchNorm1d(bits)
         self.hash_lif = LifWithPotentials()
 
-    def forward(self, drive: Drive) -> HashOutput:
-        """What drives ``lif`` in, what the hash neurons did out."""
-        pooled = activity(self.lif, drive)[0].mean(dim=(-2, -1))
+    def forward(self, stream: Tensor) -> HashOutput:
+        """The stream (T, B, C, H, W) in, what the hash neurons did out."""
+        pooled = self.lif(stream).mean(dim=(-2, -1))
         current = self.norm(self.linear(pooled).flatten(0, 1)).unflatten(0, pooled.shape[:2])
         return HashOutput(*self.hash_lif(current))
 
@@ -149,7 +136,7 @@ class Spikinghash(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.stages = nn.ModuleList(Stage(config, stage) for stage in range(len(config.channels)))
+        self.stages = nn.Sequential(*(Stage(config, stage) for stage in range(len(config.channels))))
         self.head = HashLayer(config.channels[-1], config.bits)
         self.grids: dict[str, float] | None = None
         """Steps of the grids that the network computes on, if it does."""
@@ -158,7 +145,7 @@ class Spikinghash(nn.Module):
         """Frames (B, T, 2, H, W) of zeros and ones to spikes and potentials of the hash neurons."""
         # Channels last in memory, from here to the head: convolutions and norms take a third of the time on a CPU.
         maps = frames.permute(1, 0, 3, 4, 2).to(self.head.linear.weight.dtype)
-        result: HashOutput = self.head(through(self.stages, maps.contiguous().movedim(-1, 2)))
+        result: HashOutput = self.head(self.stages(maps.contiguous().movedim(-1, 2)))
         return result
 
     @torch.no_grad()

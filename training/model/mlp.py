@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from training.model import lif_kernels
-from training.model.drive import Drive, activity, follow, running_statistics
 from training.model.layers import ConvNorm
 from training.model.lif import Lif, neuron
 from training.model.lif_kernels import Array
@@ -43,12 +42,13 @@ class Mlp(nn.Module):
         self.contract = ConvNorm(ratio * channels, channels, kernel=1)
         self.watch: Watch | None = None
 
-    def forward(self, drive: Drive) -> Drive:
-        """What drives ``lif`` in, the stream with what is added to it out."""
-        spikes, stream = activity(self.lif, drive)
+    def forward(self, stream: Tensor) -> Tensor:
+        """The stream (T, B, C, H, W) in, the currents that are added to it out."""
+        spikes = self.lif(stream)
         if spikes.device.type == "cpu" and isinstance(self.hidden_lif, Lif):
-            return Drive(self._in_chunks(spikes), self.contract.norm, stream)
-        return self.contract.drive(activity(self.hidden_lif, self.expand.drive(spikes))[0], stream)
+            return self.contract.normalised(self._in_chunks(spikes))
+        current: Tensor = self.contract(self.hidden_lif(self.expand(spikes)))
+        return current
 
     def _in_chunks(self, spikes: Tensor) -> Tensor:
         t, b, c, h, w = spikes.shape
@@ -83,11 +83,29 @@ def _statistics(norm: nn.BatchNorm2d, weight: Tensor, inputs: Tensor) -> _Statis
         rows = inputs.flatten(0, -2)
         centre, covariance = _moments(rows)
         mean, variance = weight @ centre, ((weight @ covariance) * weight).sum(1)
-        follow(norm, mean, variance, len(rows))
+        _follow(norm, mean, variance, len(rows))
         moments = centre.numpy(), covariance.numpy()
     else:
-        (mean, variance), moments = running_statistics(norm), None
+        (mean, variance), moments = _running_statistics(norm), None
     return _Statistics(mean.numpy(), (1 / torch.sqrt(variance + norm.eps)).numpy(), moments)
+
+
+def _running_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Running mean and variance, which all norms of the encoder keep."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+@torch.no_grad()
+def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Let the running statistics follow those of a batch: mean and mean square distance of ``count`` values."""
+    running_mean, running_variance = _running_statistics(norm)
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    running_mean.lerp_(mean, norm.momentum)
+    running_variance.lerp_(variance * (count / (count - 1)), norm.momentum)
+    norm.num_batches_tracked.add_(1)
 
 
 def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:

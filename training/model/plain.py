@@ -7,7 +7,7 @@ import copy
 
 from torch import Tensor, nn
 
-from training.model.encoder import HashOutput, Spikinghash, through
+from training.model.encoder import HashOutput, Spikinghash
 from training.model.lif import Lif, LifWithPotentials, lif_loop
 from training.model.wave_mixer import WaveMixer
 
@@ -58,5 +58,5 @@ class PlainEncoder(nn.Module):
     def forward(self, frames: Tensor) -> HashOutput:
         """Frames (B, T, 2, H, W) of zeros and ones to spikes and potentials of the hash neurons."""
         maps = frames.transpose(0, 1).to(self.encoder.head.linear.weight.dtype).contiguous()
-        result: HashOutput = self.encoder.head(through(self.encoder.stages, maps))
+        result: HashOutput = self.encoder.head(self.encoder.stages(maps))
         return result

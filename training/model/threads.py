@@ -62,7 +62,7 @@ def shares(count: int, values: int) -> list[tuple[int, int]]:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """While this is open, a BLAS of NumPy or SciPy keeps to the thread that it is called in; see ``blas.py``."""
+    """While this is open, a BLAS of NumPy or SciPy keeps to the thread that it is called in, Numba's ``np.dot`` too."""
     return _blas().limit(limits=1)
 
 

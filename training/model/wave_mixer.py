@@ -110,11 +110,8 @@ class WaveMixer(nn.Module):
 
     def forward_blocks(self, spikes: Tensor) -> Tensor:
         """``forward`` as a matrix product: any device, and the rounded block map of quantisation-aware training."""
-        _, groups, out, inp = self.fusion.shape
-        size = 8**self.levels
-        pixel_major = self.kernel().reshape(groups, out, size, inp, size).permute(0, 4, 3, 2, 1)
-        blocks = _gather(spikes, self.levels, self.groups)
-        return _scatter(blocks @ pixel_major.reshape(groups, size * inp, size * out), spikes.shape, self.levels)
+        blocks = to_blocks(spikes, self.levels, self.groups) @ self.kernel().mT
+        return from_blocks(blocks, spikes.shape, self.levels)
 
     def forward_transform(self, spikes: Tensor) -> Tensor:
         """``forward`` by way of the wavelet domain (space and time): ptwt's transform, fusion, ptwt's inverse."""
@@ -147,19 +144,3 @@ def from_blocks(blocks: Tensor, shape: torch.Size, levels: int) -> Tensor:
     n, groups = 2**levels, blocks.shape[0]
     split = blocks.reshape(groups, t // n, b, h // n, w // n, c // groups, n, n, n)
     return split.permute(1, 6, 2, 0, 5, 3, 7, 4, 8).reshape(shape)
-
-
-def _gather(signal: Tensor, levels: int, groups: int) -> Tensor:
-    """``to_blocks`` in the order (t, y, x), then channels, which lie side by side in memory: faster copies."""
-    t, b, c, h, w = signal.shape
-    n = 2**levels
-    split = signal.movedim(2, -1).reshape(t // n, n, b, h // n, n, w // n, n, groups, c // groups)
-    return split.permute(7, 0, 2, 3, 5, 1, 4, 6, 8).reshape(groups, -1, n**3 * (c // groups))
-
-
-def _scatter(blocks: Tensor, shape: torch.Size, levels: int) -> Tensor:
-    """The inverse of ``_gather``, with channels last in memory; ``shape`` is (T, B, C, H, W)."""
-    t, b, c, h, w = shape
-    n, groups = 2**levels, blocks.shape[0]
-    split = blocks.reshape(groups, t // n, b, h // n, w // n, n, n, n, c // groups)
-    return split.permute(1, 5, 2, 3, 6, 4, 7, 0, 8).reshape(t, b, h, w, c).movedim(-1, 2)
