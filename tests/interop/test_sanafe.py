@@ -1,0 +1,137 @@
+"""SANA-FE's Loihi as a second opinion: two encoders on the cores that our placement chose, spike by spike.
+
+SANA-FE (Boyle et al. 2025, doi 10.1109/TCAD.2025.3537971) simulates every message of the chip; its prices of Loihi are
+those that the profile cites as ``sanafe2025``. Both sides get the same spikes, the same cores and the same number of
+steps; the model of ``deploy.energy`` gets SANA-FE's prices alone. What is left between them is how each bills.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import DEEP, SMALL, calibrated, random_frames
+
+from deploy.backends.simulator_backend import find_interpreter
+from deploy.energy.amounts import mean
+from deploy.energy.bill import make_bill
+from deploy.energy.event_cores import dynamic_charges
+from deploy.energy.layout import Layout, counted_layout, fit_of
+from deploy.energy.mapping.mapping import Mapping
+from deploy.energy.mapping.place import place
+from deploy.energy.timestep_barrier import barrier_latency
+from export.encoder.network import build_network as integer_network
+from export.nir.interpreter import Interpreter
+from export.nir.nir_file import read_encoder
+from export.nir.to_nir import export_nir
+from export.nir.trace import input_spikes
+from export.synaptic.counting import trace_counts
+from export.synaptic.counts import NetworkCounts
+from export.synaptic.populations import SynapseNetwork, build_network
+from hardware_profiles.loader import load_profile
+from hardware_profiles.schema import Profile
+from spikinghash.errors import MissingToolError
+from training.config import EncoderConfig
+
+try:
+    INTERPRETER = find_interpreter()
+except MissingToolError as error:
+    pytest.skip(str(error), allow_module_level=True)
+if subprocess.run([INTERPRETER, "-c", "import sanafe"], capture_output=True, check=False).returncode:
+    pytest.skip("the environment of the foreign simulators has no sanafe: make interop-setup", allow_module_level=True)
+
+REPLAY = Path(__file__).with_name("sanafe_replay.py")
+WITHIN = 0.15
+
+
+def prices_of_sanafe() -> Profile:
+    """Loihi with the prices that SANA-FE uses for dense synapses, and no others where it has any."""
+    profile = load_profile("loihi1").profile
+    chosen = {}
+    for section in ("energy", "time"):
+        chosen[section] = {
+            term: tuple(
+                one
+                for one in estimates
+                if one.source == "sanafe2025" and "sparse" not in one.note and "convolution" not in one.note
+            )
+            or estimates
+            for term, estimates in getattr(profile, section).items()
+        }
+    return profile.model_copy(update=chosen)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recording of one encoder, placed."""
+
+    counts: NetworkCounts
+    network: SynapseNetwork
+    mapping: Mapping
+    raster: np.ndarray
+    """(steps, neurons) spikes of all populations, in the order of the network."""
+
+    @cached_property
+    def layout(self) -> Layout:
+        placement = fit_of(self.mapping, self.counts).placement
+        assert placement is not None
+        return counted_layout(self.counts, self.network, self.mapping, placement)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the replay reads."""
+        names = [layer.name for layer in self.counts.layers]
+        sizes = [self.network.by_name[name].neurons for name in names]
+        starts = dict(zip(names, np.cumsum([0, *sizes]), strict=False))
+        cores = [self.mapping.core_of.get(name, np.full(size, -1)) for name, size in zip(names, sizes, strict=True)]
+        ends = []
+        for projection in self.network.projections:
+            if projection.target in self.mapping.core_of:
+                pairs = projection.weights.tocoo()
+                ends.append(np.stack([pairs.col + starts[projection.source], pairs.row + starts[projection.target]]))
+        source, target = np.concatenate(ends, axis=1)
+        first = np.array(self.mapping.cores)
+        return {
+            "core": np.concatenate(cores),
+            "raster": self.raster,
+            "source": source,
+            "target": target,
+            "first": first,
+        }
+
+
+def placed(config: EncoderConfig, folder: Path) -> Case:
+    path = folder / "encoder.nir"
+    export_nir(integer_network(calibrated(config)), path, "portable")
+    frames = random_frames(config, 1)
+    counts = trace_counts(path, frames, 3e5)
+    graph, metadata = read_encoder(path)
+    network = build_network(graph, metadata.serves)
+    names = [layer.name for layer in counts.layers]
+    _, recorded = Interpreter(graph, metadata.dt).run(input_spikes(frames, metadata), record=names)
+    raster = np.concatenate([recorded[name][0].reshape(len(recorded[name][0]), -1) != 0 for name in names], axis=1)
+    return Case(counts, network, place(network, load_profile("loihi1").profile), raster)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("config", [SMALL, DEEP], ids=["small", "deep"])
+def test_the_model_and_sana_fe_bill_the_same_spikes_alike(config: EncoderConfig, tmp_path: Path) -> None:
+    case, profile = placed(config, tmp_path), prices_of_sanafe()
+    assert case.counts.steps == len(case.raster)
+    np.savez(tmp_path / "in.npz", **case.arrays())
+    subprocess.run([INTERPRETER, REPLAY, tmp_path / "in.npz", tmp_path / "out.json"], check=True, timeout=500)
+    found = json.loads((tmp_path / "out.json").read_text())
+
+    assert found["spikes"] == sum(layer.synops.sum() for layer in case.counts.layers)
+    assert found["packets_sent"] == pytest.approx(sum(mean(each.packets).nominal for each in case.layout.routed))
+    assert found["neurons_fired"] == case.raster.sum()
+
+    bill = make_bill(profile, [charge for charge in dynamic_charges(case.layout) if charge.term != "energy.reset"])
+    assert bill.complete
+    assert bill.of_term("energy.synop").nominal == pytest.approx(found["energy"]["synapse"], rel=1e-6)
+    assert bill.total.nominal == pytest.approx(found["energy"]["total"], rel=WITHIN)
+    latency = barrier_latency(profile, case.counts, case.layout)
+    assert latency.busy is not None
+    assert mean(latency.busy).nominal == pytest.approx(found["sim_time"], rel=WITHIN)
