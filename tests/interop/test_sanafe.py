@@ -19,9 +19,9 @@ from deploy.backends.simulator_backend import find_interpreter
 from deploy.energy.amounts import mean
 from deploy.energy.bill import make_bill
 from deploy.energy.event_cores import dynamic_charges
-from deploy.energy.layout import Layout, counted_layout, fit_of
-from deploy.energy.mapping.mapping import Mapping
 from deploy.energy.mapping.place import place
+from deploy.energy.mapping.placement import Placement
+from deploy.energy.mapping.traffic import Traffic, counted_traffic
 from deploy.energy.timestep_barrier import barrier_latency
 from export.encoder.network import build_network as integer_network
 from export.nir.interpreter import Interpreter
@@ -29,7 +29,7 @@ from export.nir.nir_file import read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes
 from export.synaptic.counting import trace_counts
-from export.synaptic.counts import NetworkCounts
+from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork, build_network
 from hardware_profiles.loader import load_profile
 from hardware_profiles.schema import Profile
@@ -70,29 +70,28 @@ class Case:
 
     counts: NetworkCounts
     network: SynapseNetwork
-    mapping: Mapping
+    placement: Placement
     raster: np.ndarray
-    """(steps, neurons) spikes of all populations, in the order of the network."""
+    """(machine steps, neurons) spikes of all populations, in the order of the counts, each in the step it is sent."""
 
     @cached_property
-    def layout(self) -> Layout:
-        placement = fit_of(self.mapping, self.counts).placement
-        assert placement is not None
-        return counted_layout(self.counts, self.network, self.mapping, placement)
+    def traffic(self) -> Traffic:
+        return counted_traffic(self.counts, self.network, self.placement)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What the replay reads."""
+        core_of = self.placement.core_of
         names = [layer.name for layer in self.counts.layers]
         sizes = [self.network.by_name[name].neurons for name in names]
         starts = dict(zip(names, np.cumsum([0, *sizes]), strict=False))
-        cores = [self.mapping.core_of.get(name, np.full(size, -1)) for name, size in zip(names, sizes, strict=True)]
+        cores = [core_of.get(name, np.full(size, -1)) for name, size in zip(names, sizes, strict=True)]
         ends = []
         for projection in self.network.projections:
-            if projection.target in self.mapping.core_of:
+            if projection.target in core_of:
                 pairs = projection.weights.tocoo()
                 ends.append(np.stack([pairs.col + starts[projection.source], pairs.row + starts[projection.target]]))
         source, target = np.concatenate(ends, axis=1)
-        first = np.array(self.mapping.cores)
+        first = np.array(self.placement.cores)
         return {
             "core": np.concatenate(cores),
             "raster": self.raster,
@@ -111,27 +110,37 @@ def placed(config: EncoderConfig, folder: Path) -> Case:
     network = build_network(graph, metadata.serves)
     names = [layer.name for layer in counts.layers]
     _, recorded = Interpreter(graph, metadata.dt).run(input_spikes(frames, metadata), record=names)
-    raster = np.concatenate([recorded[name][0].reshape(len(recorded[name][0]), -1) != 0 for name in names], axis=1)
-    return Case(counts, network, place(network, load_profile("loihi1").profile), raster)
+    raster = np.concatenate([machine_steps(counts, layer, recorded[layer.name][0]) for layer in counts.layers], axis=1)
+    placement = place(network, load_profile("loihi1").profile).placement
+    assert placement is not None
+    return Case(counts, network, placement, raster)
+
+
+def machine_steps(counts: NetworkCounts, layer: LayerCounts, spikes: np.ndarray) -> np.ndarray:
+    """(machine steps, neurons): where every hop takes a step, a population lags behind the graph's own time."""
+    raster = np.zeros((counts.machine_steps, layer.neurons), bool)
+    raster[layer.lag :: counts.pace][: len(spikes)] = spikes.reshape(len(spikes), -1) != 0
+    return raster
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("config", [SMALL, DEEP], ids=["small", "deep"])
 def test_the_model_and_sana_fe_bill_the_same_spikes_alike(config: EncoderConfig, tmp_path: Path) -> None:
     case, profile = placed(config, tmp_path), prices_of_sanafe()
-    assert case.counts.steps == len(case.raster)
     np.savez(tmp_path / "in.npz", **case.arrays())
     subprocess.run([INTERPRETER, REPLAY, tmp_path / "in.npz", tmp_path / "out.json"], check=True, timeout=500)
     found = json.loads((tmp_path / "out.json").read_text())
 
     assert found["spikes"] == sum(layer.synops.sum() for layer in case.counts.layers)
-    assert found["packets_sent"] == pytest.approx(sum(mean(each.packets).nominal for each in case.layout.routed))
+    assert found["packets_sent"] == pytest.approx(sum(mean(each).nominal for each in case.traffic.packets.values()))
     assert found["neurons_fired"] == case.raster.sum()
 
-    bill = make_bill(profile, [charge for charge in dynamic_charges(case.layout) if charge.term != "energy.reset"])
+    charges = dynamic_charges(case.counts, case.traffic, case.placement.chips, len(case.raster))
+    bill = make_bill(profile, [charge for charge in charges if charge.term != "energy.reset"])
     assert bill.complete
     assert bill.of_term("energy.synop").nominal == pytest.approx(found["energy"]["synapse"], rel=1e-6)
     assert bill.total.nominal == pytest.approx(found["energy"]["total"], rel=WITHIN)
-    latency = barrier_latency(profile, case.counts, case.layout)
+    latency = barrier_latency(profile, case.counts, case.placement, case.traffic)
     assert latency.busy is not None
+    assert latency.steps == len(case.raster)
     assert mean(latency.busy).nominal == pytest.approx(found["sim_time"], rel=WITHIN)
