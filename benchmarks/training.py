@@ -18,7 +18,6 @@ from benchmarks.timing import medians
 from spikinghash.cli import run
 from training.config import EncoderConfig, TrainConfig
 from training.loss import HashLoss
-from training.memory import keep_freed_memory
 from training.model.encoder import Spikinghash
 from training.model.layers import ConvNorm
 from training.model.lif import lif
@@ -88,7 +87,6 @@ def main(
     repeats: Annotated[int, typer.Option(help="Times that each is measured.")] = 5,
 ) -> None:
     """Time the parts of a training step and the whole of it."""
-    keep_freed_memory()
     table = Table(
         "forward and backward", "plain ms", "fast ms", "ratio", title=f"Training, {torch.get_num_threads()} threads"
     )

@@ -24,7 +24,6 @@ from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
 from training.loss import HashLoss
-from training.memory import keep_freed_memory
 from training.model.encoder import Spikinghash
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids
 from training.sparsity.economy import Economy
@@ -251,7 +250,6 @@ def main(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"--device {device}: this torch sees no CUDA device: use --device cpu")
-    keep_freed_memory()
     experiment = train(load_config(config), out, torch.device(device))
     key, name = score_names(experiment.config)
     print(f"{name} {experiment.history[-1][key]:.4f}; wrote {out / LAST} and {out / CURVE}")

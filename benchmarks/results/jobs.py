@@ -25,7 +25,6 @@ from training.codes import Encode, encode_all, float_encoder
 from training.config import Config
 from training.data.configured import load_data
 from training.loss import HashLoss
-from training.memory import keep_freed_memory
 from training.retrieval import evaluate
 from training.train import LAST, train
 
@@ -40,7 +39,6 @@ def run_job(job: Job, out: Path, nmnist: Path | None) -> None:
     An interrupted Spikinghash goes on from its last epoch; the other networks begin anew.
     """
     torch.set_num_threads(1)
-    keep_freed_memory()
     result = out / f"{job.key}.json"
     if result.exists():
         return
