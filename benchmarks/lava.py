@@ -26,7 +26,7 @@ from rich.table import Table
 from deploy.backends.lava_backend import ROOT, Executor, LavaBackend, LavaNumbers, find_interpreter
 from export.nir.attention_mappings import attention_graph
 from export.nir.marked_attention import MarkedAttention
-from export.nir.nir_file import read_encoder
+from export.nir.metadata import read_encoder
 from export.nir.trace import input_spikes
 from export.synaptic.lowering import lower
 from export.synaptic.schedule import mapping_size

@@ -22,7 +22,7 @@ from deploy.energy.search_counts import scan
 from export.encoder.lowering import attention
 from export.encoder.network import build_network
 from export.nir.interpreter import Interpreter
-from export.nir.nir_file import read_encoder
+from export.nir.metadata import read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes
 from export.synaptic.counting import trace_counts

@@ -20,8 +20,8 @@ from export.encoder.executor import GraphExecutor
 from export.encoder.network import Network, build_network
 from export.encoder.operations import Conv
 from export.nir.interpreter import Interpreter
-from export.nir.metadata import KEY
-from export.nir.nir_file import read_encoder, read_nir
+from export.nir.metadata import read_encoder
+from export.nir.read import KEY, read_graph
 from export.nir.to_nir import export_nir
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
 from export.onnx import to_onnx
@@ -57,7 +57,7 @@ def test_dense_graph_has_no_convolution_and_the_same_codes(tmp_path: Path) -> No
     network = build_network(calibrated(SMALL))
     path = tmp_path / "dense.nir"
     metadata, _ = export_nir(network, path, "portable", dense=True)
-    graph = read_nir(path)
+    graph = read_graph(path)
     assert {type(node) for node in graph.nodes.values()} == {nir.Input, nir.Output, nir.Affine, nir.LIF}
     frames = random_frames(SMALL, 4, seed=6)
     flat = input_spikes(frames, metadata).reshape(4, metadata.steps, -1)

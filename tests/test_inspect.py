@@ -20,9 +20,9 @@ from export.encoder.operations import Attention
 from export.nir.inspect import inspect_nir, inspect_onnx
 from export.nir.interpreter import Interpreter
 from export.nir.marked_attention import MARK, MarkedAttention, read_marked
-from export.nir.metadata import Metadata
-from export.nir.nir_file import read_encoder, read_nir
+from export.nir.metadata import Metadata, read_encoder
 from export.nir.picture import build_panels, compact, draw, links
+from export.nir.read import read_graph
 from export.nir.structure import Structure, describe_structure, encoder_group, part_of
 from export.nir.to_nir import GraphSize, export_nir
 from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
@@ -39,7 +39,7 @@ Written = tuple[Path, Metadata, GraphSize, Structure]
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     path = tmp_path_factory.mktemp("inspect") / f"{request.param}.nir"
     metadata, size = export_nir(build_network(calibrated(SMALL)), path, request.param)
-    return path, metadata, size, describe_structure(read_nir(path), metadata, str(path))
+    return path, metadata, size, describe_structure(read_graph(path), metadata, str(path))
 
 
 def printed(path: Path, every_node: bool = False) -> str:
@@ -149,7 +149,7 @@ def test_links_between_groups_carry_the_synapses_of_their_maps(written: Written)
 
 def test_a_foreign_graph_with_a_cycle(tmp_path: Path) -> None:
     path = foreign(tmp_path)
-    structure = describe_structure(read_nir(path), None, str(path))
+    structure = describe_structure(read_graph(path), None, str(path))
     assert list(structure.groups()) == ["input", "layer1", "output"]
     # Per axis, 10 of the 3 * 4 taps of a padded 3x3 convolution lie inside a row of 4.
     assert structure.nodes["layer1.conv"].synapses == 3 * 2 * 10 * 10

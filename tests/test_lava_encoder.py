@@ -12,8 +12,7 @@ from deploy.backends.lava_backend import LavaBackend, find_interpreter
 from deploy.backends.run import read_frames
 from export.encoder.network import build_network, load_network
 from export.nir.interpreter import Interpreter
-from export.nir.metadata import Metadata
-from export.nir.nir_file import read_encoder
+from export.nir.metadata import Metadata, read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes, output_codes, recorded_nodes
 from spikinghash.errors import MissingToolError

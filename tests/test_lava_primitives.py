@@ -16,8 +16,8 @@ from deploy.backends.graph_run import run_on_file
 from deploy.backends.lava_backend import LavaBackend, find_interpreter
 from deploy.backends.run import main as command
 from export.nir.interpreter import Interpreter
+from export.nir.read import read_graph
 from export.nir.stepwise.dynamics import NEURONS
-from export.nir.stepwise.read import read_graph
 from export.synaptic.activity import count_activity, populations_to_record
 from spikinghash.errors import MissingToolError, SpikinghashError
 from tests.nir_graphs import (

@@ -21,7 +21,7 @@ import pytest
 from deploy.backends import lava_backend as backend_module
 from deploy.backends.lava_backend import INTERPRETER_VARIABLE, ROOT, LavaBackend, find_interpreter
 from export.nir.interpreter import Interpreter
-from export.nir.stepwise.read import read_graph
+from export.nir.read import read_graph
 from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
 from tests.lava_jobs import graph_of, lif
 

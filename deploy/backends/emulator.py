@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.backends.lava.emulator import Emulator
 from deploy.backends.lava.fixed_point import as_recorded, to_fixed_point, whole_range
-from export.nir.stepwise.read import read_graph
+from export.nir.read import read_graph
 from export.synaptic.lowering import lower
 from spikinghash.errors import GraphError
 

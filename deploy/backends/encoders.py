@@ -16,9 +16,8 @@ from deploy.backends.simulator_backend import SimulatorBackend
 from deploy.backends.simulators.runners import RUNNERS
 from export.encoder.network import Numbers, load_network
 from export.nir.interpreter import Interpreter
-from export.nir.metadata import KEY, parse_metadata
-from export.nir.nir_file import read_encoder
-from export.nir.stepwise.read import read_graph
+from export.nir.metadata import parse_metadata, read_encoder
+from export.nir.read import KEY, read_graph
 from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
 from spikinghash.errors import GraphError, SpikinghashError
 

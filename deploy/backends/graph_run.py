@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deploy.backends.encoders import BACKENDS, GraphRunner, RunNumbers, graph_runner
 from deploy.backends.lava_backend import Executor
-from export.nir.stepwise.read import TIME_STEP_KEY, read_graph
+from export.nir.read import TIME_STEP_KEY, read_graph
 from export.synaptic.activity import Activity, count_activity, populations_to_record
 from spikinghash.arrays import read_archive
 from spikinghash.errors import GraphError, SpikinghashError

@@ -16,7 +16,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_graph
+from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
 from deploy.backends.simulators.recording import Recording, read_recording
 from deploy.backends.simulators.runners import RUNNERS
 from spikinghash.errors import BackendError, MissingToolError
@@ -64,7 +64,7 @@ class SimulatorBackend:
             GraphError: the file, the input's shape or a recorded name cannot be used.
             BackendError: the simulator refused the graph, failed, or ran out of time.
         """
-        graph = read_graph(graph_path)
+        graph = read_planned(graph_path)
         check_request(graph, graph_path, spikes, tuple(record))
         size = max(1, CHUNK_BYTES // _bytes_per_sample(graph, spikes.shape[1], record))
         starts = range(0, len(spikes), size)

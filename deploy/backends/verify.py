@@ -19,8 +19,7 @@ from rich.table import Table
 
 from export.encoder.network import Network, load_network
 from export.loihi.drift import drift, drift_table
-from export.nir.metadata import Dialect
-from export.nir.nir_file import read_encoder
+from export.nir.metadata import Dialect, read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import Difference, first_difference
 from export.onnx.to_onnx import export_onnx

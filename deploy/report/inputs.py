@@ -57,7 +57,7 @@ def _text(path: Path) -> str:
 def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
     import numpy as np
 
-    from export.nir.nir_file import read_encoder
+    from export.nir.metadata import read_encoder
     from export.synaptic.counting import trace_counts
     from training.data import digits
     from training.data.recordings import load_recording
@@ -90,7 +90,7 @@ def read_about(encoder: Path | None, dataset: str = "") -> Encoder:
             note="No conventional networks and no search: the sizes of the encoder are in its file, and only counts "
             "were given."
         )
-    from export.nir.nir_file import read_encoder
+    from export.nir.metadata import read_encoder
 
     _, metadata = read_encoder(encoder)
     weights = Weights(

@@ -17,11 +17,10 @@ from rich.table import Table
 
 from export.encoder.certificate import Certificate
 from export.nir.mapping_size import as_gates, as_product
-from export.nir.marked_attention import MarkedAttention, read_marked
-from export.nir.metadata import KEY, Metadata, parse_metadata
-from export.nir.nir_file import read_metadata, read_nir
+from export.nir.marked_attention import MarkedAttention
+from export.nir.metadata import Metadata, parse_metadata, read_metadata
 from export.nir.picture import draw
-from export.nir.stepwise.flatten import flatten
+from export.nir.read import KEY, read_graph
 from export.nir.structure import Node, Structure, describe_structure
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import GraphError, SpikinghashError
@@ -122,7 +121,7 @@ def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> No
     Raises:
         GraphError: the file is broken, or the shape of a node unknown.
     """
-    graph = read_nir(path)
+    graph = read_graph(path)
     metadata = read_metadata(graph, str(path))
     structure = describe_structure(graph, metadata, str(path))
     console.print(nodes_table(structure) if every_node else groups_table(structure))
@@ -133,8 +132,7 @@ def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> No
     )
     for line in describe_metadata(metadata, str(path)) if metadata else ["metadata: none of this project"]:
         console.print(line)
-    nodes, _ = flatten(graph)
-    attentions = {name: marked for name, node in nodes.items() if (marked := read_marked(name, node)) is not None}
+    attentions = {name: node.attention for name, node in structure.nodes.items() if node.attention is not None}
     if attentions:
         console.print(attentions_table(attentions))
     draw(structure, path.name, out)

@@ -17,13 +17,12 @@ from typing import Any
 import nir
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from export.nir.marked_attention import read_marked
+from export.nir.read import DEFAULT_TIME_STEP, time_step
 from export.nir.stepwise.plan import SPIKING_NODES, make_plan
-from export.nir.stepwise.read import DEFAULT_TIME_STEP, time_step
 from export.nir.stepwise.units import NODES_WITH_UNIT, unit
-from export.nir.synapse_matrix import LINEAR_NODES, bias_vector, synapse_matrix
+from export.nir.synapse_matrix import LINEAR_NODES, bias_vector
 from spikinghash.errors import GraphError
 
 __all__ = ["DEFAULT_TIME_STEP", "Array", "Interpreter", "Observer"]
@@ -49,9 +48,8 @@ class Interpreter:
         self.plan = make_plan(graph)
         self.nodes = self.plan.nodes
         self.input_shape, self.output_shape = self.shape(self.plan.input), self.shape(self.plan.output)
-        self.matrices = {
-            name: _matrix(name, node) for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)
-        }
+        linear = [name for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)]
+        self.matrices = {name: self.plan.matrix(name) for name in linear}
         self.attentions = {
             name: marked for name, node in self.nodes.items() if (marked := read_marked(name, node)) is not None
         }
@@ -156,13 +154,6 @@ class Interpreter:
             return unit(self.nodes[name], self.dt, samples)
         except ValueError as error:
             raise GraphError(f"node {name}: {error}") from None
-
-
-def _matrix(name: str, node: nir.NIRNode) -> sparse.csr_matrix:
-    try:
-        return synapse_matrix(node)
-    except ValueError as error:
-        raise GraphError(f"node {name}: {error}") from None
 
 
 def _as_spikes(values: NDArray[Any]) -> NDArray[Any]:

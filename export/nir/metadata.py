@@ -1,20 +1,21 @@
 """What a written encoder says about itself, stored as JSON in the file."""
 
 import json
+from pathlib import Path
 from typing import Any, Literal
 
+import nir
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.encoder.certificate import Certificate
 from export.encoder.graph import Graph, Parts
 from export.encoder.network import Numbers
 from export.encoder.operations import Counter, Input, Output
+from export.nir.read import KEY, read_graph
 from spikinghash.errors import GraphError
 
 FORMAT = 1
 """Version of the metadata; a reader refuses any other."""
-KEY = "spikinghash"
-"""Under which the JSON is kept in NIR's graph metadata and ONNX's model metadata."""
 
 Dialect = Literal["native", "portable"]
 
@@ -144,3 +145,36 @@ def parse_metadata(text: str, source: str) -> Metadata:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise GraphError(f"{source}: metadata key {where}: {first['msg']}: export it again") from None
+
+
+def write_nir(path: Path, graph: nir.NIRGraph, metadata: Metadata) -> None:
+    """Write ``graph`` with ``metadata``. Byte-deterministic; gzip inside."""
+    graph.metadata[KEY] = metadata.model_dump_json()
+    nir.write(str(path), graph)
+
+
+def read_metadata(graph: nir.NIRGraph, source: str) -> Metadata | None:
+    """Metadata of an encoder, or ``None`` for a graph of another origin.
+
+    Raises:
+        GraphError: the metadata are broken or of another version.
+    """
+    text = graph.metadata.get(KEY)
+    if text is None:
+        return None
+    return parse_metadata(text.decode() if isinstance(text, bytes) else str(text), source)
+
+
+def read_encoder(path: Path) -> tuple[nir.NIRGraph, Metadata]:
+    """Read an encoder that ``export.to_nir`` wrote.
+
+    Raises:
+        GraphError: the file cannot be read or is no encoder of this project.
+    """
+    graph = read_graph(path)
+    metadata = read_metadata(graph, str(path))
+    if metadata is None:
+        raise GraphError(
+            f"{path}: a NIR graph, but no encoder: it lacks the metadata '{KEY}'; run it with --input instead"
+        )
+    return graph, metadata

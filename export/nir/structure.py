@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 import nir
 import numpy as np
 
+from export.nir.marked_attention import MarkedAttention, read_marked
 from export.nir.metadata import Metadata
-from export.nir.synapse_matrix import LINEAR_NODES, input_shape, output_shape, synapse_matrix
+from export.nir.stepwise.dynamics import NEURONS
+from export.nir.stepwise.plan import Plan, make_plan
+from export.nir.synapse_matrix import LINEAR_NODES
 from spikinghash.errors import GraphError
 
 INPUT, VALID, HEAD = "input", "valid line", "head"
@@ -44,6 +47,7 @@ class Node:
     """Steps by which it lags behind the input, where metadata say so."""
     layer: str = ""
     """Layer of the encoder that it holds or serves, where metadata say so."""
+    attention: MarkedAttention | None = None
 
     @property
     def is_linear(self) -> bool:
@@ -84,10 +88,15 @@ def describe_structure(graph: nir.NIRGraph, metadata: Metadata | None, source: s
         source: named in messages.
 
     Raises:
-        GraphError: a node's shape is unknown, or its attributes contradict each other.
+        GraphError: the graph cannot be run (``export.nir.stepwise.plan``).
     """
-    depth = _depths(graph)
-    groups = _encoder_groups(depth, graph.edges) if metadata else {name: foreign_group(name) for name in depth}
+    try:
+        plan = make_plan(graph)
+        sizes = {name: _sized(name, plan) for name in plan.order}
+    except GraphError as error:
+        raise GraphError(f"{source}: {error}") from None
+    depth = _depths(plan)
+    groups = _encoder_groups(depth, plan.edges) if metadata else {name: foreign_group(name) for name in depth}
     deepest: dict[str, int] = {}
     for name, group in groups.items():
         deepest[group] = max(deepest.get(group, 0), depth[name])
@@ -95,32 +104,22 @@ def describe_structure(graph: nir.NIRGraph, metadata: Metadata | None, source: s
         depth, key=lambda name: (groups[name] not in (INPUT, VALID), deepest[groups[name]], depth[name], name)
     )
     served = _served_layers(metadata)
-    nodes = {name: _describe(name, graph.nodes[name], groups[name], served, source) for name in order}
-    return Structure(nodes, tuple((str(start), str(end)) for start, end in graph.edges))
+    nodes = {}
+    for name in order:
+        layer, latency = served.get(name, ("", None))
+        nodes[name] = replace(sizes[name], group=groups[name], latency=latency, layer=layer)
+    return Structure(nodes, tuple(plan.edges))
 
 
-def _describe(name: str, node: nir.NIRNode, group: str, served: dict[str, tuple[str, int | None]], source: str) -> Node:
-    layer, latency = served.get(name, ("", None))
-    kind = type(node).__name__
-    try:
-        shape = _shape(node)
-        described = Node(name, kind, shape, group, part_of(name), latency=latency, layer=layer)
-        if isinstance(node, LINEAR_NODES):
-            weights = int(np.count_nonzero(getattr(node, "weight", getattr(node, "scale", ()))))
-            synapses = 0 if isinstance(node, nir.Flatten) else synapse_matrix(node).nnz
-            return replace(described, synapses=synapses, weights=weights)
-    except (ValueError, TypeError, AttributeError, StopIteration) as error:
-        raise GraphError(f"{source}: node {name}: the shape of this {kind} is unknown ({error})") from None
-    if isinstance(node, nir.Input | nir.Output | nir.NIRGraph):
-        return described
-    return replace(described, neurons=int(np.prod(shape)))
-
-
-def _shape(node: nir.NIRNode) -> tuple[int, ...]:
+def _sized(name: str, plan: Plan) -> Node:
+    """A node with its numbers; its group comes later."""
+    node, shape = plan.nodes[name], plan.shapes[name]
+    sized = Node(name, type(node).__name__, shape, "", part_of(name), attention=read_marked(name, node))
     if isinstance(node, LINEAR_NODES):
-        input_shape(node)  # raises where it is unknown
-        return output_shape(node)
-    return tuple(int(size) for size in np.ravel(next(iter(node.output_type.values()))))
+        weights = int(np.count_nonzero(getattr(node, "weight", getattr(node, "scale", ()))))
+        synapses = 0 if isinstance(node, nir.Flatten) else plan.matrix(name).nnz
+        return replace(sized, synapses=synapses, weights=weights)
+    return replace(sized, neurons=int(np.prod(shape))) if isinstance(node, (*NEURONS, nir.Delay)) else sized
 
 
 def _served_layers(metadata: Metadata | None) -> dict[str, tuple[str, int | None]]:
@@ -171,37 +170,10 @@ def part_of(name: str) -> str:
     return _COPIES.sub("", _HEAD.sub("_head", _ORDER.sub("", name)))
 
 
-def _depths(graph: nir.NIRGraph) -> dict[str, int]:
+def _depths(plan: Plan) -> dict[str, int]:
     """Length of the longest path to each node; edges that close a cycle are left aside."""
-    order = _topological(graph)
-    rank = {name: index for index, name in enumerate(order)}
-    depth = dict.fromkeys(order, 0)
-    for start, end in sorted(graph.edges, key=lambda edge: rank[edge[0]]):
-        if rank[start] < rank[end]:
-            depth[end] = max(depth[end], depth[start] + 1)
+    depth: dict[str, int] = {}
+    for name in plan.order:
+        before = (depth[source] for source in plan.sources[name] if (source, name) not in plan.late)
+        depth[name] = max(before, default=-1) + 1
     return depth
-
-
-def _topological(graph: nir.NIRGraph) -> list[str]:
-    """Reverse postorder of a depth-first search from the inputs; nodes that no input reaches come first."""
-    targets: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for start, end in graph.edges:
-        targets[start].append(end)
-    finished: list[str] = []
-    seen: set[str] = set()
-    roots = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
-    for root in [*roots, *graph.nodes]:
-        if root in seen:
-            continue
-        seen.add(root)
-        stack = [(root, iter(targets[root]))]
-        while stack:
-            name, remaining = stack[-1]
-            following = next((target for target in remaining if target not in seen), None)
-            if following is None:
-                finished.append(name)
-                stack.pop()
-            else:
-                seen.add(following)
-                stack.append((following, iter(targets[following])))
-    return finished[::-1]

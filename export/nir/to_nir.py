@@ -17,8 +17,7 @@ from export.nir.dialects.native import write_native
 from export.nir.dialects.nodes import TIME_STEP
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
-from export.nir.metadata import Dialect, Metadata, describe
-from export.nir.nir_file import read_encoder, write_nir
+from export.nir.metadata import Dialect, Metadata, describe, read_encoder, write_nir
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import Network, Numbers, load_network, probe_frames
-from export.nir.metadata import KEY, Metadata, Population
+from export.nir.metadata import Metadata, Population
+from export.nir.read import KEY
 from export.onnx.int8 import store_weights_as_int8
 from export.onnx.writer import OnnxWriter
 from spikinghash.cli import run

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from export.nir.interpreter import Array, Interpreter
 from export.nir.marked_attention import MarkedAttention
-from export.nir.metadata import Metadata
-from export.nir.nir_file import read_encoder
+from export.nir.metadata import Metadata, read_encoder
 from export.nir.trace import input_spikes
 from export.synaptic.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.synaptic.lowering import lower

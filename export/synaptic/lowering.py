@@ -9,10 +9,10 @@ import numpy as np
 from scipy import sparse
 
 from export.nir.marked_attention import read_marked
+from export.nir.read import time_step
 from export.nir.stepwise.delays import delay_steps
 from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics
 from export.nir.stepwise.plan import Plan, make_plan
-from export.nir.stepwise.read import time_step
 from export.nir.synapse_matrix import LINEAR_NODES, bias_vector, synapse_matrix
 from export.synaptic.flow import Flow
 from export.synaptic.network import Network, Population, Product, Readout, Synapses, SynapticCurrent

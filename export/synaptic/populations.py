@@ -15,7 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from export.nir.marked_attention import MarkedAttention, read_marked
-from export.nir.nir_file import read_metadata, read_nir
+from export.nir.metadata import read_metadata
+from export.nir.read import read_graph
 from export.nir.stepwise.plan import Plan, make_plan
 from export.nir.synapse_matrix import LINEAR_NODES, synapse_matrix
 from spikinghash.errors import GraphError
@@ -103,7 +104,7 @@ def read_network(path: Path) -> SynapseNetwork:
     Raises:
         GraphError: the file cannot be read, or holds a node that has no synapses and no neurons.
     """
-    graph = read_nir(path)
+    graph = read_graph(path)
     metadata = read_metadata(graph, str(path))
     try:
         return build_network(graph, metadata.serves if metadata else {})

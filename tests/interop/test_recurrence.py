@@ -9,7 +9,7 @@ import pytest
 
 from deploy.backends.simulator_backend import SimulatorBackend, find_interpreter
 from export.nir.interpreter import Interpreter
-from export.nir.stepwise.read import read_graph
+from export.nir.read import read_graph
 from spikinghash.errors import MissingToolError
 
 try:

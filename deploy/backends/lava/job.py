@@ -12,7 +12,7 @@ import numpy as np
 
 from deploy.backends.lava.fixed_point import FixedNetwork, as_recorded, to_fixed_point, whole_range
 from deploy.backends.lava.watchdog import Watchdog
-from export.nir.stepwise.read import read_graph
+from export.nir.read import read_graph
 from export.synaptic.lowering import lower
 from export.synaptic.network import Network
 from spikinghash.errors import GraphError

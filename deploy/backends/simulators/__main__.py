@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.backends.simulators.graphs import check_request, first_line, read_graph
+from deploy.backends.simulators.graphs import check_request, first_line, read_planned
 from deploy.backends.simulators.recording import read_spikes, write_recording
 from deploy.backends.simulators.runners import RUNNERS, import_runner
 from spikinghash.errors import BackendError, SpikinghashError
@@ -36,7 +36,7 @@ def simulate(simulator: str, path: Path, source: Path, target: Path, record: tup
         MissingToolError: the simulator is not installed.
         BackendError: the simulator refused the graph or failed.
     """
-    graph = read_graph(path)
+    graph = read_planned(path)
     spikes = read_spikes(source)
     check_request(graph, path, spikes, record)
     runner = import_runner(simulator)

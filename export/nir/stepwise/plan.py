@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import nir
 import numpy as np
+from scipy import sparse
 
 from export.nir.marked_attention import read_marked
 from export.nir.stepwise.dynamics import NEURONS
 from export.nir.stepwise.flatten import Edges, Nodes, flatten
 from export.nir.stepwise.order import visiting_order
 from export.nir.stepwise.shapes import settled, taken_shape
-from export.nir.synapse_matrix import LINEAR_NODES, Shape, input_shape, output_shape
+from export.nir.synapse_matrix import LINEAR_NODES, Shape, input_shape, output_shape, synapse_matrix
 from spikinghash.errors import GraphError
 
 SPIKING_NODES = (nir.LIF, nir.IF, nir.CubaLIF, nir.Threshold)
@@ -24,6 +25,7 @@ class Plan:
 
     Attributes:
         nodes: by name, nested graphs flattened; every node knows its shape.
+        edges: (source, target), as in the file.
         sources: by node, the nodes with an edge into it; what they emit is summed.
         order: the nodes as a step visits them.
         late: edges (source, target) that carry the value of the step before.
@@ -32,12 +34,24 @@ class Plan:
     """
 
     nodes: Nodes
+    edges: Edges
     sources: Mapping[str, list[str]]
     order: list[str]
     late: frozenset[tuple[str, str]]
     input: str
     output: str
     shapes: Mapping[str, Shape]
+
+    def matrix(self, name: str) -> sparse.csr_matrix:
+        """The matrix of linear node ``name``.
+
+        Raises:
+            GraphError: its attributes contradict each other.
+        """
+        try:
+            return synapse_matrix(self.nodes[name])
+        except (TypeError, ValueError) as error:
+            raise GraphError(f"node {name}: {error}") from None
 
 
 def make_plan(graph: nir.NIRGraph) -> Plan:
@@ -61,13 +75,13 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
         try:
             arriving = [shapes[start] for start in sources[name] if (start, name) not in late]
             nodes[name] = _settled(name, nodes[name], sources[name], arriving)
-            shapes[name] = _emitted_shape(name, nodes[name])
+            shapes[name] = emitted_shape(name, nodes[name])
         except (TypeError, ValueError) as error:
             raise GraphError(f"node {name}: {error}") from None
     for start, end in sorted(late):
         if np.prod(shapes[start]) != np.prod(taken_shape(nodes[end])):
             raise GraphError(f"node {end}: it takes shape {taken_shape(nodes[end])}, but {start} sends {shapes[start]}")
-    return Plan(nodes, sources, order, late, source, output, shapes)
+    return Plan(nodes, edges, sources, order, late, source, output, shapes)
 
 
 def _settled(name: str, node: nir.NIRNode, sources: list[str], arriving: list[Shape]) -> nir.NIRNode:
@@ -86,7 +100,8 @@ def _settled(name: str, node: nir.NIRNode, sources: list[str], arriving: list[Sh
     return settled(node, arriving[0] if arriving else taken_shape(node))
 
 
-def _emitted_shape(name: str, node: nir.NIRNode) -> Shape:
+def emitted_shape(name: str, node: nir.NIRNode) -> Shape:
+    """Shape of what a settled node emits."""
     if isinstance(node, LINEAR_NODES):
         input_shape(node)  # raises where it is unknown
         return output_shape(node)
@@ -103,7 +118,7 @@ def _add_ends(nodes: Nodes, edges: Edges) -> None:
     if not any(isinstance(node, nir.Output) for node in nodes.values()):
         leaves = sorted(set(nodes) - {source for source, _ in edges})
         if len(leaves) == 1:
-            nodes["output"] = nir.Output(np.array(_emitted_shape(leaves[0], nodes[leaves[0]])))
+            nodes["output"] = nir.Output(np.array(emitted_shape(leaves[0], nodes[leaves[0]])))
             edges.append((leaves[0], "output"))
 
 

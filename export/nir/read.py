@@ -1,7 +1,8 @@
-"""Reading NIR files of any origin, without nir's type check, which refuses sound graphs.
+"""The one reader of NIR files of any origin, for every command and simulator.
 
-nir 1.0.8 mistypes grouped convolutions and kernels that are not square; ``export.nir.stepwise.plan`` checks shapes
-itself.
+It leaves nir's type check off, which refuses sound graphs: nir 1.0.8 mistypes grouped convolutions and kernels that are
+not square. ``export.nir.stepwise.plan`` checks shapes itself. What an encoder's metadata say is read by
+``export.nir.metadata``, which needs pydantic; this module does not.
 """
 
 import json
@@ -21,7 +22,8 @@ DEFAULT_TIME_STEP = 1e-4
 TIME_STEP_KEY = "dt"
 """Graph metadata: seconds per step. An encoder of this project names the same key inside its own JSON."""
 
-_OWN_KEY = "spikinghash"
+KEY = "spikinghash"
+"""Under which an encoder's JSON is kept in NIR's graph metadata and ONNX's model metadata."""
 
 
 def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
@@ -40,7 +42,7 @@ def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
         graph = None if unknown else nir.dict2NIRNode(_unchecked(content))
     except Exception as error:  # nir and h5py raise whatever a broken file leads them to
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise GraphError(f"{source}: not a NIR file that can be read ({reason}): export it again") from None
+        raise GraphError(f"{source}: not a readable NIR file ({reason}): export it again") from None
     if unknown:
         raise GraphError(f"{source}: {unknown}")
     if not isinstance(graph, nir.NIRGraph):
@@ -54,14 +56,24 @@ def time_step(graph: nir.NIRGraph) -> float:
     Raises:
         GraphError: the metadata name no positive number.
     """
+    named = named_time_step(graph)
+    return DEFAULT_TIME_STEP if named is None else named
+
+
+def named_time_step(graph: nir.NIRGraph) -> float | None:
+    """Seconds per step that the graph's metadata name, or ``None``.
+
+    Raises:
+        GraphError: what they name is no positive number.
+    """
     value: Any = graph.metadata.get(TIME_STEP_KEY)
     try:
-        if value is None and _OWN_KEY in graph.metadata:
-            value = json.loads(graph.metadata[_OWN_KEY]).get(TIME_STEP_KEY)
-        dt = DEFAULT_TIME_STEP if value is None else float(value)
+        if value is None and KEY in graph.metadata:
+            value = json.loads(graph.metadata[KEY]).get(TIME_STEP_KEY)
+        dt = None if value is None else float(value)
     except (TypeError, ValueError, AttributeError):
         raise GraphError(f"graph: metadata name no time step: '{TIME_STEP_KEY}' is {value!r}: give seconds") from None
-    if not (math.isfinite(dt) and dt > 0):
+    if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise GraphError(f"graph: its time step '{TIME_STEP_KEY}' is {dt:g} s: give a positive number of seconds")
     return dt
 
