@@ -25,10 +25,11 @@ from export.nir.interpreter import Interpreter
 from export.nir.metadata import read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes
+from export.synaptic.counted import PRODUCTS
 from export.synaptic.counting import trace_counts
 from export.synaptic.counts import NetworkCounts
 from export.synaptic.lowering import lower
-from export.synaptic.populations import PRODUCTS, Population
+from export.synaptic.populations import Population
 from export.synaptic.schedule import pipeline_depth, schedule
 from export.synaptic.sizes import weight_bits, widest_weight
 from spikinghash.errors import ConfigError, GraphError, MissingToolError

@@ -281,6 +281,10 @@ def test_unknown_primitive_names_itself_and_its_node(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.nir").write_text("not HDF5")
     nir.write(str(tmp_path / "single.nir"), nir.Linear(np.eye(2)))
-    for name, message in (("absent", "no such file"), ("text", "not a readable NIR file"), ("single", "holds a single Linear")):
+    for name, message in (
+        ("absent", "no such file"),
+        ("text", "not a readable NIR file"),
+        ("single", "holds a single Linear"),
+    ):
         with pytest.raises(GraphError, match=message):
             read_graph(tmp_path / f"{name}.nir")

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.lava_backend import LavaBackend, default_executor, find_interpreter
-from export.loihi.bounds import Neurons, Source
+from export.loihi.bounds import Driving, Neurons
 from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, planes
 from export.loihi.registers import registers
 from export.nir.attention_mappings import attention_graph as mapped
@@ -81,7 +81,7 @@ def neurons(size: int, threshold: float = 1.0, decay: float = 0.5) -> Neurons:
 @given(st.lists(st.floats(-2, 2), min_size=2, max_size=12))
 def test_weights_that_are_no_whole_numbers_keep_eight_bits(values: list[float]) -> None:
     values[0] = 0.3
-    found = registers("n", [Source(sparse.csr_matrix(np.array([values])))], neurons(1, 1.0), 10)
+    found = registers("n", [Driving(sparse.csr_matrix(np.array([values])))], neurons(1, 1.0), 10)
     assert not found.exact
     units = found.weights[0].toarray()[0]
     error = np.abs(units / 2.0**found.fraction - values)
@@ -92,7 +92,7 @@ def test_weights_that_are_no_whole_numbers_keep_eight_bits(values: list[float]) 
 @few
 @given(st.lists(st.integers(-500, 500), min_size=1, max_size=12), st.integers(0, 900))
 def test_whole_weights_and_thresholds_stay_as_they_are(values: list[int], threshold: int) -> None:
-    found = registers("n", [Source(sparse.csr_matrix(np.array([values])))], neurons(1, threshold + 2.0**-9), 8)
+    found = registers("n", [Driving(sparse.csr_matrix(np.array([values])))], neurons(1, threshold + 2.0**-9), 8)
     assert found.exact
     np.testing.assert_array_equal(found.weights[0].toarray()[0], np.array(values) * 2**found.fraction)
     assert threshold * 2**found.fraction <= found.threshold[0] < (threshold + 1) * 2**found.fraction
@@ -138,7 +138,7 @@ def test_the_emulator_follows_a_loop_over_python_integers(tmp_path: Path) -> Non
     spikes = random_spikes(graph, samples=4, steps=30)
     found, _ = emulate(graph, spikes, tmp_path)
     third = np.full(5, 1 / 3)
-    sources = [Source(sparse.csr_matrix(weight / 3)), Source(sparse.csr_matrix(bias[:, None] / 3), 1, 1)]
+    sources = [Driving(sparse.csr_matrix(weight / 3)), Driving(sparse.csr_matrix(bias[:, None] / 3), 1, 1)]
     own = registers("n", sources, Neurons(third, np.full(5, 0.7), np.ones(5), np.zeros(5)), 30)
     synapses, always = (matrix.toarray() for matrix in own.weights)
     expected = np.zeros_like(found)
@@ -262,7 +262,7 @@ def test_a_layer_equals_lavas_stock_dense_and_lif(lava: LavaServer, tmp_path: Pa
     weight = generator.integers(-2000, 2001, (20, 30)) * 1.0
     graph = graph_of({"w": nir.Linear(2 * weight), "n": lif(20, threshold=1500.25)}, "x>w w>n n>y", (30,), (20,))
     spikes = random_spikes(graph, samples=1, steps=60, rate=0.3)
-    own = registers("n", [Source(sparse.csr_matrix(weight))], neurons(20, 1500.25), 60)
+    own = registers("n", [Driving(sparse.csr_matrix(weight))], neurons(20, 1500.25), 60)
     stored = planes(own.weights[0])
     assert len(stored) == 2
     arrays = {f"mantissa{k}": plane.mantissa.toarray() for k, plane in enumerate(stored)}

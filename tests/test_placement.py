@@ -25,8 +25,9 @@ from deploy.energy.mapping.usage import core_use
 from export.encoder.network import build_network as integer_network
 from export.nir.marked_attention import MarkedAttention
 from export.nir.to_nir import export_nir
+from export.synaptic.counted import attention_inputs, build_network
 from export.synaptic.counts import LayerCounts, NetworkCounts
-from export.synaptic.populations import Population, Projection, SynapseNetwork, attention_inputs, build_network
+from export.synaptic.populations import Population, Projection, SynapseNetwork
 from hardware_profiles.loader import load_profile
 from hardware_profiles.schema import Limit, Limits, Profile
 from spikinghash.errors import GraphError, ProfileError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from export.nir.interpreter import Interpreter
 from export.synaptic.lowering import lower
-from export.synaptic.network import CONSTANT, Network
+from export.synaptic.populations import SynapseNetwork
 from export.synaptic.schedule import pipeline_depth, schedule
 from tests.nir_graphs import DT, Array, built
 
@@ -26,34 +26,25 @@ def chain(length: int) -> nir.NIRGraph:
     return built(nodes, " ".join(f"{a}>{b}" for a, b in pairwise(names)), (2,), (2,))
 
 
-def hop_by_hop(network: Network, frames: Array, steps: int) -> Array:
+def hop_by_hop(network: SynapseNetwork, frames: Array, steps: int) -> Array:
     """What arrives at the output of a machine of memoryless gates, (steps, outputs): each synapse takes one step.
 
     A synapse that the schedule lets wait holds its spikes for as long, and not a step less than the machine needs.
     """
     timing = schedule(network)
-    sent = {name: np.zeros((steps + 1, size)) for name, size in _sizes(network).items()}
-    output = np.zeros((steps, network.readouts[0].size))
+    sent = {population.name: np.zeros((steps, population.neurons)) for population in network.populations}
     for now in range(steps):
         if now < len(frames):
-            sent[network.input][now] = frames[now]
-        for target in (*network.populations, *network.readouts):
-            arriving = np.zeros(target.size)
-            for part in (each for each in network.synapses if each.target == target.name):
+            sent[network.input.name][now] = frames[now]
+        for target in (*network.neurons, network.by_name[network.output]):
+            arriving = np.zeros(target.neurons)
+            for part in network.arriving[target.name]:
                 held = part.delay + timing.latencies[target.name] - timing.latencies[part.source]
                 assert held >= 1, "no spike arrives in the step in which it is sent"
                 if now >= held:
                     arriving += part.weights @ sent[part.source][now - held]
-            if target.name in sent:
-                sent[target.name][now] = arriving > target.threshold  # type: ignore[union-attr]
-            else:
-                output[now] = arriving
-    return output
-
-
-def _sizes(network: Network) -> dict[str, int]:
-    own = {population.name: population.size for population in network.populations}
-    return {network.input: int(np.prod(network.input_shape)), CONSTANT: 1, **own}
+            sent[target.name][now] = arriving if target.rule is None else arriving > target.dynamics.threshold
+    return sent[network.output]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])

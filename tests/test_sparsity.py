@@ -15,8 +15,8 @@ from export.encoder.operations.conv import Conv
 from export.encoder.operations.dense import Dense
 from export.encoder.operations.wave_mixer import WaveMixer
 from export.nir.to_nir import export_nir
+from export.synaptic.counted import read_network
 from export.synaptic.counting import trace_counts
-from export.synaptic.populations import read_network
 from tests.networks import DEEP, SMALL, calibrated, random_frames
 from training.config import EncoderConfig
 from training.model.encoder import Spikinghash

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.lava.emulator import Emulator
-from deploy.backends.lava.fixed_point import as_recorded, to_fixed_point, whole_range
+from export.loihi.network import as_recorded, to_fixed_point, whole_range
+from export.loihi.network_emulator import NetworkEmulator
 from export.nir.read import read_graph
 from export.synaptic.lowering import lower
 from spikinghash.errors import GraphError
@@ -34,8 +34,8 @@ class EmulatorRunner:
             GraphError: the graph cannot run in fixed point, or does not fit the input.
         """
         network = lower(read_graph(Path(graph_path)), record)
-        if spikes.shape[2:] != network.input_shape:
-            raise GraphError(f"input frames have shape {spikes.shape[2:]}, the graph takes {network.input_shape}")
+        if spikes.shape[2:] != network.input.shape:
+            raise GraphError(f"input frames have shape {spikes.shape[2:]}, the graph takes {network.input.shape}")
         fixed = to_fixed_point(network, spikes.shape[1], whole_range(spikes))
-        outputs, recorded = Emulator(fixed).run(spikes, record)
+        outputs, recorded = NetworkEmulator(fixed).run(spikes, record)
         return outputs, {name: as_recorded(values * fixed.unit(name)) for name, values in recorded.items()}

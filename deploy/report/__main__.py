@@ -19,8 +19,8 @@ from deploy.report.inputs import baselines, read_about, read_counts, read_select
 from deploy.report.model import Report, read_report
 from deploy.report.page import page
 from deploy.report.tables import csv_text, everything, summary
+from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
-from export.synaptic.populations import read_network
 from hardware_profiles.loader import load_profiles
 from spikinghash.cli import run, wide_console
 from spikinghash.files import atomic_path

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Source:
+class Driving:
     """Synapses onto a population from one source.
 
     ``weights`` (neurons, sources) are real; each source emits whole numbers from ``lowest`` to ``highest``.
@@ -51,7 +51,7 @@ class Bounds:
     weight: float
 
 
-def worst_cases(sources: Sequence[Source], neurons: Neurons, window: int) -> Bounds:
+def worst_cases(sources: Sequence[Driving], neurons: Neurons, window: int) -> Bounds:
     """The worst cases of a population that starts at rest and runs for ``window`` steps."""
     rising, falling = np.zeros_like(neurons.decay), np.zeros_like(neurons.decay)
     for source in sources:
@@ -81,7 +81,7 @@ def _reach(decay: Floats, window: int) -> Floats:
     return np.divide(1 - (1 - decay) ** window, decay, out=np.full_like(decay, window), where=decay > 0)
 
 
-def _extremes(source: Source) -> tuple[Floats, Floats]:
+def _extremes(source: Driving) -> tuple[Floats, Floats]:
     """Largest and smallest sum of synapses of each neuron, in one step."""
     rising = sparse.csr_matrix(source.weights.maximum(0)).sum(axis=1).A1
     falling = sparse.csr_matrix(source.weights.minimum(0)).sum(axis=1).A1

@@ -30,7 +30,7 @@ from export.encoder.graph import Graph
 from export.encoder.node import Array, Linear, Node
 from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output, WaveMixer
 from export.encoder.passes.quantise import streams
-from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT, Integers, advance, gather
+from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT, Integers, NeuronState
 from export.loihi.planes import WEIGHT_EXPONENT
 from export.loihi.registers import LARGEST_THRESHOLD
 from spikinghash.errors import GraphError
@@ -84,13 +84,8 @@ def lif_steps(current: Integers, threshold: int, bias: Integers | int = 0, decay
         bias: ``bias_mant << bias_exp``, added at every step.
         decay: dv, in 4096ths per step.
     """
-    spikes = np.empty(current.shape, np.uint8)
-    v = np.zeros(current.shape[1:], np.int64)
-    for step, a in enumerate(current):
-        v = advance(v, gather(0, a), decay, bias)
-        spikes[step] = v > threshold << SHIFT
-        v[spikes[step] == 1] = 0
-    return spikes
+    neurons = NeuronState(current.shape[1:], decay, threshold, bias)
+    return np.stack([neurons.step(a) for a in current]).astype(np.uint8)
 
 
 class LoihiEmulator:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from export.loihi.arithmetic import DECAY_UNITY, LARGEST_POTENTIAL, SHIFT, Integers
-from export.loihi.bounds import Bounds, Floats, Neurons, Source, worst_cases
+from export.loihi.bounds import Bounds, Driving, Floats, Neurons, worst_cases
 from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SINGLE, LARGEST_SPLIT, WEIGHT_EXPONENT
 from spikinghash.errors import GraphError
 
@@ -43,7 +43,7 @@ class Registers:
     """Whether the weights are those of the graph, not rounded."""
 
 
-def registers(name: str, sources: Sequence[Source], neurons: Neurons, window: int) -> Registers:
+def registers(name: str, sources: Sequence[Driving], neurons: Neurons, window: int) -> Registers:
     """Registers of a population that starts at rest and runs for ``window`` steps.
 
     Args:
@@ -59,7 +59,7 @@ def registers(name: str, sources: Sequence[Source], neurons: Neurons, window: in
     dv, dv_gain = _in_4096ths(neurons.decay)
     du, du_gain = _in_4096ths(neurons.current_decay)
     gain = sparse.diags(dv_gain * du_gain)
-    scaled = [Source(sparse.csr_matrix(gain @ s.weights), s.lowest, s.highest) for s in sources]
+    scaled = [Driving(sparse.csr_matrix(gain @ s.weights), s.lowest, s.highest) for s in sources]
     bounds = worst_cases(scaled, replace(neurons, decay=dv / DECAY_UNITY, current_decay=du / DECAY_UNITY), window)
     grid = _whole_grid([*(source.weights for source in scaled), sparse.csr_matrix(neurons.bias)])
     fraction = _fraction(name, bounds, grid)
@@ -124,8 +124,10 @@ def _fraction(name: str, bounds: Bounds, grid: int | None) -> int:
 
 
 def _digits(limit: float, value: float) -> int:
-    """The largest f with ``value 2^f <= limit``."""
-    return LARGEST_FRACTION if value <= 0 else min(LARGEST_FRACTION, math.floor(math.log2(limit / value)))
+    """The largest f with ``value 2^f <= limit``, at most ``LARGEST_FRACTION``."""
+    if value <= limit * 2.0**-LARGEST_FRACTION:  # also where the quotient would be infinite
+        return LARGEST_FRACTION
+    return math.floor(math.log2(limit / value))
 
 
 def _too_large(name: str, bounds: Bounds, fraction: int) -> str:

@@ -28,6 +28,12 @@ class MarkedAttention:
     """(C, H, W) of the counts; the source is (3 C, H, W), queries, keys and values one after the other."""
     heads: int
 
+    @property
+    def largest(self) -> int:
+        """The count of spikes everywhere."""
+        channels, height, width = self.shape
+        return channels // self.heads * height * width
+
     def subgraph(self) -> nir.NIRGraph:
         """The nested graph that stands for it."""
         channels, *size = self.shape

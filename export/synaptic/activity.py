@@ -8,7 +8,9 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from export.synaptic.populations import SynapseNetwork, build_network
+from export.synaptic.counted import build_network
+from export.synaptic.lowering import RELAY
+from export.synaptic.populations import SynapseNetwork
 from spikinghash.errors import GraphError
 
 
@@ -63,6 +65,8 @@ def _network(graph: nir.NIRGraph) -> SynapseNetwork:
                 f"node {name}: the operations of a marked attention cannot be counted from spikes: "
                 "export sizes whose attention fits into coincidence gates"
             )
+        if name.endswith(RELAY):
+            raise GraphError(f"node {name.removesuffix(RELAY)}: lies on a cycle of linear nodes, which holds no neuron")
     return network
 
 

@@ -13,9 +13,10 @@ from export.nir.interpreter import Array, Interpreter
 from export.nir.marked_attention import MarkedAttention
 from export.nir.metadata import Metadata, read_encoder
 from export.nir.trace import input_spikes
+from export.synaptic.counted import PRODUCTS, build_network
 from export.synaptic.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.synaptic.lowering import lower
-from export.synaptic.populations import PRODUCTS, Population, Projection, SynapseNetwork, build_network
+from export.synaptic.populations import Population, Projection, SynapseNetwork
 from export.synaptic.schedule import Schedule, schedule
 from export.synaptic.sizes import dense_macs, state_bits, stored_weights, widest_weight
 from training.data.progress import track

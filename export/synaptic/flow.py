@@ -2,55 +2,69 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from export.synaptic.network import CONSTANT, Array, Shape
+from export.nir.synapse_matrix import Shape
+from export.synaptic.populations import CONSTANT, Array
+
+
+class Way(NamedTuple):
+    """How a signal comes: from which population, how many steps late, and through which linear nodes."""
+
+    source: str
+    delay: int = 0
+    nodes: tuple[str, ...] = ()
+
+
+Terms = Mapping[Way, sparse.csr_matrix]
 
 
 @dataclass(frozen=True)
 class Flow:
-    """``x(t) = sum of terms[source, delay] @ s_source(t - delay)``, flattened in C order.
+    """``x(t) = sum of terms[way] @ s_source(t - delay)``, flattened in C order.
 
-    Linear nodes and delays only rewrite the terms, so that a chain of them costs one synapse and no Lava process.
+    Linear nodes and delays only rewrite the terms, so that a chain of them costs one projection.
     """
 
     shape: Shape
-    terms: Mapping[tuple[str, int], sparse.csr_matrix]
+    terms: Terms
 
     @classmethod
     def of(cls, source: str, shape: Shape) -> "Flow":
-        """What a population (or the input) emits itself."""
-        return cls(shape, {(source, 0): sparse.identity(int(np.prod(shape)), format="csr")})
+        """What a population emits itself."""
+        return cls(shape, {Way(source): sparse.identity(int(np.prod(shape)), format="csr")})
 
     def plus(self, other: "Flow") -> "Flow":
         """The sum of two flows of one shape."""
         return Flow(self.shape, _summed([*self.terms.items(), *other.terms.items()]))
 
-    def through(self, matrix: sparse.spmatrix, shape: Shape) -> "Flow":
-        """The flow behind a linear map, which gives it a new shape."""
-        return Flow(shape, {key: sparse.csr_matrix(matrix @ term) for key, term in self.terms.items()})
+    def through(self, matrix: sparse.spmatrix, shape: Shape, nodes: tuple[str, ...] = ()) -> "Flow":
+        """The flow behind a linear map, which gives it a new shape; ``nodes`` keep its ways apart from others."""
+        terms = self.terms.items()
+        return Flow(
+            shape, {way._replace(nodes=way.nodes + nodes): sparse.csr_matrix(matrix @ term) for way, term in terms}
+        )
 
     def plus_constant(self, values: Array) -> "Flow":
         """The flow with one value per element added in every step."""
         column = sparse.csr_matrix(np.reshape(values, (-1, 1)))
-        return self.plus(Flow(self.shape, {(CONSTANT, 0): column}))
+        return self.plus(Flow(self.shape, {Way(CONSTANT): column}))
 
     def delayed(self, steps: Array) -> "Flow":
         """The flow with each element held back by its own number of steps."""
         parts = [
-            ((source, delay + int(lag)), sparse.csr_matrix(sparse.diags((steps == lag).astype(float)) @ term))
+            (way._replace(delay=way.delay + int(lag)), sparse.csr_matrix(sparse.diags((steps == lag) * 1.0) @ term))
             for lag in np.unique(steps)
-            for (source, delay), term in self.terms.items()
+            for way, term in self.terms.items()
         ]
         return Flow(self.shape, _summed(parts))
 
 
-def _summed(
-    parts: Iterable[tuple[tuple[str, int], sparse.csr_matrix]],
-) -> dict[tuple[str, int], sparse.csr_matrix]:
-    total: dict[tuple[str, int], sparse.csr_matrix] = {}
-    for key, term in parts:
-        total[key] = total[key] + term if key in total else term
+def _summed(parts: Iterable[tuple[Way, sparse.csr_matrix]]) -> dict[Way, sparse.csr_matrix]:
+    total: dict[Way, sparse.csr_matrix] = {}
+    for way, term in parts:
+        total[way] = total[way] + term if way in total else term
     return total

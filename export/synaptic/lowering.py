@@ -1,6 +1,6 @@
-"""A NIR graph as a network of populations and synapses: linear nodes and delays dissolve into the synapses."""
+"""From NIR nodes to populations and synapses: linear nodes dissolve; for machines in time steps, delays do as well."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -8,96 +8,113 @@ import nir
 import numpy as np
 from scipy import sparse
 
-from export.nir.marked_attention import read_marked
+from export.nir.marked_attention import MarkedAttention, read_marked
 from export.nir.read import time_step
 from export.nir.stepwise.delays import delay_steps
-from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics
+from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics, relay_dynamics
 from export.nir.stepwise.plan import Plan, make_plan
-from export.nir.synapse_matrix import LINEAR_NODES, bias_vector, synapse_matrix
+from export.nir.synapse_matrix import LINEAR_NODES, bias_vector
 from export.synaptic.flow import Flow
-from export.synaptic.network import Network, Population, Product, Readout, Synapses, SynapticCurrent
+from export.synaptic.populations import CONSTANT, Population, Projection, SynapseNetwork
 from spikinghash.errors import GraphError
 
+RELAY = ", held for a step"
+"""Suffix of the population that stands for a cycle of linear nodes, which holds no neuron."""
 RECORDABLE_NODES = (*NEURONS, nir.Delay)
+KINDS: dict[type[nir.NIRNode], str] = {
+    nir.LIF: "lif",
+    nir.IF: "counter",
+    nir.LI: "integrator",
+    nir.I: "integrator",
+    nir.CubaLIF: "lif",
+    nir.CubaLI: "integrator",
+    nir.Threshold: "threshold",
+}
 
 
-def lower(graph: nir.NIRGraph, record: Collection[str] = (), dt: float | None = None) -> Network:
-    """Lower a graph with one Input and one Output.
+def lower(graph: nir.NIRGraph, record: Collection[str] = (), dt: float | None = None) -> SynapseNetwork:
+    """Populations and delayed synapses of ``graph``, as a machine in time steps runs them.
+
+    Delays are those of synapses; weights hold the neurons' gains, ``r dt/tau``; biases and leak potentials are synapses
+    of the population ``CONSTANT``, but where a synaptic current would hold them back. Of the synapses between two
+    populations, those of one delay are summed.
 
     Args:
-        graph: read with or without nir's type check; shapes that it leaves open are inferred.
+        graph: with one Input and one Output; shapes that it leaves open are inferred.
         record: Neuron and Delay nodes whose output is wanted; a node of a nested graph is called ``graph.node``.
         dt: time step in seconds; by default what the graph's metadata say.
 
     Raises:
-        GraphError: a node that Lava cannot run, shapes that do not fit; the message names the node.
+        GraphError: a node that cannot run, shapes that do not fit; the message names the node.
     """
     plan = make_plan(graph)
     _check_recordable(plan, record)
-    lowering = _Lowering(plan, time_step(graph) if dt is None else dt, record)
-    for name in plan.order:
-        try:
-            lowering.visit(name, plan.nodes[name])
-        except (TypeError, ValueError) as error:
-            raise GraphError(f"node {name}: {error}") from error
-    lowering.close_cycles()
-    readouts = sorted(lowering.readouts, key=lambda readout: readout.name != plan.output)
-    shape = plan.shapes[plan.input]
-    return Network(plan.input, shape, lowering.populations, readouts, lowering.synapses, lowering.products)
+    return Lowering(plan, time_step(graph) if dt is None else dt, record=record, as_run=True).network()
 
 
 @dataclass
-class _Lowering:
-    """The state of one walk over the graph: what each visited node emits, and what was built for it."""
+class Lowering:
+    """One walk over a graph: what each visited node emits, and what was built for it.
+
+    Attributes:
+        plan: of the graph.
+        dt: seconds per step.
+        serves: the layers that helper populations belong to.
+        record: nodes whose output is wanted.
+        as_run: as ``lower`` says; else delays are populations, weights as stored, ways apart, and biases left out.
+    """
 
     plan: Plan
     dt: float
-    record: Collection[str]
-    flows: dict[str, Flow] = field(default_factory=dict)
-    populations: list[Population] = field(default_factory=list)
-    readouts: list[Readout] = field(default_factory=list)
-    synapses: list[Synapses] = field(default_factory=list)
-    products: list[Product] = field(default_factory=list)
+    serves: Mapping[str, str] = field(default_factory=dict)
+    record: Collection[str] = ()
+    as_run: bool = False
+    _flows: dict[str, Flow] = field(default_factory=dict)
+    _populations: list[Population] = field(default_factory=list)
+    _projections: list[Projection] = field(default_factory=list)
 
-    def visit(self, name: str, node: nir.NIRNode) -> None:
+    def network(self) -> SynapseNetwork:
+        """Walk and return what came of it.
+
+        Raises:
+            GraphError: a node that cannot run; the message names it.
+        """
+        if self.as_run:
+            self._add(CONSTANT, "constant", (1,))
+        for name in self.plan.order:
+            try:
+                self._visit(name, self.plan.nodes[name])
+            except (TypeError, ValueError) as error:
+                raise GraphError(f"node {name}: {error}") from error
+        self._close_cycles()
+        return SynapseNetwork(tuple(self._populations), tuple(self._projections), self.plan.output)
+
+    def _visit(self, name: str, node: nir.NIRNode) -> None:
         """Lower one node whose sources were visited before, but for those at the other end of a late edge."""
+        shape = self.plan.shapes[name]
         if isinstance(node, nir.Input):
-            self.flows[name] = Flow.of(name, self.plan.shapes[name])
+            self._add(name, "input", shape)
             return
         arriving = self._arriving(name)
         if isinstance(node, LINEAR_NODES):
-            self.flows[name] = self._mapped(name, node, arriving)
-        elif isinstance(node, nir.Delay):
-            self.flows[name] = arriving.delayed(delay_steps(node, self.dt))
+            self._flows[name] = self._mapped(name, node, arriving)
+        elif isinstance(node, nir.Delay) and self.as_run:
+            self._flows[name] = arriving.delayed(delay_steps(node, self.dt))
             if name in self.record:
-                self._read_out(name, self.flows[name])
+                self._read_out(name, self._flows[name])
+        elif isinstance(node, nir.Delay):
+            delay_steps(node, self.dt)  # raises what a run would raise
+            self._add(name, "delay", shape, arriving)
         elif isinstance(node, nir.Output):
-            self.flows[name] = arriving
-            self._read_out(name, arriving)
+            self._flows[name] = arriving
+            if self.as_run or self._sums(name):
+                self._read_out(name, arriving)
         elif isinstance(node, NEURONS):
-            self._add_population(name, dynamics(node, self.dt), arriving)
+            self._add_neurons(name, KINDS[type(node)], dynamics(node, self.dt), arriving)
         elif (attention := read_marked(name, node)) is not None:
-            self._connect(name, arriving)
-            self.products.append(Product(name, attention))
-            self.flows[name] = Flow.of(name, attention.shape)
+            self._add(name, "attention", shape, arriving, attention)
         else:
-            raise TypeError(f"Lava has no {type(node).__name__}")
-
-    def close_cycles(self) -> None:
-        """Put the held nodes in the place of their names, now that it is known what they emit.
-
-        A held node that itself reads from a held node becomes a population that passes on what it gets.
-        """
-        relays = {name for name in self._held if self._held & {source for source, _ in self.flows[name].terms}}
-        for name in sorted(relays):
-            self._add_relay(name)
-        self.synapses = [part for synapses in self.synapses for part in self._without_held(synapses, relays)]
-
-    @cached_property
-    def _held(self) -> set[str]:
-        """Nodes without neurons at whose end a late edge begins; flows name them as if they were populations."""
-        dissolving = (*LINEAR_NODES, nir.Delay, nir.Output)
-        return {source for source, _ in self.plan.late if isinstance(self.plan.nodes[source], dissolving)}
+            raise TypeError(f"a {type(node).__name__} has neither synapses nor neurons")
 
     def _arriving(self, name: str) -> Flow:
         first, *others = (self._sent(source, name) for source in self.plan.sources[name])
@@ -108,59 +125,82 @@ class _Lowering:
     def _sent(self, source: str, target: str) -> Flow:
         """What comes over one edge."""
         if (source, target) not in self.plan.late:
-            return self.flows[source]
+            return self._flows[source]
         flow = Flow.of(source, self.plan.shapes[source])
         return flow.delayed(np.ones(int(np.prod(flow.shape)), int))
 
     def _mapped(self, name: str, node: nir.NIRNode, arriving: Flow) -> Flow:
-        flow = arriving.through(synapse_matrix(node), self.plan.shapes[name])
-        bias = bias_vector(node)
+        flow = arriving.through(self.plan.matrix(name), self.plan.shapes[name], () if self.as_run else (name,))
+        bias = bias_vector(node) if self.as_run else None
         return flow if bias is None else flow.plus_constant(bias)
 
-    def _add_population(self, name: str, rule: Dynamics, arriving: Flow) -> None:
-        shape = self.plan.shapes[name]
-        current = arriving.through(sparse.diags(rule.gain), shape)
-        if rule.current_decay is None:
-            self._connect(name, current.plus_constant(rule.drive))
-            memory = None
-        else:  # the constant line would pass through the synaptic current
-            self._connect(name, current)
-            memory = SynapticCurrent(rule.current_decay, rule.drive)
-        population = Population(name, shape, rule.spiking, rule.decay, rule.threshold, rule.reset, memory)
-        self.populations.append(population)
-        self.flows[name] = Flow.of(name, shape)
+    def _sums(self, output: str) -> bool:
+        """Whether an Output sums synapses, rather than pass on the spikes of one population."""
+        sources = [self.plan.nodes[source] for source in self.plan.sources[output]]
+        return len(sources) > 1 or isinstance(sources[0], LINEAR_NODES)
 
-    def _add_relay(self, name: str) -> None:
-        flow, relay = self.flows[name], _relay_name(name)
-        zeros = np.zeros(int(np.prod(flow.shape)))
-        self._connect(relay, flow)
-        self.populations.append(Population(relay, flow.shape, False, zeros + 1, zeros + np.inf, zeros))
+    def _add_neurons(self, name: str, kind: str, rule: Dynamics, arriving: Flow) -> None:
+        if self.as_run:
+            arriving = arriving.through(sparse.diags(rule.gain), arriving.shape)
+            if rule.current_decay is None:  # else the constant would pass through the synaptic current
+                arriving = arriving.plus_constant(rule.drive)
+        self._add(name, kind, self.plan.shapes.get(name, arriving.shape), arriving, rule=rule)
 
-    def _without_held(self, synapses: Synapses, relays: Collection[str]) -> list[Synapses]:
-        if synapses.source in relays:
-            return [replace(synapses, source=_relay_name(synapses.source))]
-        if synapses.source not in self._held:
-            return [synapses]
-        terms = self.flows[synapses.source].terms.items()
-        return [
-            Synapses(source, synapses.target, synapses.delay + delay, sparse.csr_matrix(synapses.weights @ term))
-            for (source, delay), term in terms
-        ]
+    def _add(
+        self,
+        name: str,
+        kind: str,
+        shape: tuple[int, ...],
+        arriving: Flow | None = None,
+        attention: MarkedAttention | None = None,
+        rule: Dynamics | None = None,
+    ) -> None:
+        """A population, with synapses for all that arrives."""
+        if arriving is not None:
+            self._connect(name, arriving)
+        self._populations.append(Population(name, self.serves.get(name, name), kind, shape, attention, rule))
+        self._flows[name] = Flow.of(name, shape)
 
     def _read_out(self, name: str, flow: Flow) -> None:
         self._connect(name, flow)
-        self.readouts.append(Readout(name, self.plan.shapes[name]))
+        self._populations.append(Population(name, self.serves.get(name, name), "readout", self.plan.shapes[name]))
 
     def _connect(self, target: str, flow: Flow) -> None:
-        """Synapses for all terms of a flow; one of them may be empty, so that no Lava process stands alone."""
+        """Synapses for all terms of a flow; one of them may be empty, so that no population stands alone."""
         for weights in flow.terms.values():
             weights.eliminate_zeros()
         terms = [item for item in flow.terms.items() if item[1].nnz] or list(flow.terms.items())[:1]
-        self.synapses += [Synapses(source, target, delay, weights) for (source, delay), weights in terms]
+        self._projections += [Projection(way.source, target, weights, way.nodes, way.delay) for way, weights in terms]
 
+    @cached_property
+    def _held(self) -> set[str]:
+        """Nodes without neurons at whose end a late edge begins; flows name them as if they were populations."""
+        names = {population.name for population in self._populations if population.kind != "readout"}
+        return {source for source, _ in self.plan.late} - names
 
-def _relay_name(held: str) -> str:
-    return f"{held}, held for a step"
+    def _close_cycles(self) -> None:
+        """Put the held nodes in the place of their names, now that it is known what they emit.
+
+        A held node that itself reads from a held node becomes a population that passes on what it gets.
+        """
+        relays = {name for name in self._held if self._held & {way.source for way in self._flows[name].terms}}
+        for name in sorted(relays):
+            size = int(np.prod(self._flows[name].shape))
+            self._add_neurons(name + RELAY, "integrator", relay_dynamics(size), self._flows[name])
+        self._projections = [part for each in self._projections for part in self._without_held(each, relays)]
+
+    def _without_held(self, part: Projection, relays: Collection[str]) -> list[Projection]:
+        if part.source in relays:
+            return [replace(part, source=part.source + RELAY)]
+        if part.source not in self._held:
+            return [part]
+        return [
+            Projection(
+                way.source, part.target, sparse.csr_matrix(part.weights @ term), way.nodes + part.nodes,
+                part.delay + way.delay,
+            )
+            for way, term in self._flows[part.source].terms.items()
+        ]  # fmt: skip
 
 
 def _check_recordable(plan: Plan, record: Collection[str]) -> None:

@@ -11,7 +11,7 @@ import nir
 
 from export.nir.mapping_size import MappingSize
 from export.synaptic.lowering import lower
-from export.synaptic.network import CONSTANT, Network
+from export.synaptic.populations import SynapseNetwork
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Schedule:
         return self.pace * steps + self.depth
 
 
-def schedule(network: Network) -> Schedule:
+def schedule(network: SynapseNetwork) -> Schedule:
     """The fastest schedule in which nothing is needed before it is there.
 
     A synapse takes one machine step. A delay in the graph can hide it, so that a path is as long as the sum of
@@ -44,7 +44,7 @@ def schedule(network: Network) -> Schedule:
     for pace in count(1):
         latencies = _longest_paths(network, pace)
         if latencies is not None:
-            return Schedule(pace, latencies, latencies[network.readouts[0].name])
+            return Schedule(pace, latencies, latencies[network.output])
     raise AssertionError("unreachable: every cycle holds a delay")
 
 
@@ -64,12 +64,12 @@ def pipeline_depth(graph: nir.NIRGraph, dt: float | None = None) -> int:
     return schedule(lower(graph, dt=dt)).depth
 
 
-def _longest_paths(network: Network, pace: int) -> dict[str, int] | None:
+def _longest_paths(network: SynapseNetwork, pace: int) -> dict[str, int] | None:
     """Longest way to each population and readout (Bellman and Ford), or None where a cycle makes it endless."""
-    latencies = dict.fromkeys((network.input, CONSTANT, *network.shapes()), 0)
+    latencies = dict.fromkeys(network.by_name, 0)
     for _ in latencies:
         settled = True
-        for part in network.synapses:
+        for part in network.projections:
             arrival = latencies[part.source] + 1 - pace * part.delay
             if arrival > latencies[part.target]:
                 latencies[part.target], settled = arrival, False
@@ -78,10 +78,10 @@ def _longest_paths(network: Network, pace: int) -> dict[str, int] | None:
     return None
 
 
-def mapping_size(network: Network) -> MappingSize:
+def mapping_size(network: SynapseNetwork) -> MappingSize:
     """Neurons and synapses that a network occupies, and how long a spike is on its way."""
     return MappingSize(
-        neurons=sum(part.size for part in network.populations) + sum(part.size for part in network.products),
-        synapses=sum(part.weights.nnz for part in network.synapses),
+        neurons=sum(part.neurons for part in (*network.neurons, *network.of_kind("attention"))),
+        synapses=sum(part.weights.nnz for part in network.projections),
         steps=schedule(network).depth,
     )

@@ -28,9 +28,10 @@ from export.nir.interpreter import Interpreter
 from export.nir.nir_file import read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes
+from export.synaptic.counted import build_network
 from export.synaptic.counting import trace_counts
 from export.synaptic.counts import LayerCounts, NetworkCounts
-from export.synaptic.populations import SynapseNetwork, build_network
+from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import load_profile
 from hardware_profiles.schema import Profile
 from spikinghash.errors import MissingToolError

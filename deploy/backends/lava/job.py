@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deploy.backends.lava.fixed_point import FixedNetwork, as_recorded, to_fixed_point, whole_range
 from deploy.backends.lava.watchdog import Watchdog
+from export.loihi.network import FixedNetwork, as_recorded, to_fixed_point, whole_range
 from export.nir.read import read_graph
 from export.synaptic.lowering import lower
-from export.synaptic.network import Network
+from export.synaptic.populations import SynapseNetwork
 from spikinghash.errors import GraphError
 from spikinghash.files import atomic_path
 
@@ -66,7 +66,7 @@ def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
 class _Run:
     job: Path
     settings: Settings
-    network: Network
+    network: SynapseNetwork
     fixed: FixedNetwork | None
     watchdog: Watchdog
     tell: Tell
@@ -83,7 +83,7 @@ class _Run:
         placed = self._placed(steps)
         self._simulate(placed, lambda done: self.tell(first * steps + min(done // placed.pace, samples * steps)))
         record = self.settings.record
-        arrays: dict[str, Any] = {"outputs": placed.values(self.network.readouts[0].name)}
+        arrays: dict[str, Any] = {"outputs": placed.values(self.network.output)}
         arrays |= {f"spikes_{name}": as_recorded(placed.values(name) * self.unit(name)) for name in record}
         with atomic_path(self.job / "outputs" / f"{first}.npz") as path:
             np.savez(path, **arrays)
@@ -105,12 +105,11 @@ class _Run:
             simulate(placed, self.watchdog, on_step)
 
 
-def _read_spikes(path: Path, network: Network) -> np.ndarray:
+def _read_spikes(path: Path, network: SynapseNetwork) -> np.ndarray:
     spikes: np.ndarray = np.load(path, mmap_mode="r")
-    if spikes.shape[2:] != network.input_shape:
-        raise GraphError(
-            f"input has shape (samples, steps, *{spikes.shape[2:]}), the graph takes {network.input_shape}"
-        )
+    shape = network.input.shape
+    if spikes.shape[2:] != shape:
+        raise GraphError(f"input has shape (samples, steps, *{spikes.shape[2:]}), the graph takes {shape}")
     if not spikes.size:
         raise GraphError(f"input of shape {spikes.shape} is empty")
     return spikes

@@ -15,14 +15,14 @@ from lava.proc.lif.process import LIFReset
 from scipy import sparse
 
 from deploy.backends.lava.processes.attention import DynamicProduct, FixedDynamicProduct
-from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedNeurons, Dynamics
+from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedNeurons, Rules
 from deploy.backends.lava.processes.fixed_neurons import FixedNeurons
 from deploy.backends.lava.processes.frame_source import FrameSource
-from deploy.backends.lava.processes.projection import Block, FixedProjection, Projection
 from deploy.backends.lava.processes.recorder import Recorder
+from deploy.backends.lava.processes.synapse_blocks import Block, FixedSynapseBlocks, SynapseBlocks
 from deploy.backends.lava.processes.window_neurons import WindowIntegrator, WindowLIF
 from export.loihi.registers import Registers
-from export.synaptic.network import CONSTANT, Array, Network, Population, Product, Readout, Synapses
+from export.synaptic.populations import CONSTANT, Array, Population, Projection, SynapseNetwork
 from export.synaptic.schedule import schedule
 
 Placement = Literal["merged", "layered"]
@@ -76,7 +76,7 @@ class PlacedNetwork:
 
     def __init__(
         self,
-        network: Network,
+        network: SynapseNetwork,
         frames: Path,
         window: int,
         record: Sequence[str] = (),
@@ -92,19 +92,19 @@ class PlacedNetwork:
         self.steps = self._frames * self.pace + max(self._latencies.values())
         self.processes: list[AbstractProcess] = []
         self.recordings: dict[str, Recording] = {}
-        parts = _parts(network.populations, placement, self.pace)
-        products = map(self._product_group, network.products)
+        parts = _parts(network.neurons, placement, self.pace)
+        products = map(self._product_group, network.of_kind("attention"))
         self._groups = [self._input_group(frames), *map(self._group, parts), *products]
         for group in self._groups[1:]:
             self._connect(group.arriving or group.slices, group.process.a_in.shape[0], group.process.a_in)
-        for readout in network.readouts:
+        for readout in network.of_kind("readout"):
             self._read_out(readout)
         for group in self._groups[1:]:
             self._record_spikes(group, [name for name in record if name in group.slices])
 
     def values(self, name: str) -> Array:
         """What was recorded of a node, (windows, window, *shape), in the graph's own time."""
-        shape = self._network.shapes()[name]
+        shape = self._network.by_name[name].shape
         recording = self.recordings[name]
         rows = np.load(recording.path, mmap_mode="r")[recording.latency :: self.pace][: self._frames]
         return rows[:, recording.columns].reshape(-1, self._steps, *shape)
@@ -114,30 +114,31 @@ class PlacedNetwork:
         return process
 
     def _input_group(self, frames: Path) -> Group:
-        name, size = self._network.input, int(np.prod(self._network.input_shape))
+        name, size = self._network.input.name, self._network.input.neurons
         source = self._add(FrameSource(f"input {name}", str(frames), size, self.pace))
         return Group({name: slice(0, size), CONSTANT: slice(size, size + 1)}, source)
 
     def _group(self, populations: Sequence[Population]) -> Group:
-        stops = np.cumsum([population.size for population in populations]).tolist()
-        slices = {p.name: slice(stop - p.size, stop) for p, stop in zip(populations, stops, strict=True)}
+        stops = np.cumsum([population.neurons for population in populations]).tolist()
+        slices = {p.name: slice(stop - p.neurons, stop) for p, stop in zip(populations, stops, strict=True)}
         return Group(slices, self._add(self._neurons(populations, slices)))
 
-    def _product_group(self, product: Product) -> Group:
+    def _product_group(self, product: Population) -> Group:
+        assert product.attention is not None
         kind = DynamicProduct if self._registers is None else FixedDynamicProduct
         process = self._add(kind(f"product {product.name}", product.attention))
-        return Group({product.name: slice(0, product.size)}, process, {product.name: slice(0, 3 * product.size)})
+        return Group({product.name: slice(0, product.neurons)}, process, {product.name: slice(0, product.inputs)})
 
     def _neurons(self, populations: Sequence[Population], slices: dict[str, slice]) -> AbstractProcess:
         if self._registers is not None:
             return self._fixed_neurons(populations, self._registers, f"neurons {_listed(slices)}")
         decay, threshold, reset = (
-            np.concatenate([getattr(population, field) for population in populations])
+            np.concatenate([getattr(population.dynamics, field) for population in populations])
             for field in ("decay", "threshold", "reset")
         )
         name = f"neurons {_listed(slices)}"
         if _is_clocked(populations[0], self.pace):
-            return ClockedNeurons(name, Dynamics.of(populations), self._clock(populations))
+            return ClockedNeurons(name, Rules.of(populations), self._clock(populations))
         starts: dict[int, list[slice]] = {}
         for key, neurons in slices.items():
             starts.setdefault(self._start(key), []).append(neurons)
@@ -160,7 +161,7 @@ class PlacedNetwork:
         self, populations: Sequence[Population], registers: Mapping[str, Registers], name: str
     ) -> AbstractProcess:
         found = [registers[population.name] for population in populations]
-        spiking = np.concatenate([np.full(population.size, population.spiking) for population in populations])
+        spiking = np.concatenate([np.full(population.neurons, population.spiking) for population in populations])
         decay, current_decay, threshold, bias = (
             np.concatenate([getattr(part, field) for part in found])
             for field in ("decay", "current_decay", "threshold", "bias")
@@ -168,7 +169,7 @@ class PlacedNetwork:
         return FixedNeurons(name, spiking, decay, current_decay, threshold, bias, self._clock(populations))
 
     def _clock(self, populations: Sequence[Population]) -> Clock:
-        first = [np.full(population.size, self._latencies[population.name] + 1) for population in populations]
+        first = [np.full(population.neurons, self._latencies[population.name] + 1) for population in populations]
         return Clock(self.pace, self._window, np.concatenate(first))
 
     def _start(self, population: str) -> int:
@@ -176,20 +177,20 @@ class PlacedNetwork:
         return (self._latencies[population] + 1) % self._window
 
     def _connect(self, targets: dict[str, slice], size: int, port: InPort) -> None:
-        """One Projection from every group with synapses onto ``targets``, all summed in ``port``."""
+        """One SynapseBlocks from every group with synapses onto ``targets``, all summed in ``port``."""
         for group in self._groups:
-            synapses = [s for s in self._network.synapses if s.source in group.slices and s.target in targets]
+            synapses = [s for s in self._network.projections if s.source in group.slices and s.target in targets]
             if synapses:
                 name = f"synapses {_listed(group.slices)} to {_listed(targets)}"
                 blocks, fan_out = self._blocks(synapses, group.slices, targets, size)
                 real = self._registers is None or isinstance(port.process, Recorder)
-                kind = Projection if real else FixedProjection
+                kind = SynapseBlocks if real else FixedSynapseBlocks
                 projection = self._add(kind(name, group.size, blocks, fan_out, self._window))
                 group.process.s_out.connect(projection.s_in)
                 projection.a_out.connect(port)
 
     def _blocks(
-        self, synapses: Sequence[Synapses], sources: dict[str, slice], targets: dict[str, slice], size: int
+        self, synapses: Sequence[Projection], sources: dict[str, slice], targets: dict[str, slice], size: int
     ) -> tuple[list[Block], sparse.csr_matrix]:
         blocks, fan_outs, first_row = [], [], 0
         for part in synapses:
@@ -201,17 +202,17 @@ class PlacedNetwork:
             first_row += part.weights.shape[1]
         return blocks, sparse.vstack(fan_outs, format="csr")
 
-    def _read_out(self, readout: Readout) -> None:
-        recorder = self._recorder(f"node_{readout.name}", np.arange(readout.size), readout.size, np.float32)
-        self._connect({readout.name: slice(0, readout.size)}, readout.size, recorder.a_in)
+    def _read_out(self, readout: Population) -> None:
+        recorder = self._recorder(f"node_{readout.name}", np.arange(readout.neurons), readout.neurons, np.float32)
+        self._connect({readout.name: slice(0, readout.neurons)}, readout.neurons, recorder.a_in)
         path = Path(recorder.proc_params["path"])
-        self.recordings[readout.name] = Recording(path, slice(0, readout.size), self._latencies[readout.name])
+        self.recordings[readout.name] = Recording(path, slice(0, readout.neurons), self._latencies[readout.name])
 
     def _record_spikes(self, group: Group, names: Sequence[str]) -> None:
         if not names:
             return
         chosen = [np.arange(group.slices[name].start, group.slices[name].stop) for name in names]
-        spiking = {population.name for population in self._network.populations if population.spiking}
+        spiking = {population.name for population in self._network.neurons if population.spiking}
         dtype = np.uint8 if spiking.issuperset(names) else np.float32
         recorder = self._recorder(f"group_{self._groups.index(group)}", np.concatenate(chosen), group.size, dtype)
         group.process.s_out.connect(recorder.a_in)
@@ -239,7 +240,7 @@ def _parts(populations: Sequence[Population], placement: Placement, pace: int) -
 
 def _is_clocked(population: Population, pace: int) -> bool:
     """Whether it needs neurons that Lava's LIF does not have: with a synaptic current, or idle in some Lava steps."""
-    return pace > 1 or population.current is not None
+    return pace > 1 or population.dynamics.current_decay is not None
 
 
 def _fan_out(weights: sparse.csr_matrix, first_target: int, targets: int) -> sparse.csr_matrix:

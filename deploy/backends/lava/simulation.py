@@ -22,8 +22,13 @@ from deploy.backends.lava.processes.attention import (
 from deploy.backends.lava.processes.clocked_neurons import ClockedNeurons, PyClockedNeurons
 from deploy.backends.lava.processes.fixed_neurons import FixedNeurons, PyFixedNeurons
 from deploy.backends.lava.processes.frame_source import FrameSource, PyFrameSource
-from deploy.backends.lava.processes.projection import FixedProjection, Projection, PyFixedProjection, PyProjection
 from deploy.backends.lava.processes.recorder import PyRecorder, Recorder
+from deploy.backends.lava.processes.synapse_blocks import (
+    FixedSynapseBlocks,
+    PyFixedSynapseBlocks,
+    PySynapseBlocks,
+    SynapseBlocks,
+)
 from deploy.backends.lava.processes.window_neurons import PyWindowIntegrator, PyWindowLIF, WindowIntegrator, WindowLIF
 from deploy.backends.lava.watchdog import Actor, Watchdog, first_failure
 from spikinghash.errors import BackendError, MissingToolError
@@ -33,10 +38,10 @@ MODELS = {
     FixedDynamicProduct: PyFixedDynamicProduct,
     ClockedNeurons: PyClockedNeurons,
     FixedNeurons: PyFixedNeurons,
-    FixedProjection: PyFixedProjection,
+    FixedSynapseBlocks: PyFixedSynapseBlocks,
     FrameSource: PyFrameSource,
     LIFReset: PyLifResetModelFloat,
-    Projection: PyProjection,
+    SynapseBlocks: PySynapseBlocks,
     Recorder: PyRecorder,
     WindowIntegrator: PyWindowIntegrator,
     WindowLIF: PyWindowLIF,

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from deploy.energy.mapping.place import place
 from deploy.energy.mapping.placement import Fit, Placement
-from export.synaptic.populations import read_network
+from export.synaptic.counted import read_network
 from hardware_profiles.loader import load_profile
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError

@@ -114,6 +114,11 @@ def _integrator(decay: Array, gain: Array, drive: Array, current_decay: Array | 
     return Dynamics(decay, gain, drive, never, np.zeros_like(decay), current_decay, spiking=False)
 
 
+def relay_dynamics(neurons: int) -> Dynamics:
+    """Neurons that pass on what arrives: ``v <- i``, emitted."""
+    return _integrator(np.ones(neurons), np.ones(neurons), np.zeros(neurons))
+
+
 def _rate(node: nir.NIRNode, name: str, dt: float) -> Array:
     """``dt`` over a time constant."""
     tau = _flat(getattr(node, name))

@@ -14,11 +14,11 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from export.synaptic.network import Population
+from export.synaptic.populations import Population
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class Rules:
     """``u <- keep_u u + a``, ``v <- keep_v v + u + bias``; spikes where ``v > threshold``, then ``v <- reset``.
 
     Neurons that are not ``spiking`` emit v. All fields are arrays (neurons,).
@@ -32,19 +32,13 @@ class Dynamics:
     spiking: np.ndarray
 
     @classmethod
-    def of(cls, populations: Sequence[Population]) -> "Dynamics":
-        """The dynamics of all neurons of some populations; without a synaptic current, ``keep_u`` is 0."""
-        parts = [
-            (
-                np.zeros(p.size) if p.current is None else 1 - p.current.decay,
-                1 - p.decay,
-                np.zeros(p.size) if p.current is None else p.current.bias,
-                p.threshold,
-                p.reset,
-                np.full(p.size, p.spiking),
-            )
-            for p in populations
-        ]
+    def of(cls, populations: Sequence[Population]) -> "Rules":
+        """Those of all neurons of some populations; without a synaptic current, ``keep_u`` is 0."""
+        parts = []
+        for rule in (population.dynamics for population in populations):
+            zeros = np.zeros(len(rule.decay))
+            keep_u, bias = (zeros, zeros) if rule.current_decay is None else (1 - rule.current_decay, rule.drive)
+            parts.append((keep_u, 1 - rule.decay, bias, rule.threshold, rule.reset, zeros.astype(bool) | rule.spiking))
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -63,8 +57,8 @@ class Clock:
 class ClockedNeurons(AbstractProcess):
     """Neurons with synaptic currents that take a step every ``clock.pace`` Lava steps and are silent in between."""
 
-    def __init__(self, name: str, dynamics: Dynamics, clock: Clock) -> None:
-        super().__init__(name=name, dynamics=dynamics, clock=clock)
+    def __init__(self, name: str, rules: Rules, clock: Clock) -> None:
+        super().__init__(name=name, rules=rules, clock=clock)
         self.a_in = InPort(shape=clock.first.shape)
         self.s_out = OutPort(shape=clock.first.shape)
 
@@ -80,7 +74,7 @@ class PyClockedNeurons(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.dynamics: Dynamics = proc_params["dynamics"]
+        self.rules: Rules = proc_params["rules"]
         self.clock: Clock = proc_params["clock"]
         self.u, self.v = np.zeros((2, len(self.clock.first)))
         self.due = by_remainder(self.clock.first, self.clock.pace)
@@ -100,7 +94,7 @@ class PyClockedNeurons(PyLoihiProcessModel):
 
     def _advance(self, neurons: np.ndarray, arriving: np.ndarray) -> np.ndarray:
         """One step of some neurons; what they emit."""
-        rule = self.dynamics
+        rule = self.rules
         u = rule.keep_u[neurons] * self.u[neurons] + arriving
         v = rule.keep_v[neurons] * self.v[neurons] + u + rule.bias[neurons]
         spikes = rule.spiking[neurons] & (v > rule.threshold[neurons])

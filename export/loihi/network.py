@@ -7,9 +7,9 @@ import numpy as np
 from scipy import sparse
 
 from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT
-from export.loihi.bounds import Neurons, Source
+from export.loihi.bounds import Driving, Neurons
 from export.loihi.registers import Registers, registers
-from export.synaptic.network import CONSTANT, Array, Network, Population, Synapses
+from export.synaptic.populations import CONSTANT, Array, Population, Projection, SynapseNetwork
 from spikinghash.errors import GraphError
 
 READOUT_DIGITS = 12
@@ -25,16 +25,17 @@ class FixedNetwork:
     The weights of readouts are real: they turn spikes and potentials into what the graph's output says.
     """
 
-    network: Network
+    network: SynapseNetwork
     registers: Mapping[str, Registers]
 
     def unit(self, name: str) -> float:
         """What a 1 that source or readout ``name`` emits stands for: a spike, or the last digit of a potential."""
-        potentials = {population.name for population in self.network.populations if not population.spiking}
-        return 2.0 ** -(self.registers[name].fraction + SHIFT) if name in potentials else 1.0
+        population = self.network.by_name[name]
+        graded = population.rule is not None and not population.spiking
+        return 2.0 ** -(self.registers[name].fraction + SHIFT) if graded else 1.0
 
 
-def to_fixed_point(network: Network, window: int, input_range: Range = (0, 1)) -> FixedNetwork:
+def to_fixed_point(network: SynapseNetwork, window: int, input_range: Range = (0, 1)) -> FixedNetwork:
     """Find registers for all populations.
 
     Args:
@@ -46,19 +47,23 @@ def to_fixed_point(network: Network, window: int, input_range: Range = (0, 1)) -
         GraphError: a population does not fit; the message names it, the actual value, the limit and a remedy.
     """
     emitted = _ranges(network, input_range)
-    found, synapses = {}, []
-    for population in network.populations:
-        arriving = [part for part in network.synapses if part.target == population.name]
+    found: dict[str, Registers] = {}
+    for population in network.neurons:
+        arriving = network.arriving[population.name]
         _check(population, arriving, emitted)
-        sources = [Source(part.weights, *_range(part, emitted)) for part in arriving]
-        found[population.name] = registers(population.name, sources, _neurons(population), window)
-        weights = found[population.name].weights
-        synapses += [replace(part, weights=whole) for part, whole in zip(arriving, weights, strict=True)]
-    products = {product.name for product in network.products}
-    synapses += [_into_product(part) for part in network.synapses if part.target in products]
-    outputs = {readout.name for readout in network.readouts}
-    synapses += [_read_out(part, found, emitted) for part in network.synapses if part.target in outputs]
-    return FixedNetwork(replace(network, synapses=synapses), found)
+        driving = [Driving(part.weights, *_range(part, emitted)) for part in arriving]
+        found[population.name] = registers(population.name, driving, _neurons(population), window)
+    projections: list[Projection] = []
+    for population in network.populations:
+        arriving = network.arriving[population.name]
+        if population.name in found:
+            weights = found[population.name].weights
+            projections += [replace(part, weights=whole) for part, whole in zip(arriving, weights, strict=True)]
+        elif population.kind == "attention":
+            projections += [_into_product(part) for part in arriving]
+        else:
+            projections += [_read_out(part, found, emitted) for part in arriving]
+    return FixedNetwork(replace(network, projections=tuple(projections)), found)
 
 
 def whole_range(spikes: Array) -> Range:
@@ -81,23 +86,25 @@ def as_recorded(values: Array) -> Array:
     return values.astype(np.uint8 if np.isin(values, (0, 1)).all() else np.float32)
 
 
-def _ranges(network: Network, input_range: Range) -> dict[str, Range | None]:
+def _ranges(network: SynapseNetwork, input_range: Range) -> dict[str, Range | None]:
     """What each source emits; None for potentials."""
-    spikes = {population.name: (0, 1) if population.spiking else None for population in network.populations}
-    counts = {product.name: (0, product.largest) for product in network.products}
-    return {network.input: (min(0, input_range[0]), max(1, input_range[1])), CONSTANT: (1, 1), **spikes, **counts}
+    ranges: dict[str, Range | None] = {
+        population.name: (0, 1) if population.spiking else None for population in network.neurons
+    }
+    ranges |= {each.name: (0, each.attention.largest) for each in network.populations if each.attention is not None}
+    return ranges | {network.input.name: (min(0, input_range[0]), max(1, input_range[1])), CONSTANT: (1, 1)}
 
 
-def _range(synapses: Synapses, emitted: Mapping[str, Range | None]) -> Range:
-    lowest, highest = emitted[synapses.source] or (0, 0)
-    return (min(lowest, 0), highest) if synapses.delay else (lowest, highest)
+def _range(part: Projection, emitted: Mapping[str, Range | None]) -> Range:
+    lowest, highest = emitted[part.source] or (0, 0)
+    return (min(lowest, 0), highest) if part.delay else (lowest, highest)
 
 
-def _check(population: Population, arriving: Sequence[Synapses], emitted: Mapping[str, Range | None]) -> None:
-    if population.reset.any():
+def _check(population: Population, arriving: Sequence[Projection], emitted: Mapping[str, Range | None]) -> None:
+    reset = population.dynamics.reset
+    if reset.any():
         raise GraphError(
-            f"node {population.name}: v_reset is {population.reset[population.reset != 0][0]:g}, Loihi resets to 0: "
-            "train with v_reset = 0"
+            f"node {population.name}: v_reset is {reset[reset != 0][0]:g}, Loihi resets to 0: train with v_reset = 0"
         )
     for part in arriving:
         if emitted[part.source] is None and part.weights.nnz:
@@ -107,7 +114,7 @@ def _check(population: Population, arriving: Sequence[Synapses], emitted: Mappin
             )
 
 
-def _into_product(part: Synapses) -> Synapses:
+def _into_product(part: Projection) -> Projection:
     """A product takes spikes as they are."""
     if np.any(part.weights.data != np.rint(part.weights.data)):
         raise GraphError(f"node {part.target}: attention of weighted spikes: connect queries, keys and values directly")
@@ -115,17 +122,14 @@ def _into_product(part: Synapses) -> Synapses:
 
 
 def _neurons(population: Population) -> Neurons:
-    nothing = np.zeros(population.size)
-    current = population.current
-    return Neurons(
-        decay=np.asarray(population.decay, float),
-        threshold=np.asarray(population.threshold, float) if population.spiking else None,
-        current_decay=nothing + 1 if current is None else np.asarray(current.decay, float),
-        bias=nothing if current is None else np.asarray(current.bias, float),
-    )
+    rule, nothing = population.dynamics, np.zeros(population.neurons)
+    threshold = rule.threshold if rule.spiking else None
+    if rule.current_decay is None:  # the leak potential is a synapse of the constant
+        return Neurons(rule.decay, threshold, nothing + 1, nothing)
+    return Neurons(rule.decay, threshold, rule.current_decay, rule.drive)
 
 
-def _read_out(part: Synapses, found: Mapping[str, Registers], emitted: Mapping[str, Range | None]) -> Synapses:
+def _read_out(part: Projection, found: Mapping[str, Registers], emitted: Mapping[str, Range | None]) -> Projection:
     unit = 2.0 ** -(found[part.source].fraction + SHIFT) if emitted[part.source] is None else 1.0
     scale = 2.0**READOUT_DIGITS
     values = np.rint(part.weights.data * scale) / scale * unit

@@ -36,7 +36,7 @@ class Block:
     latency: int
 
 
-class Projection(AbstractProcess):
+class SynapseBlocks(AbstractProcess):
     """``a_out(n + 1)`` is the sum of the fan-out rows of the spikes that each block received in step ``n - wait``.
 
     Args:
@@ -54,11 +54,11 @@ class Projection(AbstractProcess):
         self.a_out = OutPort(shape=(fan_out.shape[1],))
 
 
-class FixedProjection(Projection):
-    """A Projection of whole weights: the sums of the synapses that Loihi stores with different exponents."""
+class FixedSynapseBlocks(SynapseBlocks):
+    """A SynapseBlocks of whole weights: the sums of the synapses that Loihi stores with different exponents."""
 
 
-class AbstractPyProjection(PyLoihiProcessModel):
+class AbstractPyBlocks(PyLoihiProcessModel):
     """What both models do. As in Lava's own synapses, the result is sent one step later.
 
     Unlike Lava's Sparse, they visit the synapses of active sources only, and have delays.
@@ -100,21 +100,21 @@ class AbstractPyProjection(PyLoihiProcessModel):
         return sent + block.delay < self.window
 
 
-@implements(proc=Projection, protocol=LoihiProtocol)
+@implements(proc=SynapseBlocks, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("floating_pt")
-class PyProjection(AbstractPyProjection):
-    """Floating-point model of Projection."""
+class PySynapseBlocks(AbstractPyBlocks):
+    """Floating-point model of SynapseBlocks."""
 
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
 
 
-@implements(proc=FixedProjection, protocol=LoihiProtocol)
+@implements(proc=FixedSynapseBlocks, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class PyFixedProjection(AbstractPyProjection):
-    """Integer model of FixedProjection.
+class PyFixedSynapseBlocks(AbstractPyBlocks):
+    """Integer model of FixedSynapseBlocks.
 
     Lava's Dense shifts sums of even mantissas by ``weight_exp``, -1 or more here: nothing is lost, so that the sum over
     all exponents is the sum of the whole weights.
