@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from deploy.backends.encoders import BACKENDS, GraphRunner, RunNumbers, graph_runner
 from deploy.backends.lava_backend import Executor
-from export.nir.read import TIME_STEP_KEY, read_graph
+from export.nir.interpreter import Array, Interpreter
+from export.nir.read import TIME_STEP_KEY, named_time_step, read_graph
+from export.nir.stepwise.plan import SPIKING_NODES
 from export.synaptic.activity import Activity, count_activity, populations_to_record
 from spikinghash.arrays import read_archive
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.files import atomic_path
+
+SILENCE_BATCH = 8
+"""Samples that are looked through for a spike at once."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class GraphRun:
     recorded: dict[str, NDArray[Any]] = field(default_factory=dict)
     """By population, (samples, steps, *shape): uint8 for spikes, float32 for graded values."""
     activity: dict[str, Activity] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """What the user should know of the run, a line each."""
 
     def save(self, path: Path) -> None:
         """Write an .npz file: outputs, spikes/NODE, counts/NODE and operations/NODE."""
@@ -83,7 +90,8 @@ def run_on_file(
     spikes = read_spikes(source)
     runner = graph_runner(backend, numbers, executor)
     with _with_time_step(graph, dt) as path:
-        return _run(path, spikes, runner, trace)
+        done = _run(path, spikes, runner, trace)
+        return replace(done, remarks=tuple(_remarks(graph.name, read_graph(path), spikes, done.outputs)))
 
 
 def read_spikes(source: Path) -> NDArray[np.float32]:
@@ -111,6 +119,38 @@ def _run(path: Path, spikes: NDArray[np.float32], runner: GraphRunner, trace: bo
     return GraphRun(outputs, recorded, count_activity(graph, spikes, recorded))
 
 
+def _remarks(
+    name: str, graph: nir.NIRGraph, spikes: NDArray[np.float32], outputs: NDArray[np.float32]
+) -> Iterator[str]:
+    """The time step, where it had to be assumed, and that nothing spiked, which a wrong one often leads to."""
+    interpreter = Interpreter(graph)
+    dt = interpreter.plan.dt
+    if named_time_step(graph) is None:
+        yield f"note: {name} names no time step: {dt:g} s assumed; --dt sets another"
+    if not outputs.any() and _is_silent(interpreter, spikes):
+        samples, steps = spikes.shape[:2]
+        yield (
+            f"warning: no neuron of {name} spiked in {samples} x {steps} steps of {dt:g} s: "
+            "if it was made for another time step, give it with --dt"
+        )
+
+
+def _is_silent(interpreter: Interpreter, spikes: NDArray[np.float32]) -> bool:
+    """Whether there are spiking neurons, and none spikes in the reference interpreter."""
+    spiking = {name for name, node in interpreter.nodes.items() if isinstance(node, SPIKING_NODES)}
+    active: set[str] = set()
+
+    def observe(name: str, _arriving: Array, emitted: Array, _potential: Array | None) -> None:
+        if name in spiking and emitted.any():
+            active.add(name)
+
+    for first in range(0, len(spikes), SILENCE_BATCH):
+        interpreter.run(spikes[first : first + SILENCE_BATCH], observer=observe)
+        if active:
+            return False
+    return bool(spiking)
+
+
 @contextmanager
 def _with_time_step(path: Path, dt: float | None) -> Iterator[Path]:
     """The graph's file, or a copy whose metadata name another time step."""
@@ -121,5 +161,5 @@ def _with_time_step(path: Path, dt: float | None) -> Iterator[Path]:
     graph.metadata[TIME_STEP_KEY] = dt
     with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
         copy = Path(folder, path.name)
-        nir.write(str(copy), graph)
+        nir.write(str(copy), graph, compression=None)  # h5py compresses no scalar
         yield copy

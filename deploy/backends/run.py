@@ -4,6 +4,7 @@ With ``--input`` any NIR graph runs on arrays of spikes instead.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +74,8 @@ def main(
         raise SpikinghashError("give either recordings or --input X.npz")
     if source is not None:
         done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor)
+        for remark in done.remarks:
+            print(remark, file=sys.stderr)
         if output is not None:
             done.save(output)
         print(json.dumps(done.as_dict()) if as_json else f"{done}" + (f"\nwrote {output}" if output else ""))

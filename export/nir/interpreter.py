@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.nir.marked_attention import read_marked
-from export.nir.read import DEFAULT_TIME_STEP, time_step
+from export.nir.read import DEFAULT_TIME_STEP
 from export.nir.stepwise.plan import SPIKING_NODES, make_plan
 from export.nir.stepwise.units import NODES_WITH_UNIT, unit
 from export.nir.synapse_matrix import LINEAR_NODES, bias_vector
@@ -44,8 +44,7 @@ class Interpreter:
     """
 
     def __init__(self, graph: nir.NIRGraph, dt: float | None = None) -> None:
-        self.dt = time_step(graph) if dt is None else dt
-        self.plan = make_plan(graph)
+        self.plan = make_plan(graph, dt)
         self.nodes = self.plan.nodes
         self.input_shape, self.output_shape = self.shape(self.plan.input), self.shape(self.plan.output)
         linear = [name for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)]
@@ -54,8 +53,6 @@ class Interpreter:
             name: marked for name, node in self.nodes.items() if (marked := read_marked(name, node)) is not None
         }
         self._biases = {name: bias_vector(self.nodes[name]) for name in self.matrices}
-        for name in self.nodes:
-            self._unit(name, 0)  # raises what a run would raise
 
     def run(
         self, spikes: NDArray[Any], record: Iterable[str] = (), observer: Observer | None = None
@@ -148,12 +145,8 @@ class Interpreter:
 
     def _unit(self, name: str, samples: int) -> Any:
         """The state of a node at rest, or None for a node without."""
-        if not isinstance(self.nodes[name], NODES_WITH_UNIT):
-            return None
-        try:
-            return unit(self.nodes[name], self.dt, samples)
-        except ValueError as error:
-            raise GraphError(f"node {name}: {error}") from None
+        node = self.nodes[name]
+        return unit(node, self.plan.dt, samples) if isinstance(node, NODES_WITH_UNIT) else None
 
 
 def _as_spikes(values: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from export.nir.marked_attention import MarkedAttention
 from export.nir.metadata import read_metadata
-from export.nir.read import read_graph, time_step
+from export.nir.read import read_graph
 from export.nir.stepwise.plan import make_plan
 from export.synaptic.lowering import Lowering
 from export.synaptic.populations import Population, Projection, SynapseNetwork
@@ -44,7 +44,7 @@ def build_network(graph: nir.NIRGraph, serves: Mapping[str, str] | None = None) 
     Raises:
         GraphError: the graph cannot be run; the message names the node.
     """
-    network = Lowering(make_plan(graph), time_step(graph), serves or {}).network()
+    network = Lowering(make_plan(graph), serves or {}).network()
     populations = tuple(part for each in network.populations for part in _parts(each))
     projections = [part for each in network.projections for part in _split(each, network.by_name[each.target])]
     onwards = [_onwards(each) for each in network.populations if each.attention is not None]

@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 
 from export.nir.marked_attention import MarkedAttention, read_marked
-from export.nir.read import time_step
 from export.nir.stepwise.delays import delay_steps
 from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics, relay_dynamics
 from export.nir.stepwise.plan import Plan, make_plan
@@ -47,9 +46,9 @@ def lower(graph: nir.NIRGraph, record: Collection[str] = (), dt: float | None = 
     Raises:
         GraphError: a node that cannot run, shapes that do not fit; the message names the node.
     """
-    plan = make_plan(graph)
+    plan = make_plan(graph, dt)
     _check_recordable(plan, record)
-    return Lowering(plan, time_step(graph) if dt is None else dt, record=record, as_run=True).network()
+    return Lowering(plan, record=record, as_run=True).network()
 
 
 @dataclass
@@ -58,14 +57,12 @@ class Lowering:
 
     Attributes:
         plan: of the graph.
-        dt: seconds per step.
         serves: the layers that helper populations belong to.
         record: nodes whose output is wanted.
         as_run: as ``lower`` says; else delays are populations, weights as stored, ways apart, and biases left out.
     """
 
     plan: Plan
-    dt: float
     serves: Mapping[str, str] = field(default_factory=dict)
     record: Collection[str] = ()
     as_run: bool = False
@@ -99,18 +96,17 @@ class Lowering:
         if isinstance(node, LINEAR_NODES):
             self._flows[name] = self._mapped(name, node, arriving)
         elif isinstance(node, nir.Delay) and self.as_run:
-            self._flows[name] = arriving.delayed(delay_steps(node, self.dt))
+            self._flows[name] = arriving.delayed(delay_steps(node, self.plan.dt))
             if name in self.record:
                 self._read_out(name, self._flows[name])
         elif isinstance(node, nir.Delay):
-            delay_steps(node, self.dt)  # raises what a run would raise
             self._add(name, "delay", shape, arriving)
         elif isinstance(node, nir.Output):
             self._flows[name] = arriving
             if self.as_run or self._sums(name):
                 self._read_out(name, arriving)
         elif isinstance(node, NEURONS):
-            self._add_neurons(name, KINDS[type(node)], dynamics(node, self.dt), arriving)
+            self._add_neurons(name, KINDS[type(node)], dynamics(node, self.plan.dt), arriving)
         elif (attention := read_marked(name, node)) is not None:
             self._add(name, "attention", shape, arriving, attention)
         else:

@@ -7,7 +7,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from export.nir.read import read_graph, time_step
+from export.nir.read import read_graph
 from export.nir.stepwise.plan import emitted_shape, make_plan
 from export.nir.stepwise.shapes import taken_shape
 from export.nir.synapse_matrix import Shape
@@ -28,11 +28,11 @@ def read_planned(path: Path) -> nir.NIRGraph:
     """
     graph = read_graph(path)
     try:
-        plan, dt = make_plan(graph), time_step(graph)
+        plan = make_plan(graph)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
-    if not math.isclose(dt, TIME_STEP, rel_tol=1e-9):
-        raise GraphError(f"{path}: time step {dt} s; these simulators run {TIME_STEP} s: export it portable")
+    if not math.isclose(plan.dt, TIME_STEP, rel_tol=1e-9):
+        raise GraphError(f"{path}: time step {plan.dt} s; these simulators run {TIME_STEP} s: export it portable")
     return nir.NIRGraph(plan.nodes, plan.edges, metadata=graph.metadata, type_check=False)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from export.nir.marked_attention import read_marked
-from export.nir.stepwise.dynamics import NEURONS
+from export.nir.read import time_step
+from export.nir.stepwise.delays import delay_steps
+from export.nir.stepwise.dynamics import NEURONS, dynamics
 from export.nir.stepwise.flatten import Edges, Nodes, flatten
 from export.nir.stepwise.order import visiting_order
 from export.nir.stepwise.shapes import settled, taken_shape
@@ -31,6 +33,7 @@ class Plan:
         late: edges (source, target) that carry the value of the step before.
         input, output: names of the only Input and Output.
         shapes: of what each node emits.
+        dt: seconds per step.
     """
 
     nodes: Nodes
@@ -41,6 +44,7 @@ class Plan:
     input: str
     output: str
     shapes: Mapping[str, Shape]
+    dt: float
 
     def matrix(self, name: str) -> sparse.csr_matrix:
         """The matrix of linear node ``name``.
@@ -54,15 +58,20 @@ class Plan:
             raise GraphError(f"node {name}: {error}") from None
 
 
-def make_plan(graph: nir.NIRGraph) -> Plan:
+def make_plan(graph: nir.NIRGraph, dt: float | None = None) -> Plan:
     """Plan a graph with one Input and one Output, nested graphs and cycles included.
 
     Where a file names no Input or Output, a single node without source or without target gets one, as nir does it.
 
+    Args:
+        graph: as read.
+        dt: seconds per step; by default what the graph's metadata say.
+
     Raises:
-        GraphError: a node that cannot be run, shapes that do not fit, or an end that is missing or there twice; the
-            message names the node.
+        GraphError: a node that cannot be run, a parameter that makes no sense, shapes that do not fit, or an end that
+            is missing or there twice; the message names the node.
     """
+    dt = time_step(graph) if dt is None else dt
     nodes, edges = flatten(graph)
     _add_ends(nodes, edges)
     source, output = _only(nodes, nir.Input), _only(nodes, nir.Output)
@@ -76,12 +85,13 @@ def make_plan(graph: nir.NIRGraph) -> Plan:
             arriving = [shapes[start] for start in sources[name] if (start, name) not in late]
             nodes[name] = _settled(name, nodes[name], sources[name], arriving)
             shapes[name] = emitted_shape(name, nodes[name])
+            _check_parameters(nodes[name], dt)
         except (TypeError, ValueError) as error:
             raise GraphError(f"node {name}: {error}") from None
     for start, end in sorted(late):
         if np.prod(shapes[start]) != np.prod(taken_shape(nodes[end])):
             raise GraphError(f"node {end}: it takes shape {taken_shape(nodes[end])}, but {start} sends {shapes[start]}")
-    return Plan(nodes, edges, sources, order, late, source, output, shapes)
+    return Plan(nodes, edges, sources, order, late, source, output, shapes, dt)
 
 
 def _settled(name: str, node: nir.NIRNode, sources: list[str], arriving: list[Shape]) -> nir.NIRNode:
@@ -107,6 +117,14 @@ def emitted_shape(name: str, node: nir.NIRNode) -> Shape:
         return output_shape(node)
     marked = read_marked(name, node)
     return taken_shape(node) if marked is None else marked.shape
+
+
+def _check_parameters(node: nir.NIRNode, dt: float) -> None:
+    """Raise what a run would raise."""
+    if isinstance(node, NEURONS):
+        dynamics(node, dt)
+    elif isinstance(node, nir.Delay):
+        delay_steps(node, dt)
 
 
 def _add_ends(nodes: Nodes, edges: Edges) -> None:

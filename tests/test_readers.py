@@ -1,0 +1,186 @@
+"""Every command takes the same NIR graphs: what runs is inspected and placed, and what is refused is refused by all."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+from rich.console import Console
+
+from deploy.backends.emulator import EmulatorRunner
+from deploy.backends.graph_run import run_on_file
+from deploy.backends.simulators.graphs import input_shape, neuron_shapes, read_planned
+from export.nir.inspect import inspect_nir
+from export.nir.read import read_graph
+from export.nir.structure import describe_structure
+from export.synaptic.counted import read_network
+from export.synaptic.lowering import lower
+from export.synaptic.schedule import schedule
+from spikinghash.errors import GraphError
+from tests.nir_graphs import DT, all_primitives, built, lif, loops, nmnist_cnn, recurrent_cuba
+
+RNG = np.random.default_rng(7)
+ROOT = Path(__file__).parents[1]
+
+
+def conv(weight: tuple[int, ...], padding: Any, groups: int) -> nir.Conv2d:
+    return nir.Conv2d((4, 4), np.ones(weight, np.float32), 1, padding, 1, groups, np.zeros(weight[0], np.float32))
+
+
+def nested() -> nir.NIRGraph:
+    inner = built(
+        {"lif": lif((3,), RNG), "w": nir.Linear(np.full((3, 3), 0.125))}, "x>lif lif>w w>lif lif>y", (3,), (3,)
+    )
+    return built({"fc": nir.Linear(np.ones((3, 2))), "rec": inner}, "x>fc fc>rec rec>y", (2,), (3,))
+
+
+def single_if() -> nir.NIRGraph:
+    return built({"if": nir.IF(np.ones(1), np.ones(1), np.zeros(1))}, "x>if if>y", (1,), (1,))
+
+
+def scalar_cuba() -> nir.NIRGraph:
+    values = (2 * DT, 2 * DT, 1.0, 0.0, 0.5, 0.0, 1.0)
+    return built({"n": nir.CubaLIF(*(np.array(value) for value in values))}, "x>n n>y", (3,), (3,))
+
+
+def flattened() -> nir.NIRGraph:
+    nodes = {
+        "a": nir.Flatten({"input": np.array([2, 4, 4])}, 1, -1),
+        "w": nir.Linear(np.ones((3, 32))),
+        "n": nir.Threshold(np.full(3, 0.5)),
+    }
+    return built(nodes, "x>a a>w w>n n>y", (2, 4, 4), (3,))
+
+
+TAKEN: dict[str, Callable[[], nir.NIRGraph]] = {
+    "depthwise": lambda: built({"c": conv((2, 1, 3, 3), 1, 2)}, "x>c c>y", (2, 4, 4), (2, 4, 4)),
+    "not square": lambda: built({"c": conv((2, 2, 3, 1), (1, 0), 1)}, "x>c c>y", (2, 4, 4), (2, 4, 4)),
+    "nested": nested,
+    "if": single_if,
+    "one number for all": scalar_cuba,
+    "flatten": flattened,
+    "primitives": all_primitives,
+    "recurrent": recurrent_cuba,
+    "loops": lambda: loops()[0],
+    "cnn": nmnist_cnn,
+    "nothing between": lambda: built({}, "x>y", (2,), (2,)),
+}
+
+
+def with_input(extra: str) -> nir.NIRGraph:
+    return built({"n": lif((2,), RNG), extra: nir.Input(np.array([2]))}, f"x>n {extra}>n n>y", (2,), (2,))
+
+
+def parameter(name: str, value: float) -> nir.NIRGraph:
+    node = lif((2,), RNG)
+    setattr(node, name, np.full(2, value))
+    return built({"n": node}, "x>n n>y", (2,), (2,))
+
+
+REFUSED: dict[str, tuple[Callable[[], nir.NIRGraph], str]] = {
+    "two inputs": (lambda: with_input("z"), "exactly one Input"),
+    "time constant": (lambda: parameter("tau", -1.0), "must be positive"),
+    "negative delay": (
+        lambda: built({"d": nir.Delay(np.array([-1.0, 0.0]))}, "x>d d>y", (2,), (2,)), "is negative",
+    ),
+    "shapes": (lambda: built({"w": nir.Linear(np.ones((2, 3)))}, "x>w w>y", (2,), (2,)), "node w"),
+    "nothing arrives": (lambda: built({"n": lif((2,), RNG)}, "x>y n>y", (2,), (2,)), "nothing arrives"),
+    "time step": (lambda: built({"n": lif((2,), RNG)}, "x>n n>y", (2,), (2,), dt=-1.0), "positive number of seconds"),
+}  # fmt: skip
+
+
+def written(graph: nir.NIRGraph, folder: Path) -> Path:
+    nir.write(str(folder / "graph.nir"), graph, compression=None)  # which scalars do not take
+    (shape,) = graph.nodes["x"].input_type.values()
+    np.savez(folder / "x.npz", spikes=np.ones((1, 2, *shape), np.float32))
+    return folder / "graph.nir"
+
+
+def commands(path: Path) -> dict[str, Callable[[], Any]]:
+    console = Console(file=io.StringIO())
+    return {
+        "inspect": lambda: inspect_nir(path, path.with_suffix(".svg"), False, console),
+        "place": lambda: read_network(path),
+        "run": lambda: run_on_file(path, path.with_name("x.npz"), "nir"),
+        "lower": lambda: schedule(lower(read_graph(path))),
+    }
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_runs_is_inspected_and_placed(name: str, tmp_path: Path) -> None:
+    path = written(TAKEN[name](), tmp_path)
+    for command in commands(path).values():
+        command()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_run_is_refused_by_all_for_one_reason(name: str, tmp_path: Path) -> None:
+    make, reason = REFUSED[name]
+    path = written(make(), tmp_path)
+    for command in commands(path).values():
+        with pytest.raises(GraphError, match=reason):
+            command()
+
+
+def test_nested_graphs_are_counted(tmp_path: Path) -> None:
+    path = written(nested(), tmp_path)
+    structure = describe_structure(read_graph(path), None, "graph")
+    assert (structure.neurons, structure.synapses) == (3, 15)
+    network = read_network(path)
+    assert sum(each.weights.nnz for each in network.projections if each.nodes) == 15
+    assert sum(each.neurons for each in network.neurons) == 3
+
+
+def test_simulators_are_given_flat_graphs_with_known_shapes(tmp_path: Path) -> None:
+    graph = read_planned(written(nested(), tmp_path))
+    assert set(graph.nodes) == {"x", "fc", "rec.lif", "rec.w", "y"}
+    assert (input_shape(graph), neuron_shapes(graph)) == ((2,), {"rec.lif": (3,)})
+
+
+def command_line(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.run",
+        str(folder / "graph.nir"),
+        "--input",
+        str(folder / "x.npz"),
+        "--json",
+    ]
+    return subprocess.run([*command, *options], capture_output=True, text=True, cwd=ROOT, check=True)
+
+
+def test_an_assumed_time_step_and_silence_are_said(tmp_path: Path) -> None:
+    """An IF with r = 1 and input 2 spikes in every step of 1 s, and never in two steps of 0.1 ms."""
+    written(single_if(), tmp_path)
+    np.savez(tmp_path / "x.npz", spikes=np.full((1, 20, 1), 2, np.float32))
+    silent = command_line(tmp_path)
+    assert not np.any(json.loads(silent.stdout)["outputs"])
+    note, warning = silent.stderr.splitlines()
+    assert note == "note: graph.nir names no time step: 0.0001 s assumed; --dt sets another"
+    assert warning.startswith("warning: no neuron of graph.nir spiked in 1 x 20 steps of 0.0001 s: ")
+    assert "--dt" in warning
+    firing = command_line(tmp_path, "--dt", "1")
+    assert np.sum(json.loads(firing.stdout)["outputs"]) == 20
+    assert firing.stderr == ""
+
+
+def test_hidden_spikes_are_no_silence(tmp_path: Path) -> None:
+    nodes = {"a": nir.Threshold(np.array([0.5])), "b": nir.Threshold(np.array([9.0]))}
+    path = written(built(nodes, "x>a a>b b>y", (1,), (1,), dt=DT), tmp_path)
+    assert run_on_file(path, tmp_path / "x.npz", "nir").remarks == ()
+
+
+def test_weights_next_to_nothing_have_a_grid(tmp_path: Path) -> None:
+    """A quotient beyond float64 is no reason to fail."""
+    nodes = {"w": nir.Linear(np.array([[5e-324, 0.3]])), "n": lif((1,), RNG)}
+    nodes["n"].v_leak = nodes["n"].v_reset = np.zeros(1)
+    path = written(built(nodes, "x>w w>n n>y", (2,), (1,)), tmp_path)
+    outputs, _ = EmulatorRunner().run(path, np.ones((1, 3, 2), np.float32))
+    assert outputs.shape == (1, 3, 1)
