@@ -3,12 +3,13 @@
 Populations are placed from the output to the input, so that the cores that a spike must reach are known when its
 neuron is placed, and the output axons of a core are exact. A core takes neurons until one of its limits is reached,
 then the next is opened: a population is split where it must be, and small ones share a core. A population is cut
-channel by channel or position by position, whichever opens fewer cores.
+position by position or channel by channel, whichever opens fewer cores.
 
 Where populations form a cycle, a target may not be placed yet. The partition is then repeated with the targets where
 the round before put them.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -66,11 +67,11 @@ class _Slice:
     first: NDArray[np.int64] = field(repr=False)
     """Scratch, (all neurons,)."""
 
-    def fill(self, core: _Core, capacities: Capacities) -> tuple[NDArray[np.int64], _Core]:
-        """Cores of the neurons, in ``order``, and the core that is still open."""
+    def fill(self, core: _Core, capacities: Capacities, most: float) -> tuple[NDArray[np.int64], _Core]:
+        """Cores of the neurons, in ``order``, and the core that is still open; given up beyond core ``most``."""
         numbers = np.zeros(len(self.order), np.int64)
         start = 0
-        while start < len(self.order):
+        while start < len(self.order) and core.number <= most:
             end = self._end(start, core, capacities)
             if end == start and core.neurons:
                 core = core.next()
@@ -112,7 +113,7 @@ class _Slice:
 
 
 _Attempt = tuple[int, int, NDArray[np.int64], NDArray[np.int64], _Core]
-"""Last core opened, number of the attempt, order of the neurons, their cores, and the core that is still open."""
+"""Last core opened, rank among equals, order of the neurons, their cores, and the core that is still open."""
 
 
 def _prefix(needs: NDArray[np.float64] | NDArray[np.int64], room: float) -> int:
@@ -139,8 +140,9 @@ def _round(network: SynapseNetwork, capacities: Capacities, before: Mapping[str,
         attempts: list[_Attempt] = []
         for order in _orders(population):
             part = _Slice(order, sparse.csr_matrix(rows[order]), synapse_bytes[order], out_axons[order], first)
-            numbers, last = part.fill(core.copy(), capacities)
-            attempts.append((last.number, len(attempts), order, numbers, last))
+            most = min((attempt[0] for attempt in attempts), default=math.inf)
+            numbers, last = part.fill(core.copy(), capacities, most)
+            attempts.append((last.number, -len(attempts), order, numbers, last))
         _, _, order, numbers, core = min(attempts, key=lambda attempt: attempt[:2])
         cores = np.empty(population.neurons, np.int64)
         cores[order] = numbers
@@ -149,12 +151,12 @@ def _round(network: SynapseNetwork, capacities: Capacities, before: Mapping[str,
 
 
 def _orders(population: Population) -> Iterator[NDArray[np.int64]]:
-    """Channel by channel, as neurons are stored, and position by position."""
+    """Position by position, which seldom opens many more cores, then channel by channel, as neurons are stored."""
     stored = np.arange(population.neurons)
-    yield stored
     channels = population.shape[0]
     if 1 < channels < population.neurons:
         yield stored.reshape(channels, -1).T.ravel()
+    yield stored
 
 
 def _sources(
