@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
-from deploy.backends.simulators.recording import Recording, read_recording
+from deploy.backends.simulators.recording import SimulatorRun, read_recording
 from deploy.backends.simulators.runners import RUNNERS
 from spikinghash.errors import BackendError, MissingToolError
 
@@ -72,7 +72,7 @@ class SimulatorBackend:
         outputs = np.concatenate([chunk.outputs for chunk in chunks])
         return outputs, {name: np.concatenate([chunk.recorded[name] for chunk in chunks]) for name in record}
 
-    def _run_chunk(self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str]) -> Recording:
+    def _run_chunk(self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str]) -> SimulatorRun:
         with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
             source, target = Path(folder, "X.npz"), Path(folder, "Y.npz")
             np.savez(source, spikes=spikes)

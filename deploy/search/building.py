@@ -9,7 +9,7 @@ import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from deploy.search.bulk import CHUNK, Outcome, encode_files
-from deploy.search.files import Source
+from deploy.search.files import RecordingFile
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index, save_index
 
@@ -33,7 +33,7 @@ class Report:
 def add_sources(
     folder: Path,
     manifest: Manifest,
-    sources: Sequence[Source],
+    sources: Sequence[RecordingFile],
     *,
     workers: int = 1,
     engine: Engine = "local",
@@ -72,7 +72,9 @@ def add_sources(
     return report
 
 
-def _commit(manifest: Manifest, sources: Sequence[Source], outcomes: Iterator[list[Outcome]], report: Report) -> None:
+def _commit(
+    manifest: Manifest, sources: Sequence[RecordingFile], outcomes: Iterator[list[Outcome]], report: Report
+) -> None:
     """Commit the ``outcomes`` of ``sources``, which come in the same order."""
     pending = iter(sources)
     with _progress() as progress:

@@ -10,7 +10,7 @@ from training.data.recordings import SUFFIXES as SUFFIXES
 
 
 @dataclass(frozen=True, order=True)
-class Source:
+class RecordingFile:
     """A recording to be indexed."""
 
     path: Path
@@ -23,7 +23,7 @@ class Source:
     """When the file was last written, ns since 1970."""
 
 
-def find_sources(place: Path, label: str | None = None) -> Iterator[Source]:
+def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFile]:
     """The recordings in the folder ``place`` and all folders below, in order of their paths; or the file ``place``.
 
     The label is ``label`` if given, else the name of the folder that a recording is in.
@@ -44,10 +44,10 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[Source]:
         yield _source(path, label)
 
 
-def _source(path: Path, label: str | None) -> Source:
+def _source(path: Path, label: str | None) -> RecordingFile:
     try:
         found = path.stat()
         size, modified = found.st_size, found.st_mtime_ns
     except OSError:  # gone since it was listed: reading it tells so
         size = modified = 0
-    return Source(path, path.parent.name if label is None else label, size, modified)
+    return RecordingFile(path, path.parent.name if label is None else label, size, modified)

@@ -15,7 +15,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from deploy.search.files import Source
+from deploy.search.files import RecordingFile
 from deploy.search.index import Codes, Ids
 from spikinghash.errors import SearchError
 from training.data.recordings import SensorSize
@@ -121,7 +121,7 @@ class Manifest:
         with self._told():
             return int(self._database.execute("SELECT count(*) FROM recordings").fetchone()[0])
 
-    def missing(self, sources: Sequence[Source]) -> list[Source]:
+    def missing(self, sources: Sequence[RecordingFile]) -> list[RecordingFile]:
         """Those of ``sources`` that are not encoded yet, or whose files have changed since (size or time)."""
         known: dict[str, tuple[int, int]] = {}
         with self._told():
@@ -134,7 +134,7 @@ class Manifest:
                 known.update((path, (size, modified)) for path, size, modified in rows)
         return [source for source in sources if known.get(str(source.path)) != (source.size, source.modified)]
 
-    def add(self, encoded: Iterable[tuple[Source, bytes]]) -> None:
+    def add(self, encoded: Iterable[tuple[RecordingFile, bytes]]) -> None:
         """Add recordings with their packed codes in one transaction.
 
         A recording that is there already stays as it is, unless its file has changed: then it gets the new code under a

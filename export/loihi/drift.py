@@ -37,7 +37,7 @@ CODE = "code"
 
 
 @dataclass(frozen=True)
-class Difference:
+class SpikeDifference:
     """Neuron-steps (one neuron at one time step) at which two networks spike differently."""
 
     differing: int
@@ -55,8 +55,8 @@ class Difference:
         """Differing neuron-steps per spike; may exceed 1."""
         return self.differing / max(self.spikes, 1)
 
-    def __add__(self, other: "Difference") -> "Difference":
-        return Difference(
+    def __add__(self, other: "SpikeDifference") -> "SpikeDifference":
+        return SpikeDifference(
             self.differing + other.differing, self.neuron_steps + other.neuron_steps, self.spikes + other.spikes
         )
 
@@ -66,9 +66,9 @@ class LayerDrift:
     """Drift of one population; of the bits of the codes where ``layer`` is ``code``."""
 
     layer: str
-    integer: Difference
+    integer: SpikeDifference
     """Float against integer network."""
-    loihi: Difference
+    loihi: SpikeDifference
     """Integer network against Loihi's arithmetic."""
 
 
@@ -103,8 +103,8 @@ def _emulated(emulator: LoihiEmulator, frames: NDArray[np.uint8]) -> list[tuple[
     return [*((name, spikes[name]) for name in emulator.neurons), (CODE, np.unpackbits(codes, axis=1))]
 
 
-def _difference(first: NDArray[Any], second: NDArray[Any]) -> Difference:
-    return Difference(int((first != second).sum()), first.size, int(first.sum()))
+def _difference(first: NDArray[Any], second: NDArray[Any]) -> SpikeDifference:
+    return SpikeDifference(int((first != second).sum()), first.size, int(first.sum()))
 
 
 def _sum(first: LayerDrift, second: LayerDrift) -> LayerDrift:

@@ -2,9 +2,7 @@
 
 How the network is laid into Loihi's registers:
 
-- **Weights.** Lava clips weights of mixed sign to [-256, 254] and floors them to even numbers, so that an int8 mantissa
-  m is stored as 2 m, which loses nothing. A weight ``m 2^e`` becomes ``(2 m) 2^(weight_exp)`` with
-  ``weight_exp = e + f - 1``.
+- **Weights.** As ``export.loihi.planes`` stores them, one synapse each.
 - **Grid.** f extra bits per residual stream: 1 where the worst-case potential leaves room in 24 bits, 0 elsewhere.
   Potentials then have 6 + f fractional bits, 6 of them from the shift of currents and thresholds. A neuron that last
   reset n steps ago needs n - 1 to be exact, so windows of T <= 7 + f steps give the spikes of the integer network, and
@@ -14,6 +12,10 @@ How the network is laid into Loihi's registers:
 - **Biases.** ``bias_mant`` is the sum of the biases that reach a neuron, ``bias_exp = 6 + f``.
 
 Attention is carried out by coincidence gates, which have no memory and are exact: their counts are formed in integers.
+
+``network_emulator`` runs lowered graphs, and shares neurons, weights and limits with this one. They step differently: a
+lowered graph may hold cycles and goes step by step; this one goes layer by layer, all steps of a layer at once, which
+the blocks in time of a wave mixer need and which makes thousands of recordings affordable.
 """
 
 import math
@@ -31,11 +33,10 @@ from export.encoder.node import Array, Linear, Node
 from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output, WaveMixer
 from export.encoder.passes.quantise import streams
 from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT, Integers, NeuronState
-from export.loihi.planes import WEIGHT_EXPONENT
+from export.loihi.planes import WEIGHT_EXPONENT, planes
 from export.loihi.registers import LARGEST_THRESHOLD
 from spikinghash.errors import GraphError
 from training.model.wave_mixer import from_blocks, to_blocks
-from training.quantised import LARGEST_MANTISSA
 
 Bits = NDArray[np.uint8]
 
@@ -44,7 +45,7 @@ HALF = 2048
 """The decay dv of ``v <- v/2 + a``."""
 
 
-class Synapses(NamedTuple):
+class StoredWeights(NamedTuple):
     """Weights ``mantissa * 2^exponent`` as Loihi stores them."""
 
     mantissa: Integers
@@ -53,7 +54,7 @@ class Synapses(NamedTuple):
     """weight_exp."""
 
 
-class Neurons(NamedTuple):
+class LayerRegisters(NamedTuple):
     """Registers of a population."""
 
     threshold: int
@@ -170,23 +171,20 @@ def _weights(node: Linear | Attention) -> Array:
     return node.weight
 
 
-def _synapses(node: Linear | Attention, name: str, extra: int) -> Synapses:
+def _synapses(node: Linear | Attention, name: str, extra: int) -> StoredWeights:
     weights = _weights(node)
-    largest = float(np.abs(weights).max())
-    exponent = max(0, math.ceil(math.log2(max(largest, 1.0) / LARGEST_MANTISSA)))
-    mantissa = weights / 2**exponent
-    if np.any(mantissa != np.round(mantissa)):
-        raise GraphError(f"node {name}: weights up to {largest:g} do not fit int8 times a power of two: quantise first")
-    stored = exponent + extra - 1
-    if stored not in WEIGHT_EXPONENT:
+    on_grid = sparse.csr_matrix(np.reshape(weights, (1, -1)).astype(np.int64) << extra)
+    try:
+        (plane,) = planes(on_grid)
+    except ValueError:  # two, or more than two hold
         raise GraphError(
-            f"node {name}: weight exponent {stored}, Loihi's are {WEIGHT_EXPONENT[0]} to {WEIGHT_EXPONENT[-1]}: "
-            "the weights of its residual stream differ too much: train with weight decay"
-        )
-    return Synapses(2 * mantissa.astype(np.int64), stored)
+            f"node {name}: weights up to {np.abs(weights).max():g} do not fit int8 times a power of two, at most "
+            f"2^{WEIGHT_EXPONENT[-1] + 1 - extra}: quantise first"
+        ) from None
+    return StoredWeights(plane.mantissa.toarray().reshape(np.shape(weights)), plane.exponent)
 
 
-def _neurons(graph: Graph, name: str, lif: Lif, extra: int) -> Neurons:
+def _neurons(graph: Graph, name: str, lif: Lif, extra: int) -> LayerRegisters:
     threshold = math.floor(lif.threshold) << extra
     if threshold > LARGEST_THRESHOLD:
         raise GraphError(
@@ -201,7 +199,7 @@ def _neurons(graph: Graph, name: str, lif: Lif, extra: int) -> Neurons:
         raise GraphError(
             f"node {name}: bias {largest}, Loihi's are {BIAS_MANTISSA[0]} to {BIAS_MANTISSA[-1]}: quantise it coarser"
         )
-    return Neurons(threshold, bias.reshape(-1, 1, 1), SHIFT + extra)
+    return LayerRegisters(threshold, bias.reshape(-1, 1, 1), SHIFT + extra)
 
 
 def _shifted(accumulated: Integers, exponent: int) -> Integers:

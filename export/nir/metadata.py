@@ -20,7 +20,7 @@ FORMAT = 1
 Dialect = Literal["native", "portable"]
 
 
-class Population(BaseModel):
+class EncoderLayer(BaseModel):
     """A layer of the encoder and the nodes that hold it."""
 
     model_config = ConfigDict(frozen=True)
@@ -57,7 +57,7 @@ class Metadata(BaseModel):
     input_layout: str
     flat: bool = False
     """Whether the graph reads flat arrays."""
-    populations: tuple[Population, ...]
+    populations: tuple[EncoderLayer, ...]
     serves: dict[str, str] = {}
     grid_steps: dict[str, float] = {}
     """Currents of the float network per grid unit, by population."""
@@ -112,11 +112,11 @@ def describe(
     )
 
 
-def _population(network: Graph, lowered: Graph, layer: str) -> Population:
+def _population(network: Graph, lowered: Graph, layer: str) -> EncoderLayer:
     shape = network.nodes[layer].shape
     parts = lowered.implements.get(layer, Parts("map", (layer,), shape))
     node = parts.nodes[0]
-    return Population(
+    return EncoderLayer(
         name=layer,
         kind=parts.kind,
         nodes=parts.nodes,

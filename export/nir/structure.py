@@ -15,7 +15,7 @@ import numpy as np
 from export.nir.marked_attention import MarkedAttention, read_marked
 from export.nir.metadata import Metadata
 from export.nir.stepwise.dynamics import NEURONS
-from export.nir.stepwise.plan import Plan, make_plan
+from export.nir.stepwise.plan import GraphPlan, make_plan
 from export.nir.synapse_matrix import LINEAR_NODES
 from spikinghash.errors import GraphError
 
@@ -111,7 +111,7 @@ def describe_structure(graph: nir.NIRGraph, metadata: Metadata | None, source: s
     return Structure(nodes, tuple(plan.edges))
 
 
-def _sized(name: str, plan: Plan) -> Node:
+def _sized(name: str, plan: GraphPlan) -> Node:
     """A node with its numbers; its group comes later."""
     node, shape = plan.nodes[name], plan.shapes[name]
     sized = Node(name, type(node).__name__, shape, "", part_of(name), attention=read_marked(name, node))
@@ -170,7 +170,7 @@ def part_of(name: str) -> str:
     return _COPIES.sub("", _HEAD.sub("_head", _ORDER.sub("", name)))
 
 
-def _depths(plan: Plan) -> dict[str, int]:
+def _depths(plan: GraphPlan) -> dict[str, int]:
     """Length of the longest path to each node; edges that close a cycle are left aside."""
     depth: dict[str, int] = {}
     for name in plan.order:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.encoder.passes.polyphase import from_polyphase, polyphase_shape
-from export.nir.metadata import Metadata, Population
+from export.nir.metadata import EncoderLayer, Metadata
 
 Spikes = NDArray[Any]
 
@@ -40,7 +40,7 @@ def layer_spikes(recorded: Mapping[str, Spikes], metadata: Metadata) -> dict[str
     }
 
 
-def _layer(population: Population, nodes: list[Spikes], time_steps: int) -> Spikes:
+def _layer(population: EncoderLayer, nodes: list[Spikes], time_steps: int) -> Spikes:
     window = slice(population.latency, population.latency + time_steps)
     parts = [node[:, window] for node in nodes]
     if population.kind == "map":

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import Network, Numbers, load_network, probe_frames
-from export.nir.metadata import Metadata, Population
+from export.nir.metadata import EncoderLayer, Metadata
 from export.nir.read import KEY
 from export.onnx.int8 import store_weights_as_int8
 from export.onnx.writer import OnnxWriter
@@ -56,7 +56,7 @@ def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
         vote=config.votes,
         input_layout="batch x time steps x (ON, OFF) x height x width, uint8, 0 or 1",
         populations=tuple(
-            Population(name=name, kind="map", nodes=(name,), shape=nodes[name].shape) for name in executor.populations
+            EncoderLayer(name=name, kind="map", nodes=(name,), shape=nodes[name].shape) for name in executor.populations
         ),
         grid_steps=network.grid_steps,
         certificate=network.certificate.as_dict() if network.certificate else None,

@@ -11,7 +11,7 @@ from scipy import sparse
 from export.nir.marked_attention import MarkedAttention, read_marked
 from export.nir.stepwise.delays import delay_steps
 from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics, relay_dynamics
-from export.nir.stepwise.plan import Plan, make_plan
+from export.nir.stepwise.plan import GraphPlan, make_plan
 from export.nir.synapse_matrix import LINEAR_NODES, bias_vector
 from export.synaptic.flow import Flow
 from export.synaptic.populations import CONSTANT, Population, Projection, SynapseNetwork
@@ -62,7 +62,7 @@ class Lowering:
         as_run: as ``lower`` says; else delays are populations, weights as stored, ways apart, and biases left out.
     """
 
-    plan: Plan
+    plan: GraphPlan
     serves: Mapping[str, str] = field(default_factory=dict)
     record: Collection[str] = ()
     as_run: bool = False
@@ -199,7 +199,7 @@ class Lowering:
         ]  # fmt: skip
 
 
-def _check_recordable(plan: Plan, record: Collection[str]) -> None:
+def _check_recordable(plan: GraphPlan, record: Collection[str]) -> None:
     for name in record:
         if name not in plan.nodes:
             raise GraphError(f"node {name}: the graph has no such node to record")

@@ -48,7 +48,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Columns:
     """Where a node's values go: columns of a file (Lava steps, elements), late by ``latency`` steps."""
 
     path: Path
@@ -91,7 +91,7 @@ class PlacedNetwork:
         self._window = window * self.pace
         self.steps = self._frames * self.pace + max(self._latencies.values())
         self.processes: list[AbstractProcess] = []
-        self.recordings: dict[str, Recording] = {}
+        self.recordings: dict[str, Columns] = {}
         parts = _parts(network.neurons, placement, self.pace)
         products = map(self._product_group, network.of_kind("attention"))
         self._groups = [self._input_group(frames), *map(self._group, parts), *products]
@@ -206,7 +206,7 @@ class PlacedNetwork:
         recorder = self._recorder(f"node_{readout.name}", np.arange(readout.neurons), readout.neurons, np.float32)
         self._connect({readout.name: slice(0, readout.neurons)}, readout.neurons, recorder.a_in)
         path = Path(recorder.proc_params["path"])
-        self.recordings[readout.name] = Recording(path, slice(0, readout.neurons), self._latencies[readout.name])
+        self.recordings[readout.name] = Columns(path, slice(0, readout.neurons), self._latencies[readout.name])
 
     def _record_spikes(self, group: Group, names: Sequence[str]) -> None:
         if not names:
@@ -219,7 +219,7 @@ class PlacedNetwork:
         stops = np.cumsum([len(part) for part in chosen]).tolist()
         for name, part, stop in zip(names, chosen, stops, strict=True):
             columns = slice(stop - len(part), stop)
-            self.recordings[name] = Recording(Path(recorder.proc_params["path"]), columns, self._latencies[name])
+            self.recordings[name] = Columns(Path(recorder.proc_params["path"]), columns, self._latencies[name])
 
     def _recorder(self, name: str, chosen: Array, size: int, dtype: Any) -> AbstractProcess:
         path = self._folder / f"recorded_{name}.npy"

@@ -28,7 +28,7 @@ from deploy.backends.lava.watchdog import end_processes
 from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
 
 
-class Report:
+class Messages:
     """The lines on standard output. Whatever else prints there goes to standard error."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Report:
 
 def main(job: Path) -> int:
     """Run the job, report how it ended; return the exit code."""
-    report = Report()
+    report = Messages()
     try:
         from deploy.backends.lava.job import run_job  # what this Python lacks is reported, too
 

@@ -14,7 +14,7 @@ from norse.torch.utils.import_nir import _import_norse_module
 from numpy.typing import NDArray
 
 from deploy.backends.simulators.graphs import TIME_STEP
-from deploy.backends.simulators.recording import Recording
+from deploy.backends.simulators.recording import SimulatorRun
 from deploy.backends.simulators.torch_loop import batch_size, counts_axes_from_front, run_batches, run_singly
 
 _NODE_TYPES = (nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.SumPool2d, nir.IF, nir.LIF, nir.CubaLIF)
@@ -26,7 +26,7 @@ def load(graph: nir.NIRGraph) -> torch.nn.Module:
     return nirtorch.nir_to_torch(graph, dict.fromkeys(_NODE_TYPES, convert))
 
 
-def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> Recording:
+def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> SimulatorRun:
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
     module = load(graph)
     if counts_axes_from_front(graph):

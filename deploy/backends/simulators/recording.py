@@ -15,7 +15,7 @@ _RECORDED = "recorded_"
 
 
 @dataclass(frozen=True)
-class Recording:
+class SimulatorRun:
     """Outputs and recorded spikes of one run, aligned to the graph's own steps.
 
     Attributes:
@@ -39,15 +39,15 @@ def read_spikes(path: Path) -> NDArray[np.float32]:
         raise GraphError(f"{path}: no array 'spikes' can be read ({first_line(error)})") from error
 
 
-def write_recording(path: Path, recording: Recording) -> None:
+def write_recording(path: Path, recording: SimulatorRun) -> None:
     """Write a recording as ``.npz``: ``outputs`` and one array per recorded node."""
     arrays = {_RECORDED + name: spikes for name, spikes in recording.recorded.items()}
     with atomic_path(path) as temporary:
         np.savez(temporary, outputs=recording.outputs, allow_pickle=False, **arrays)
 
 
-def read_recording(path: Path) -> Recording:
+def read_recording(path: Path) -> SimulatorRun:
     """Read what :func:`write_recording` wrote."""
     with np.load(path) as archive:
         recorded = {name.removeprefix(_RECORDED): archive[name] for name in archive.files if name.startswith(_RECORDED)}
-        return Recording(archive["outputs"], recorded)
+        return SimulatorRun(archive["outputs"], recorded)

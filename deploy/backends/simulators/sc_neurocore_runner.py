@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sc_neurocore.nir_bridge import from_nir
 
 from deploy.backends.simulators.graphs import TIME_STEP, neuron_shapes, output_shape
-from deploy.backends.simulators.recording import Recording
+from deploy.backends.simulators.recording import SimulatorRun
 
 
-def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> Recording:
+def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> SimulatorRun:
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
     network = from_nir(graph, dt=TIME_STEP)
     (output,) = network.output_nodes
@@ -22,7 +22,7 @@ def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...
     runs = [_run_sample(network, sample) for sample in spikes]
     shapes = neuron_shapes(graph)
     recorded = {name: _stack(runs, name, shapes[name]) != 0 for name in record}
-    return Recording(_stack(runs, output, output_shape(graph)).astype(np.float32), recorded)
+    return SimulatorRun(_stack(runs, output, output_shape(graph)).astype(np.float32), recorded)
 
 
 def _run_sample(network: Any, sample: NDArray[np.float32]) -> list[dict[str, NDArray[np.float64]]]:

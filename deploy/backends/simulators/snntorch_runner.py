@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from snntorch import utils
 from snntorch.import_nir import import_from_nir
 
-from deploy.backends.simulators.recording import Recording
+from deploy.backends.simulators.recording import SimulatorRun
 from deploy.backends.simulators.torch_loop import batch_size, counts_axes_from_front, run_batches, run_singly
 
 
@@ -24,7 +24,7 @@ def load(graph: nir.NIRGraph) -> torch.nn.Module:
         return import_from_nir(graph)
 
 
-def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> Recording:
+def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> SimulatorRun:
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
     module = load(graph)
     reset = functools.partial(utils.reset, module)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikingjelly.activation_based.nir_exchange import import_from_nir
 
 from deploy.backends.simulators.graphs import TIME_STEP
-from deploy.backends.simulators.recording import Recording
+from deploy.backends.simulators.recording import SimulatorRun
 from deploy.backends.simulators.torch_loop import batch_size, run_batches
 
 
@@ -19,6 +19,6 @@ def load(graph: nir.NIRGraph) -> torch.nn.Module:
     return import_from_nir(graph, dt=TIME_STEP)
 
 
-def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> Recording:
+def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> SimulatorRun:
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
     return run_batches(load(graph), spikes, record, batch_size(graph))

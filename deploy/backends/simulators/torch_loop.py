@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from deploy.backends.simulators.graphs import values_per_step
-from deploy.backends.simulators.recording import Recording
+from deploy.backends.simulators.recording import SimulatorRun
 
 _WORKING_BYTES = 2**30
 _BYTES_PER_VALUE = 12  # a float32 output, a membrane potential, and one value in flight
@@ -38,7 +38,7 @@ def run_batches(
     record: Sequence[str],
     batch: int,
     reset: Callable[[], None] = lambda: None,
-) -> Recording:
+) -> SimulatorRun:
     """Run ``spikes`` (samples, steps, *input shape) through an imported module, ``batch`` samples side by side.
 
     ``reset`` is called before each batch, for simulators that keep state inside their modules.
@@ -55,7 +55,7 @@ def run_singly(
     spikes: NDArray[np.float32],
     record: Sequence[str],
     reset: Callable[[], None] = lambda: None,
-) -> Recording:
+) -> SimulatorRun:
     """Run ``spikes`` (samples, steps, *input shape) one sample at a time, without a sample axis inside the module."""
     parts = []
     for sample in spikes:
@@ -95,6 +95,6 @@ def _listening(module: torch.nn.Module, record: Sequence[str], series: dict[str,
             hook.remove()
 
 
-def _join(parts: Sequence[Spikes], record: Sequence[str]) -> Recording:
+def _join(parts: Sequence[Spikes], record: Sequence[str]) -> SimulatorRun:
     joined = {name: torch.cat([part[name] for part in parts]).numpy() for name in ("", *record)}
-    return Recording(joined.pop("").astype(np.float32), joined)
+    return SimulatorRun(joined.pop("").astype(np.float32), joined)

@@ -22,7 +22,7 @@ SPIKING_NODES = (nir.LIF, nir.IF, nir.CubaLIF, nir.Threshold)
 
 
 @dataclass(frozen=True)
-class Plan:
+class GraphPlan:
     """A graph ready to run.
 
     Attributes:
@@ -58,8 +58,8 @@ class Plan:
             raise GraphError(f"node {name}: {error}") from None
 
 
-def make_plan(graph: nir.NIRGraph, dt: float | None = None) -> Plan:
-    """Plan a graph with one Input and one Output, nested graphs and cycles included.
+def make_plan(graph: nir.NIRGraph, dt: float | None = None) -> GraphPlan:
+    """GraphPlan a graph with one Input and one Output, nested graphs and cycles included.
 
     Where a file names no Input or Output, a single node without source or without target gets one, as nir does it.
 
@@ -91,7 +91,7 @@ def make_plan(graph: nir.NIRGraph, dt: float | None = None) -> Plan:
     for start, end in sorted(late):
         if np.prod(shapes[start]) != np.prod(taken_shape(nodes[end])):
             raise GraphError(f"node {end}: it takes shape {taken_shape(nodes[end])}, but {start} sends {shapes[start]}")
-    return Plan(nodes, edges, sources, order, late, source, output, shapes, dt)
+    return GraphPlan(nodes, edges, sources, order, late, source, output, shapes, dt)
 
 
 def _settled(name: str, node: nir.NIRNode, sources: list[str], arriving: list[Shape]) -> nir.NIRNode:
