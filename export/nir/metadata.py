@@ -11,6 +11,7 @@ from export.encoder.certificate import Certificate
 from export.encoder.graph import Graph, Parts
 from export.encoder.network import Numbers
 from export.encoder.operations import Counter, Input, Output
+from export.encoder.work import Work
 from export.nir.read import KEY, read_graph
 from spikinghash.errors import GraphError
 
@@ -67,6 +68,8 @@ class Metadata(BaseModel):
     """Name of the data set that the checkpoint was trained on, as in its config; empty in older files."""
     encoder: dict[str, Any] | None = None
     """Sizes of the encoder, as in its config."""
+    work: Work | None = None
+    """What the encoder does before anything is lowered; files of former versions lack it."""
 
     @property
     def steps(self) -> int:
@@ -87,6 +90,7 @@ def describe(
     dataset: str,
     layers: list[str],
     encoder: dict[str, Any],
+    work: Work,
     flat: bool = False,
 ) -> Metadata:
     """Metadata of ``lowered``, which implements ``network``; ``layers`` are the populations worth comparing."""
@@ -109,6 +113,7 @@ def describe(
         checkpoint_sha256=checkpoint_sha256,
         dataset=dataset,
         encoder=encoder,
+        work=work,
     )
 
 

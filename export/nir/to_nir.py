@@ -12,13 +12,17 @@ from rich.table import Table
 
 from export.encoder.executor import population_names
 from export.encoder.lowering.network import lower
+from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, Numbers, load_network, probe_frames
+from export.encoder.work import Work
 from export.nir.dialects.native import write_native
 from export.nir.dialects.nodes import TIME_STEP
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import Dialect, Metadata, describe, read_encoder, write_nir
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
+from export.onnx.counting import count_onnx
+from export.onnx.to_onnx import build_onnx
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
 from spikinghash.files import atomic_path
@@ -63,11 +67,21 @@ def export_nir(
         dataset=network.dataset,
         layers=population_names(network.graph),
         encoder=network.config.model_dump(mode="json"),
+        work=natural_work(network),
         flat=dense,
     )
     with atomic_path(path) as temporary:
         write_nir(temporary, graph, metadata)
         return metadata, _check(network, temporary)
+
+
+def natural_work(network: Network) -> Work:
+    """What the encoder does where nothing has to be lowered: on accelerators and on processors."""
+    return Work(
+        maps=linear_maps(network.graph),
+        neurons=neurons(network.graph, network.certificate),
+        onnx=count_onnx(build_onnx(network)),
+    )
 
 
 def _check(network: Network, path: Path) -> GraphSize:

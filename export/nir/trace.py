@@ -40,6 +40,17 @@ def layer_spikes(recorded: Mapping[str, Spikes], metadata: Metadata) -> dict[str
     }
 
 
+def neuron_spikes(emitted: Mapping[str, NDArray[np.float64]], metadata: Metadata) -> dict[str, NDArray[np.float64]]:
+    """Spikes of each neuron over all steps, (B, neurons) in the encoder's order, by layer; an attention emits none.
+
+    Args:
+        emitted: the same of each node, (neurons, B).
+    """
+    layers = [layer.model_copy(update={"latency": 0}) for layer in metadata.populations if layer.kind != "gates"]
+    nodes = {layer.name: [emitted[node].T[:, None] for node in layer.nodes] for layer in layers}
+    return {layer.name: _layer(layer, nodes[layer.name], 1).reshape(len(nodes[layer.name][0]), -1) for layer in layers}
+
+
 def _layer(population: EncoderLayer, nodes: list[Spikes], time_steps: int) -> Spikes:
     window = slice(population.latency, population.latency + time_steps)
     parts = [node[:, window] for node in nodes]

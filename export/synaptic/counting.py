@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from export.nir.interpreter import Array, Interpreter
 from export.nir.marked_attention import MarkedAttention
 from export.nir.metadata import Metadata, read_encoder
-from export.nir.trace import input_spikes
+from export.nir.trace import input_spikes, neuron_spikes
 from export.synaptic.counted import PRODUCTS, build_network
 from export.synaptic.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.synaptic.lowering import lower
+from export.synaptic.natural import NaturalCounts, count_natural
 from export.synaptic.populations import Population, Projection, SynapseNetwork
 from export.synaptic.schedule import Schedule, schedule
 from export.synaptic.sizes import dense_macs, state_bits, stored_weights, widest_weight
@@ -111,6 +112,7 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         edges=tuple(edges),
         pace=timing.pace,
         depth=timing.depth,
+        natural=_natural(tallies, metadata, frames[0, 0].size) if metadata.work else None,
     )
 
 
@@ -121,6 +123,15 @@ def _lags(network: SynapseNetwork, timing: Schedule) -> dict[str, int]:
         feeding = (lags.get(each.source, 0) for each in network.arriving[population.name])
         lags[population.name] = timing.latencies.get(population.name, max(feeding, default=0))
     return lags
+
+
+def _natural(tallies: Sequence[_Tally], metadata: Metadata, frame_pixels: int) -> NaturalCounts:
+    """Counts of the encoder as it was before it was lowered."""
+    assert metadata.work is not None
+    emitted = {name: np.concatenate([tally.emitted[name] for tally in tallies], axis=1) for name in tallies[0].emitted}
+    valid = metadata.size**2  # the last channel of the input tells when a window lasts; the encoder has none
+    spikes = {"input": emitted["input"][:-valid].T, "vote": emitted["vote"].T} | neuron_spikes(emitted, metadata)
+    return count_natural(metadata.work, spikes, frame_pixels, metadata.time_steps)
 
 
 def _layer(

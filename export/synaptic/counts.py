@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from export.synaptic.natural import NaturalCounts
 from spikinghash.errors import GraphError
 
 Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention"]
@@ -105,6 +106,8 @@ class NetworkCounts:
     """Steps of a machine where every hop takes one, per step of the graph."""
     depth: int = 0
     """Steps by which the output lags behind the graph's own time on such a machine."""
+    natural: NaturalCounts | None = None
+    """The encoder before it was lowered, where the graph's file describes it."""
 
     @property
     def machine_steps(self) -> int:
@@ -113,9 +116,10 @@ class NetworkCounts:
 
     def to_json(self) -> str:
         """Return the counts as one JSON document, one layer a line; whole numbers without a point."""
-        values = dataclasses.asdict(self)
+        values = dataclasses.asdict(dataclasses.replace(self, natural=None))
         layers = [json.dumps(layer, default=_plain) for layer in values.pop("layers")]
-        head = json.dumps(values, indent=1).removesuffix("\n}")
+        values["natural"] = self.natural and self.natural.to_values()
+        head = json.dumps(values, indent=1, default=_plain).removesuffix("\n}")
         return head + ',\n "layers": [\n' + ",\n".join(layers) + "\n ]\n}\n"
 
     @staticmethod
@@ -130,7 +134,9 @@ class NetworkCounts:
             layers = tuple(_layer(layer) for layer in values.pop("layers"))
             edges = tuple((str(src), str(dst)) for src, dst in values.pop("edges", ()))
             depth = values.pop("depth")  # older versions did not write it: a machine's steps would be too few
-            counts = NetworkCounts(layers=layers, edges=edges, depth=depth, **values)
+            described = values.pop("natural", None)
+            natural = NaturalCounts.from_values(described, source, values["samples"]) if described else None
+            counts = NetworkCounts(layers=layers, edges=edges, depth=depth, natural=natural, **values)
         except json.JSONDecodeError as error:
             raise GraphError(f"{source}:{error.lineno}: not JSON: {error.msg}") from None
         except KeyError as error:

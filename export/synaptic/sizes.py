@@ -8,11 +8,10 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from export.encoder.natural import FLOAT_BITS, weight_bits
 from export.nir.metadata import Metadata
 from export.nir.synapse_matrix import LINEAR_NODES, output_shape
 from export.synaptic.populations import Population
-
-FLOAT_BITS = 32
 
 
 def stored_weights(nodes: Iterable[nir.NIRNode]) -> NDArray[np.float64]:
@@ -20,21 +19,6 @@ def stored_weights(nodes: Iterable[nir.NIRNode]) -> NDArray[np.float64]:
     values = [np.ravel(getattr(node, "weight", getattr(node, "scale", ()))) for node in nodes]
     joined = np.concatenate([np.zeros(0), *values])
     return joined[joined != 0]
-
-
-def weight_bits(weights: NDArray[np.float64]) -> int:
-    """Bits of the widest mantissa of one map: signed whole numbers, a common power of two taken out as exponent.
-
-    32 for weights that are not whole numbers.
-    """
-    if not np.array_equal(weights, np.round(weights)):
-        return FLOAT_BITS
-    whole = weights.astype(np.int64)
-    if not len(whole):
-        return 1
-    common = int(np.gcd.reduce(whole))
-    mantissas = whole // (common & -common)
-    return 1 + max(max(0, int(-mantissas.min()) - 1).bit_length(), max(0, int(mantissas.max())).bit_length())
 
 
 def widest_weight(maps: Iterable[tuple[Population, NDArray[np.float64]]]) -> int:

@@ -1,0 +1,81 @@
+"""What an encoder has to do before anything is lowered: records that are kept in the metadata of an exported file.
+
+An accelerator runs the linear maps and neurons of the encoder, a processor its ONNX graph; neither runs the delay
+lines, clocks and gates that only chips without products and time blocks need.
+"""
+
+import base64
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LinearMap(_Record):
+    """A linear map of spikes, or the coincidence counts of an attention."""
+
+    name: str
+    source: str
+    """Population whose spikes it reads."""
+    target: str
+    """The first population that it drives; others read the residual stream that it adds to."""
+    macs: int
+    """Multiply-accumulates per time step if nothing were sparse: taps on the padding count."""
+    weights: int
+    """Stored and not zero: a kernel once, and of a block map each value that its structure repeats once."""
+    weight_bits: int
+    """Of the widest stored weight, a common power of two taken out; 32 for floats."""
+    fan_out: str
+    """Synapses that leave each source neuron, (C, H, W) in C order: int32, compressed by zlib, in base64."""
+
+    def synapses(self) -> NDArray[np.int64]:
+        """``fan_out`` as an array, (neurons of the source,)."""
+        return np.frombuffer(zlib.decompress(base64.b64decode(self.fan_out)), np.int32).astype(np.int64)
+
+
+def packed(fan_out: NDArray[np.int64]) -> str:
+    """An array as ``LinearMap.fan_out`` keeps it."""
+    return base64.b64encode(zlib.compress(fan_out.astype(np.int32).tobytes(), 9)).decode()
+
+
+class Neurons(_Record):
+    """One population of neurons."""
+
+    name: str
+    neurons: int
+    state_bits: int
+    """Of a membrane potential, as certified; 32 for floats."""
+    current_bits: int
+    """Of the sum of the currents that arrive in a step."""
+    stream_accesses: int
+    """Times that the current of a neuron and step is read from the residual stream or written to it: 0 to 2."""
+    adds: int
+    """Additions per neuron and step beside its synapses and its own update: biases, and what the stream held."""
+    multiplies: int
+    """Multiplications per neuron and step: the scale of an attention."""
+
+
+class OnnxWork(_Record):
+    """What the ONNX graph does for one recording."""
+
+    macs: int
+    operations: int
+    """Additions, multiplications, comparisons and conversions beside the multiply-accumulates."""
+    values_moved: int
+    """Activations that the nodes read and write, were nothing kept in a cache."""
+    weights: int
+    """Values of the file's constants, but those that only say a shape."""
+    input_bytes: int
+
+
+class Work(_Record):
+    """The encoder in its two natural forms."""
+
+    maps: tuple[LinearMap, ...]
+    neurons: tuple[Neurons, ...]
+    onnx: OnnxWork
