@@ -6,10 +6,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.energy.ann_network import AnnLayer, AnnNetwork
+from export.encoder.work import LinearMap, Neurons, OnnxWork, packed
 from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.natural import MapCounts, NaturalCounts, NeuronCounts
 
 TIME_STEPS, LATENCY, SAMPLES = 4, 1, 6
 STEPS = TIME_STEPS + LATENCY
+ANN = AnnNetwork("ANN", "ann_twin_1", 1, 8000, (AnnLayer("conv", 10**6, 1000, 500, 20_000, 4000, 1000),))
+ONNX = OnnxWork(macs=4 * (12 * 8 + 8 * 5), operations=208, values_moved=400, weights=136, input_bytes=48)
 
 
 @dataclass
@@ -42,7 +47,36 @@ def small_counts() -> NetworkCounts:
         layer, spikes = _simulate(population, spikes)
         layers.append(layer)
     edges = tuple((a.name, b.name) for a, b in pairwise(layers))
-    return NetworkCounts("small.nir sha256:00", SAMPLES, TIME_STEPS, STEPS, LATENCY, 300_000.0, tuple(layers), edges)
+    name = "small.nir sha256:00"
+    natural = small_natural(layers)
+    return NetworkCounts(name, SAMPLES, TIME_STEPS, STEPS, LATENCY, 300_000.0, tuple(layers), edges, natural=natural)
+
+
+def small_natural(layers: list[LayerCounts]) -> NaturalCounts:
+    """The small network without its delay."""
+    by_name = {layer.name: layer for layer in layers}
+    maps, neurons = [], []
+    for source, each in (("input", small_network()[0]), ("stem_lif", small_network()[2])):
+        fan_out = np.array([np.count_nonzero(each.weights[:, index]) for index in range(each.weights.shape[1])])
+        maps.append(natural_map(each.name, by_name[each.name].synops, fan_out, source, weight_bits=3))
+        neurons.append(natural_neurons(each.name, by_name[each.name].spikes, len(each.weights), state_bits=11))
+    return NaturalCounts(tuple(maps), tuple(neurons), ONNX, 12 * TIME_STEPS)
+
+
+def natural_map(
+    target: str, synops: NDArray[np.float64], fan_out: NDArray[np.int64], source: str = "input", **more: int
+) -> MapCounts:
+    """A map onto ``target`` whose weights are its synapses."""
+    synapses = int(fan_out.sum())
+    values = {"macs": synapses, "weights": synapses, "weight_bits": 8} | more
+    record = LinearMap(name=f"{target}_map", source=source, target=target, fan_out=packed(fan_out), **values)
+    return MapCounts(record, synapses, synops)
+
+
+def natural_neurons(name: str, spikes: NDArray[np.float64], neurons: int, **more: int) -> NeuronCounts:
+    """A population that reads no residual stream and has no bias."""
+    values = {"state_bits": 16, "current_bits": 8, "stream_accesses": 0, "adds": 0, "multiplies": 0} | more
+    return NeuronCounts(Neurons(name=name, neurons=neurons, **values), spikes)
 
 
 def _input(frames: NDArray[np.float64]) -> LayerCounts:

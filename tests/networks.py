@@ -14,6 +14,10 @@ SMALL = EncoderConfig(
     time_steps=4, size=16, channels=(4, 8, 8), blocks=(1, 1, 1), mixers=("swm", "swm", "ssa"), levels=(2, 1, 0),
     channels_per_group=2, heads=(0, 0, 4), mlp_ratio=2, bits=8,
 )  # fmt: skip
+TINY = EncoderConfig(
+    size=16, time_steps=4, channels=(4, 8), blocks=(1, 1), mixers=("swm", "ssa"), levels=(1, 0), heads=(0, 2),
+    channels_per_group=2, mlp_ratio=2, bits=8,
+)  # fmt: skip
 DEEP = EncoderConfig(
     time_steps=8, size=16, channels=(4, 8), blocks=(2, 1), mixers=("swm", "ssa"), levels=(1, 0),
     channels_per_group=4, heads=(0, 4), mlp_ratio=1, bits=16,

@@ -17,7 +17,7 @@ from networks import SMALL, calibrated, random_frames
 from numpy.typing import NDArray
 
 from deploy.backends.simulator_backend import find_interpreter
-from deploy.energy.ann_counts import effective_work, measure_layers
+from deploy.energy.networks.module import count_module
 from deploy.energy.search_counts import scan
 from export.encoder.lowering import attention
 from export.encoder.network import build_network
@@ -345,32 +345,29 @@ def test_a_dense_network_of_neurobench_has_no_synapses_on_the_padding(encoder: P
 
 
 def test_ann_against_neurobench(ann: torch.nn.Sequential, elsewhere: dict[str, Any]) -> None:
-    """Equal effective operations; its dense count lacks the taps on the padding, ours has them."""
-    layers, found = measure_layers(ann, [IMAGES]), elsewhere["network"]
-    assert found["Effective_MACs"] == pytest.approx(sum(layer.effective_macs.mean() for layer in layers))
-    assert found["Effective_ACs"] == 0
-    assert found["Dense"] < sum(layer.dense_macs for layer in layers)
+    """Its dense count lacks the taps on the padding, ours has them, as hardware that computes the padding."""
+    inside, maps = 0, IMAGES[:1]
+    for layer in ann:
+        if isinstance(layer, torch.nn.Conv2d):
+            taps = torch.ones_like(layer.weight)
+            inside += int(layer._conv_forward(torch.ones_like(maps), taps, None).sum())
+        elif isinstance(layer, torch.nn.Linear):
+            inside += layer.weight.numel()
+        maps = layer(maps)
+    dense = sum(layer.macs for layer in count_module(ann, IMAGES[:1]))
+    assert inside == elsewhere["network"]["Dense"] < dense
 
 
-def test_effective_macs_against_loops(ann: torch.nn.Sequential) -> None:
-    first, second, last = measure_layers(ann, [IMAGES])
-    assert (first.kind, second.kind, last.kind) == ("Conv2d", "Conv2d", "Linear")
-    weight = ann[0].weight.detach().numpy()
-    padded = np.pad(IMAGES.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
-    expected = np.zeros(3)
-    for n, out, y, x in np.ndindex(3, 4, 8, 8):
-        expected[n] += np.count_nonzero(padded[n, :, y : y + 3, x : x + 3] * weight[out])
-    np.testing.assert_array_equal(first.effective_macs, expected)
-    assert first.dense_macs == 4 * 8 * 8 * 2 * 9
-    assert second.dense_macs == 6 * 4 * 4 * 2 * 9
-    assert last.dense_macs == 96 * 5
-    np.testing.assert_allclose(first.zero_share, (IMAGES == 0).flatten(1).float().mean(dim=1).numpy())
-    assert (first.outputs, last.outputs, last.weights) == (256, 5, int((ann[5].weight != 0).sum()))
-    assert not first.binary
-    assert measure_layers(ann, [(IMAGES > 0).float()])[0].binary
+def test_layers_of_a_module_against_loops(ann: torch.nn.Sequential) -> None:
+    first, second, last = count_module(ann, IMAGES[:1])
+    assert first.macs == sum(2 * 9 for _ in np.ndindex(4, 8, 8))
+    assert second.macs == 6 * 4 * 4 * 2 * 9
+    assert last.macs == 96 * 5
+    assert (first.outputs, last.outputs, last.inputs) == (256, 5, 96)
+    assert (first.reads, last.weights - ann[5].weight.numel()) == ("", 0 if ann[5].bias is None else 5)
 
 
-class Folded(torch.nn.Module):
+class Repeated(torch.nn.Module):
     """Runs a network on every time step of (samples, steps, ...)."""
 
     def __init__(self, network: torch.nn.Module) -> None:
@@ -378,28 +375,13 @@ class Folded(torch.nn.Module):
         self.network = network
 
     def forward(self, x: torch.Tensor) -> Any:
-        return self.network(x.flatten(0, 1))
+        return [self.network(step) for step in x.unbind(1)]
 
 
-def test_time_steps_folded_into_the_batch_are_summed(ann: torch.nn.Sequential) -> None:
-    folded = measure_layers(Folded(ann), [IMAGES[None]])
-    for one, other in zip(folded, measure_layers(ann, [IMAGES]), strict=True):
-        assert one.effective_macs.tolist() == [other.effective_macs.sum()]
-        assert one.dense_macs == 3 * other.dense_macs
-
-
-class _Layer:
-    def __init__(self, name: str, macs: int) -> None:
-        self.name, self.macs = name, macs
-
-
-def test_effective_work_of_described_layers() -> None:
-    first, second = effective_work([_Layer("a", 1000), _Layer("b", 10)], {"a": 0.25})
-    assert (first.effective_macs, second.effective_macs) == (750.0, 10.0)
-    with pytest.raises(GraphError, match=r"layer a: 1\.5 is no share"):
-        effective_work([_Layer("a", 1)], {"a": 1.5})
-    with pytest.raises(GraphError, match="c is no layer of this network"):
-        effective_work([_Layer("a", 1)], {"c": 0.5})
+def test_a_module_that_runs_every_step_is_one_layer(ann: torch.nn.Sequential) -> None:
+    repeated = count_module(Repeated(ann), IMAGES[None])
+    for one, other in zip(repeated, count_module(ann, IMAGES[:1]), strict=True):
+        assert (one.macs, one.inputs, one.weights) == (3 * other.macs, 3 * other.inputs, other.weights)
 
 
 # Search

@@ -1,6 +1,5 @@
-"""Counts, placement, bills, latency, break-even and the ANN twin, against hand-made figures and plain loops."""
+"""Counts, placement, bills, latency and break-even, against hand-made figures and plain loops."""
 
-import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -8,23 +7,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from energy_cases import LATENCY, SAMPLES, STEPS, TIME_STEPS, small_counts
+from energy_cases import (
+    ANN,
+    LATENCY,
+    ONNX,
+    SAMPLES,
+    STEPS,
+    TIME_STEPS,
+    natural_map,
+    natural_neurons,
+    small_counts,
+    small_network,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.energy.accelerator import ann_charges, spiking_charges
 from deploy.energy.amounts import exact, mean
-from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.ann_twin import Sizes, ann_twin, haar_adds
+from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Bill, Charge, make_bill, price_of
 from deploy.energy.break_even import break_even
 from deploy.energy.clocked import clocked_latency
 from deploy.energy.mapping.traffic import bounded_traffic
 from deploy.energy.mapping.uniform import place_counts
-from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess, paper_style, spikes_per_synapse
+from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess, paper_style
 from deploy.energy.timestep_barrier import barrier_latency
 from deploy.energy.wording import band, si, two_figures
 from export.synaptic.counts import LayerCounts, NetworkCounts, network_id
+from export.synaptic.natural import NaturalCounts
 from hardware_profiles.loader import LoadedProfile, load_profile, parse_profile
 from hardware_profiles.schema import Profile
 from spikinghash.errors import GraphError
@@ -65,6 +75,8 @@ def test_counts_survive_json() -> None:
     assert [layer.name for layer in again.layers] == ["input", "stem_lif", "stem_delay", "head_lif"]
     for one, other in zip(counts.layers, again.layers, strict=True):
         np.testing.assert_array_equal(one.synops, other.synops)
+    np.testing.assert_array_equal(counts.natural.synops, again.natural.synops)
+    assert [each.neurons for each in again.natural.neurons] == [each.neurons for each in counts.natural.neurons]
 
 
 def test_counts_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -95,6 +107,9 @@ def test_counts_of_another_network_are_refused(tmp_path: Path) -> None:
         (lambda v: v["layers"][1].update(fan_in_max=1), "synapses, but"),
         (lambda v: v.update(window_us=0), "window_us is 0"),
         (lambda v: v["edges"].append(["stem_lif", "nowhere"]), "nowhere"),
+        (lambda v: v["natural"].pop("onnx"), "natural: 'onnx': trace"),
+        (lambda v: v["natural"]["maps"][0]["synops"].pop(), "natural: not 6 counts"),
+        (lambda v: v["natural"]["neurons"][0]["neurons"].pop("state_bits"), "natural: .*: trace"),
     ],
 )
 def test_broken_counts_are_refused(change: object, message: str) -> None:
@@ -364,11 +379,18 @@ def test_traffic_is_bounded_by_one_packet_per_spike_and_core(
 # Accelerators
 
 
+def natural(neurons: int = 8, synops: float = 0.0, spikes: float = 0.0, **more: int) -> NaturalCounts:
+    """One map onto one population, with the same counts in each of two recordings."""
+    of_map = {key: more.pop(key) for key in ("weights", "weight_bits") if key in more}
+    one = natural_map("lif", np.full(2, synops), np.ones(neurons, np.int64), **of_map)
+    return NaturalCounts((one,), (natural_neurons("lif", np.full(2, spikes), neurons, **more),), ONNX, 96)
+
+
 def one_synop(profile: Profile, kilobytes: float) -> tuple[float, float, float]:
-    """Energy per synaptic operation when weights and potentials each fill ``kilobytes``."""
+    """Energy per synaptic operation when weights of 8 and potentials of 16 bits each fill ``kilobytes``."""
     items = int(kilobytes * 1024)
-    layer = population(neurons=items // 2, weights=items, synops=1000.0)
-    bill = make_bill(profile, spiking_charges(profile, network(layer), "per operation"))
+    counts = natural(neurons=items // 2, weights=items, synops=1000.0)
+    bill = make_bill(profile, spiking_charges(profile, counts, 4, "per operation"))
     low, nominal, high = bill.of_part("synaptic operations").corners
     return low / 1000, nominal / 1000, high / 1000
 
@@ -383,9 +405,8 @@ def test_memory_dominates_a_synaptic_operation(kilobytes: float, packed: float, 
 
 @pytest.mark.parametrize(("kilobytes", "expected", "ratio"), [(8, 2.8, 0.44), (32, 5.3, 0.42), (1024, 25.3, 0.40)])
 def test_an_int8_mac_with_its_memory_and_the_break_even(kilobytes: float, expected: float, ratio: float) -> None:
-    twin = ann_twin(TINY, 1)
-    layer = replace(twin.layers[0], macs=1000, adds=0, multiplies=0, outputs=0, inputs=int(kilobytes * 1024))
-    layer = replace(layer, weights=int(kilobytes * 1024))
+    items = int(kilobytes * 1024)
+    layer = AnnLayer("layer", macs=1000, adds=0, multiplies=0, weights=items, inputs=items, outputs=0)
     charges = ann_charges(CMOS.profile, AnnNetwork("one layer", "ann_twin_1", 1, 0, (layer,)), "per operation")
     mac = make_bill(CMOS.profile, charges).total.nominal / 1000
     assert mac / PICO == pytest.approx(expected, abs=0.06)
@@ -393,26 +414,65 @@ def test_an_int8_mac_with_its_memory_and_the_break_even(kilobytes: float, expect
 
 
 def test_buffers_that_outgrow_the_sram_go_to_dram() -> None:
-    layer = population(neurons=10, weights=2 * 1024 * 1024, synops=1.0)
-    terms = {charge.term for charge in spiking_charges(CMOS.profile, network(layer), "per operation")}
-    assert terms == {"energy.ac_int32", "memory.dram", "memory.sram_8kb"}
+    counts = natural(neurons=10, weights=2 * 1024 * 1024, synops=1.0)
+    charges = [each for each in spiking_charges(CMOS.profile, counts, 4, "per operation") if each.part != "input"]
+    assert {charge.term for charge in charges if charge.count.any()} == {
+        "energy.ac_int32", "memory.dram", "memory.sram_8kb",
+    }  # fmt: skip
 
 
-def test_data_moved_once_against_a_plain_sum() -> None:
+@pytest.mark.parametrize("schedule", ["all steps", "step by step"])
+def test_data_moved_once_against_a_plain_sum(schedule: str) -> None:
+    """Step by step, weights of 3 bits come and potentials of 11 bits come and go in each of four steps."""
     counts = small_counts()
-    bill = make_bill(CMOS.profile, spiking_charges(CMOS.profile, counts, "once"))
+    bill = make_bill(CMOS.profile, spiking_charges(CMOS.profile, counts.natural, TIME_STEPS, schedule))
+    steps = TIME_STEPS if schedule == "step by step" else 1
     expected = 20.3 * 12 * TIME_STEPS  # input bits
-    for layer in counts.layers[1:]:
-        updates = layer.neurons * STEPS
-        bits = 8 * layer.weights * STEPS + 2 * updates + 2 * 16 * updates
+    for each in (small_network()[0], small_network()[2]):
+        (layer,) = (layer for layer in counts.layers if layer.name == each.name)
+        updates = len(each.weights) * TIME_STEPS
+        bits = 3 * np.count_nonzero(each.weights) * steps + 2 * updates
+        bits += 2 * 11 * updates if schedule == "step by step" else 0
         expected += 10 * bits / 64 + 0.1 * (float(layer.synops.mean()) + 2 * updates)
     assert bill.total.corners == pytest.approx([expected * PICO] * 3)
+
+
+def test_streams_biases_and_scales_by_hand() -> None:
+    """A population of 64 neurons that reads and writes a stream of 9 bits, adds a bias and scales, in four steps."""
+    counts = natural(neurons=64, current_bits=9, stream_accesses=2, adds=2, multiplies=1)
+    bill = make_bill(CMOS.profile, spiking_charges(CMOS.profile, counts, 4, "all steps"))
+    updates = 64 * 4
+    assert bill.count_of_term("energy.ac_int32").nominal == (2 + 2) * updates
+    assert bill.count_of_term("energy.mul_int32").nominal == updates
+    words = (64 * 8 + 2 * 9 * updates + 2 * updates) / 64  # weights once, the stream, spikes written and read
+    assert bill.count_of_term("memory.sram_8kb").nominal == pytest.approx(words)
+    stepped = make_bill(CMOS.profile, spiking_charges(CMOS.profile, counts, 4, "step by step"))
+    more = (3 * 64 * 8 + 2 * 16 * updates) / 64
+    assert stepped.count_of_term("memory.sram_8kb").nominal == pytest.approx(words + more)
+
+
+def test_both_networks_fetch_their_weights_by_the_same_schedule() -> None:
+    """A map of 4,096 bytes of weights on 4 frames is fetched four times a step at a time, and once else."""
+    layer = AnnLayer("layer", macs=0, adds=0, multiplies=0, weights=4096, inputs=0, outputs=0)
+    ann = AnnNetwork("ANN", "ann_twin_t", 4, 0, (layer,))
+    spiking = natural(neurons=8, weights=4096)
+    for schedule, fetches in (("all steps", 1), ("step by step", 4)):
+        own = [each for each in spiking_charges(CMOS.profile, spiking, 4, schedule) if each.layer == "lif_map"]
+        other = make_bill(CMOS.profile, ann_charges(CMOS.profile, ann, schedule))
+        assert make_bill(CMOS.profile, own).count_of_term("memory.sram_8kb").nominal == fetches * 512
+        assert other.count_of_term("memory.sram_8kb").nominal == fetches * 512
+
+
+def test_without_the_encoder_as_it_was_an_accelerator_has_no_figure_of_it() -> None:
+    assessment = assess(CMOS, replace(small_counts(), natural=None), [ANN])
+    assert {scenario.network for scenario in assessment.scenarios} == {ANN.label}
+    assert str(assessment.refusals[-1]).startswith("SNN: only counts of the lowered graph are known: export")
 
 
 def test_unpublished_static_power_leaves_a_lower_bound_and_no_latency() -> None:
     assessment = assess(CMOS, small_counts(), [])
     assert list(map(str, assessment.refusals)) == ["latency: no source states its clock and its operations per cycle"]
-    assert [scenario.bill.unpriced for scenario in assessment.scenarios] == [("power.static",)] * 2
+    assert [scenario.bill.unpriced for scenario in assessment.scenarios] == [("power.static",)] * 3
 
 
 def clocked_profile() -> Profile:
@@ -436,7 +496,7 @@ def test_a_clocked_platform_with_clock_lanes_and_static_power_gets_totals() -> N
     assert latency.busy[1].tolist() == pytest.approx([10e-9, 30e-9])
     assert latency.kind == "assumed"
     assessment = assess(LoadedProfile(profile, CMOS.path, "0"), small_counts(), [])
-    assert len(assessment.scenarios) == 4
+    assert len(assessment.scenarios) == 6
     for scenario in assessment.scenarios:
         assert scenario.bill.unpriced == (() if scenario.basis.endswith(REAL_TIME) else ("time.memory",))
         if scenario.basis.endswith(REAL_TIME):
@@ -480,8 +540,13 @@ def test_what_was_not_counted_needs_no_price() -> None:
 def test_bands_are_ordered_and_grow_with_the_counts(
     synops: float, more: float, neurons: int, loaded: LoadedProfile
 ) -> None:
-    few = network(population(neurons=neurons, synops=synops, active=neurons, spikes=neurons))
-    many = network(population(neurons=neurons, synops=synops + more, active=neurons, spikes=neurons))
+    few, many = (
+        replace(
+            network(population(neurons=neurons, synops=each, active=neurons, spikes=neurons)),
+            natural=natural(neurons=neurons, synops=each, spikes=neurons),
+        )
+        for each in (synops, synops + more)
+    )
     for small, large in zip(assess(loaded, few, []).scenarios, assess(loaded, many, []).scenarios, strict=True):
         low, nominal, high = small.bill.total.corners
         assert 0 < low <= nominal <= high
@@ -491,9 +556,9 @@ def test_bands_are_ordered_and_grow_with_the_counts(
 
 
 def test_paper_style_counts_operations_only() -> None:
-    counts, twin = small_counts(), ann_twin(TINY, 1)
+    counts, twin = small_counts(), ANN
     spiking, ann = paper_style(CMOS.profile, counts, [twin])
-    synops = sum(float(layer.synops.mean()) for layer in counts.layers)
+    synops = sum(float(layer.synops.mean()) for layer in counts.layers if layer.kind == "lif")
     assert spiking.bill.total.corners == pytest.approx([0.9 * PICO * synops] * 3)
     assert ann.bill.total.corners == pytest.approx([4.6 * PICO * twin.macs] * 3)
 
@@ -503,18 +568,17 @@ def test_paper_style_counts_operations_only() -> None:
 
 def test_break_even_is_where_both_bills_agree() -> None:
     counts = small_counts()
-    twin = ann_twin(TINY, 1)
+    twin = ANN
     assessment = assess(CMOS, counts, [twin])
-    assert len(assessment.break_evens) == 2
-    item = assessment.break_evens[0]
+    assert len(assessment.break_evens) == 3
+    item = assessment.break_evens[-1]
     target = item.at[1]
     assert target is not None
-    factor = target / spikes_per_synapse(counts)
-    scaled = [
-        replace(layer, synops=layer.synops * factor, spikes=layer.spikes * factor) if layer.kind != "input" else layer
-        for layer in counts.layers
-    ]
-    moved = assess(CMOS, replace(counts, layers=tuple(scaled)), [twin])
+    synapses = sum(np.count_nonzero(small_network()[index].weights) for index in (0, 2))
+    factor = target / (float(counts.natural.synops.mean()) / synapses)
+    maps = tuple(replace(each, synops=each.synops * factor) for each in counts.natural.maps)
+    kinds = tuple(replace(each, spikes=each.spikes * factor) for each in counts.natural.neurons)
+    moved = assess(CMOS, replace(counts, natural=replace(counts.natural, maps=maps, neurons=kinds)), [twin])
     own, other = (s.bill.total.nominal for s in moved.scenarios if s.basis == item.basis)
     assert own == pytest.approx(other)
 
@@ -530,108 +594,6 @@ def test_no_break_even_between_different_scopes_or_above_the_fixed_cost() -> Non
     assert result is not None
     assert result.at == (None, None, None)
     assert result.ratio.nominal == pytest.approx(10.1 / 3.0)
-
-
-# The ANN twin
-
-TINY = Sizes(
-    size=16,
-    time_steps=4,
-    channels=(4, 8),
-    blocks=(1, 1),
-    mixers=("swm", "ssa"),
-    levels=(1, 0),
-    heads=(0, 2),
-    channels_per_group=2,
-    mlp_ratio=2,
-    bits=8,
-)
-
-
-TORCH = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # norse scripts on import
-
-
-@TORCH
-def test_twin_weights_are_those_of_the_encoder_with_folded_norms() -> None:
-    from training.config import EncoderConfig
-    from training.model.encoder import Spikinghash
-
-    config = EncoderConfig()
-    kept = ("conv.weight", "linear.weight", "fusion", "norm.bias")
-    parameters = sum(p.numel() for name, p in Spikinghash(config).named_parameters() if name.endswith(kept))
-    assert sum(layer.weights for layer in ann_twin(config, config.time_steps).layers) == parameters
-
-
-@TORCH
-def test_convolution_macs_against_the_encoder_run_with_hooks() -> None:
-    import torch
-
-    from training.config import EncoderConfig
-    from training.model.encoder import Spikinghash
-    from training.model.plain import PlainEncoder
-
-    config = EncoderConfig(**dataclasses.asdict(TINY))
-    model = PlainEncoder(Spikinghash(config)).eval()  # the fast route does not call its convolutions one by one
-    counted = []
-
-    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        counted.append(output.numel() * module.weight[0].numel())
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        model(torch.zeros(1, TINY.time_steps, 2, TINY.size, TINY.size))
-    twin = ann_twin(TINY, TINY.time_steps)
-    mapped = sum(layer.macs for layer in twin.layers if not layer.name.endswith(("block0_mixer", "mixer_attention")))
-    assert counted
-    assert mapped == sum(counted)
-
-
-def test_macs_of_mixer_and_attention_by_hand() -> None:
-    macs = {layer.name: layer.macs for layer in ann_twin(TINY, 4).layers}
-    assert macs["stage1_block0_mixer"] == 4 * 8 * 8 * 4 * 2  # T H W C, each mixing 2 channels
-    tokens, channels = 16, 8
-    loops = sum(1 for _ in range(2) for _ in range(tokens) for _ in range(tokens) for _ in range(channels))
-    assert macs["stage2_block0_mixer_attention"] == 4 * loops  # two products per frame
-
-
-@pytest.mark.parametrize(("axes", "side", "levels"), [(3, 4, 2), (3, 2, 1), (2, 8, 3), (1, 4, 1)])
-def test_haar_additions_against_a_transform_that_counts_them(axes: int, side: int, levels: int) -> None:
-    additions = 0
-
-    def transform(values: np.ndarray) -> np.ndarray:
-        nonlocal additions
-        for axis in range(axes):
-            even, odd = np.split(
-                np.swapaxes(values, 0, axis).reshape(-1, 2, *np.swapaxes(values, 0, axis).shape[1:]), 2, 1
-            )
-            low, high = even + odd, even - odd
-            additions += low.size + high.size
-            values = np.swapaxes(np.concatenate([low[:, 0], high[:, 0]]), 0, axis)
-        return values
-
-    values = np.arange(side**axes, dtype=float).reshape((side,) * axes)
-    for _ in range(levels):
-        values = transform(values)[tuple(slice(0, length // 2) for length in values.shape)]
-    assert haar_adds(side**axes, levels, axes) == 2 * additions
-
-
-def test_one_frame_needs_fewer_subbands_and_a_byte_per_pixel() -> None:
-    one, four = ann_twin(TINY, 1), ann_twin(TINY, 4)
-    assert one.input_bits == 2 * 16 * 16 * 8
-    assert four.input_bits == 2 * 16 * 16 * 4
-    assert four.macs == 4 * one.macs
-    weights = [twin.layers[1].weights for twin in (one, four)]
-    assert weights == [4 * 4 * 2 + 4, 8 * 4 * 2 + 4]
-
-
-def test_sizes_that_the_metadata_lack_are_named() -> None:
-    values = dataclasses.asdict(TINY)
-    assert Sizes.from_values(values | {"vote": 3}, "e.nir") == TINY
-    del values["heads"]
-    with pytest.raises(GraphError, match=r"e\.nir: .*'heads'"):
-        Sizes.from_values(values, "e.nir")
 
 
 # Wording

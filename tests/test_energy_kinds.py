@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from energy_cases import SAMPLES, small_counts, small_network
+from energy_cases import ANN, ONNX, SAMPLES, natural_neurons, small_counts, small_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from deploy.energy.amounts import exact, mean
-from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.event_async import depth
@@ -21,12 +20,12 @@ from deploy.energy.roofline import roofline_latency, work_bill
 from deploy.energy.validation import validate
 from deploy.energy.wording import term_name
 from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.natural import NaturalCounts
 from export.synaptic.populations import Population, Projection, SynapseNetwork
 from hardware_profiles.loader import LoadedProfile, builtin_ids, load_profile, parse_profile
 
 CORES = [name for name in builtin_ids() if load_profile(name).profile.meta.platform == "event_cores"]
 PROCESSORS = [name for name in builtin_ids() if load_profile(name).profile.meta.platform == "processor"]
-ANN = AnnNetwork("ANN", "ann_twin_1", 1, 8000, (AnnLayer("conv", 10**6, 1000, 500, 20_000, 4000, 1000),))
 
 
 def population(name: str, neurons: int, steps: int = 1, **more: object) -> LayerCounts:
@@ -244,17 +243,27 @@ def test_time_on_a_processor_is_the_longer_of_two_and_grows(name: str, ops: floa
     assert (larger >= both * (1 - 1e-12)).all()
 
 
-def test_a_processor_runs_the_spiking_network_densely() -> None:
-    """Two operations per synapse and step, whatever the spikes."""
-    quiet, busy = (network(population("lif", 1000, steps=8, synapses=10**6, synops=each)) for each in (0, 1e6))
-    results = [assess(load_profile("x86_cpu"), counts, []).latencies[SPIKING].busy for counts in (quiet, busy)]
-    np.testing.assert_array_equal(*results)
-    assert results[0][1, 0] == pytest.approx(2 * 8e6 / 4.096e12)
+def as_onnx(neurons: int = 10, **more: int) -> NetworkCounts:
+    """A network whose ONNX graph does ``more``."""
+    work = ONNX.model_copy(update=more)
+    natural = NaturalCounts((), (natural_neurons("lif", np.zeros(1), neurons, state_bits=19),), work, 0)
+    return replace(network(population("lif", neurons)), natural=natural)
+
+
+def test_a_processor_is_billed_for_the_onnx_graph() -> None:
+    """Two operations per multiply-accumulate and one for each other; of fp32 there are 4 bytes to everything moved."""
+    counts = as_onnx(macs=10**8, operations=10**6, weights=10**6, input_bytes=5000, values_moved=10**9)
+    latency = assess(load_profile("x86_cpu"), counts, []).latencies[SPIKING]
+    assert latency.busy is not None
+    computing, moving = (2e8 + 1e6) / 4.096e12, (5000 + 4e6 + 4e9) / 204.8e9
+    assert mean(latency.busy).corners == pytest.approx((computing, computing, moving))
+    lowered = replace(counts, natural=None)
+    refusals = assess(load_profile("x86_cpu"), lowered, []).refusals
+    assert str(refusals[0]).startswith("SNN: only counts of the lowered graph")
 
 
 def test_a_network_too_large_for_a_microcontroller_says_by_how_much() -> None:
-    counts = network(population("lif", 300_000, weights=2_000_000, synapses=2_000_000, fan_in_max=10))
-    assessment = assess(load_profile("cortex_m4"), counts, [ANN])
+    assessment = assess(load_profile("cortex_m4"), as_onnx(neurons=200_000, weights=2_000_000), [ANN])
     assert str(assessment.refusals[0]) == (
         "SNN: does not fit: weight memory bytes: needs 2,000,000, has 1,048,576; "
         "working memory bytes: needs 600,000, has 393,216"
@@ -265,10 +274,10 @@ def test_a_network_too_large_for_a_microcontroller_says_by_how_much() -> None:
 def test_idle_power_fills_the_window() -> None:
     power = '[[power.static]]\nvalue = 50\nunit = "W"\nkind = "assumed"\nscope = "per_term"\nsource = "nvidia_a100"\n\n'
     loaded = edited("a100", ("[[power.busy]]\nvalue = 107", power + "[[power.busy]]\nvalue = 107"))
-    assessment = assess(loaded, network(population("lif", 10), window_s=0.3), [])
+    assessment = assess(loaded, replace(as_onnx(), window_us=0.3e6), [])
     bill = bill_of(assessment, REAL_TIME)
     assert bill.of_term("power.static").nominal == pytest.approx(50 * 0.3, rel=1e-6)
-    (refusal,) = assess(load_profile("a100"), network(population("lif", 10)), []).refusals
+    (refusal,) = assess(load_profile("a100"), as_onnx(), []).refusals
     assert str(refusal) == "chip on for the whole window: no source states its idle power"
 
 
@@ -370,7 +379,7 @@ def test_skipped_zeros_and_narrow_activations_by_hand() -> None:
 
     profile = load_profile("cmos_45nm").profile
     sparse_ann = replace(ANN, density={"conv": 0.25}, activation_bits=4, input_bits=0)
-    bill = make_bill(profile, ann_charges(profile, sparse_ann, "once"))
+    bill = make_bill(profile, ann_charges(profile, sparse_ann, "step by step"))
     assert bill.count_of_term("energy.mac_int8").nominal == 250_000
     moved = 4000 * 0.25 * 4 + 1000 * 4 + 4000  # a quarter of the inputs, all outputs, a bit per input
     assert bill.count_of_term("memory.sram_8kb").nominal == pytest.approx(moved / 64)

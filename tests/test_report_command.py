@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from energy_cases import small_counts
+from networks import TINY
 from report_cases import SHA256, report_of
-from test_energy import TINY
 
 from deploy.report.__main__ import main, write_report
 from deploy.report.inputs import recording_files
@@ -95,11 +95,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from export.encoder.network import build_network
     from export.nir.to_nir import export_nir
-    from training.config import EncoderConfig
     from training.model.encoder import Spikinghash
 
     path = tmp_path_factory.mktemp("encoder") / "encoder.nir"
-    model = Spikinghash(EncoderConfig(**dataclasses.asdict(TINY))).eval()
+    model = Spikinghash(TINY).eval()
     export_nir(build_network(model, checkpoint_sha256=SHA256, dataset="digits"), path)
     return path
 
@@ -112,6 +111,20 @@ def test_a_trace_of_another_network_is_refused(command: Call, tmp_path: Path, co
     message = refused(command, tmp_path / "out", encoder, "--counts", counts_file)
     assert "traced from small.nir" in message
     assert network_id(encoder) in message
+
+
+@TORCH
+def test_an_encoder_of_a_former_version_is_refused(command: Call, tmp_path: Path, encoder: Path) -> None:
+    from export.nir.metadata import read_encoder, write_nir
+
+    graph, metadata = read_encoder(encoder)
+    write_nir(tmp_path / "old.nir", graph, metadata.model_copy(update={"work": None}))
+    given = (tmp_path / "old.nir", "--recordings", _recordings(tmp_path), "--profiles", "cmos_45nm")
+    assert "old.nir: lacks the work of the encoder" in (line := refused(command, tmp_path / "out", *given))
+    assert "export it again" in line
+    sizes = metadata.encoder | {"channels": [0.5]}
+    write_nir(tmp_path / "odd.nir", graph, metadata.model_copy(update={"encoder": sizes}))
+    assert "odd.nir: its metadata's encoder.channels.0" in refused(command, tmp_path / "out", tmp_path / "odd.nir")
 
 
 @TORCH

@@ -1,16 +1,22 @@
-"""Charges of spiking and conventional networks on arithmetic units beside a memory, under the same assumptions.
+"""Charges of spiking and conventional networks on arithmetic units beside a memory, by the same schedules.
 
-Every layer has its own buffers, each the smallest memory that holds them: weights (8 bits), membrane potentials
-(16 bits) or activations (8 bits, fewer in a quantised network). Designs lie between two dataflows:
+The spiking network runs as it is, layer by layer: nothing of what chips without products and time blocks need. Every
+layer has its own buffers, each the smallest memory that holds them: weights, membrane potentials or activations, with
+the bits that they have. Three schedules:
 
-- ``per operation``: every operand is fetched for every operation. A synaptic operation reads a weight, reads and
-  writes a membrane potential and adds; a MAC reads a weight and an activation; an addition of the Haar transform
-  reads an operand and writes a result. Scattered operands cost between their share of a word (packed, nominal) and a
-  whole word.
-  Where an ANN's zero activations are skipped, only the MACs that remain fetch operands.
-- ``once``: every datum moves once per step or frame: weights, potentials (read and written), spikes or activations.
-  What a perfect reuse in registers leaves. Skipped zeros are not moved, but one bit per activation tells where they
-  are.
+- ``all steps``: a layer runs for all steps, or frames, before the next one begins. Its weights are fetched once per
+  code, and a neuron's steps follow each other, so that its potential stays in a register.
+- ``step by step``: all layers run for one step, or frame, before the next. Weights are fetched once per step;
+  potentials are read and written in every step.
+- ``per operation``: step by step, and nothing is reused: every operand is fetched for every operation. A synaptic
+  operation reads a weight, reads and writes a membrane potential and adds; a MAC reads a weight and an activation; an
+  addition of the Haar transform reads an operand and writes a result. Scattered operands cost between their share of a
+  word (packed, nominal) and a whole word. Where an ANN's zero activations are skipped, only the MACs that remain fetch
+  operands.
+
+In the first two every datum moves once per use: what a perfect reuse in registers leaves. Spikes and activations are
+written once and read once, residual streams too. Skipped zeros are not moved, but one bit per activation tells where
+they are.
 
 A MAC of narrower activations is priced as one of 8 bits: nothing narrower is published.
 
@@ -27,15 +33,16 @@ import numpy as np
 from deploy.energy.amounts import Amount, between, exact
 from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Charge
-from export.synaptic.counts import LayerCounts, NetworkCounts
+from export.synaptic.natural import MapCounts, NaturalCounts, NeuronCounts
 from hardware_profiles.schema import MemoryLevel, Profile
 
-Dataflow = Literal["per operation", "once"]
-DATAFLOWS: tuple[Dataflow, ...] = ("per operation", "once")
+Schedule = Literal["all steps", "step by step", "per operation"]
+SCHEDULES: tuple[Schedule, ...] = ("all steps", "step by step", "per operation")
 
 WEIGHT_BITS = 8
-STATE_BITS = 16
-"""Membrane potential, and operands of the Haar transform."""
+"""Of an ANN."""
+TRANSFORM_BITS = 16
+"""Operands of the Haar transform."""
 EVENT_BITS = 16
 """Address of a spike in a queue."""
 UPDATE_ADDS = 2
@@ -74,81 +81,87 @@ def buffer_for(profile: Profile, size_bytes: float) -> _Buffer:
     return _Buffer(*levels[-1])
 
 
-def spiking_charges(profile: Profile, counts: NetworkCounts, dataflow: Dataflow) -> list[Charge]:
-    """Charges per recording of the deployed spiking network; its input frames enter as bits."""
-    charges: list[Charge] = []
-    for layer in counts.layers:
-        if layer.kind == "input":
-            bits = exact(float(layer.neurons * counts.time_steps))
-            charges.append(Charge("input", INPUT, "energy.offchip_bit", bits))
-        else:
-            charges += _spiking_layer(profile, layer, dataflow)
+def spiking_charges(profile: Profile, counts: NaturalCounts, time_steps: int, schedule: Schedule) -> list[Charge]:
+    """Charges per recording of the spiking network; its input frames enter as bits."""
+    charges = [Charge("input", INPUT, "energy.offchip_bit", exact(float(counts.input_bits)))]
+    targets = {each.neurons.name: each for each in counts.neurons}
+    for each in counts.maps:
+        charges += _map_charges(profile, each, targets[each.map.target], time_steps, schedule)
+    for population in counts.neurons:
+        charges += _neuron_charges(profile, population, time_steps, schedule)
     return charges
 
 
-def _spiking_layer(profile: Profile, layer: LayerCounts, dataflow: Dataflow) -> Iterator[Charge]:
-    updates = layer.neurons * layer.steps
-    weights = buffer_for(profile, layer.weights * WEIGHT_BITS / 8)
-    state = buffer_for(profile, layer.neurons * STATE_BITS / 8)
-    yield from _additions(layer)
-    if dataflow == "per operation":
-        operands = (
-            (weights.term, weights.scattered(layer.synops, WEIGHT_BITS)),
-            (
-                state.term,
-                state.scattered(2 * layer.synops, STATE_BITS),
-            ),
-        )
-        for term, words in operands:
-            yield Charge("synaptic operations", layer.layer, term, words, scales=True)
-        yield Charge(
-            "spike traffic", layer.layer, state.term, state.scattered(2 * layer.spikes, EVENT_BITS), scales=True
-        )
+def _map_charges(
+    profile: Profile, counts: MapCounts, target: NeuronCounts, time_steps: int, schedule: Schedule
+) -> Iterator[Charge]:
+    """One addition per synaptic operation, and the weights."""
+    name, bits = counts.map.name, counts.map.weight_bits
+    weights = buffer_for(profile, counts.map.weights * bits / 8)
+    yield Charge("synaptic operations", name, "energy.ac_int32", exact(counts.synops), scales=True)
+    if schedule == "per operation":
+        state = _state(profile, target)
+        reads = weights.scattered(counts.synops, bits)
+        updates = state.scattered(2 * counts.synops, target.neurons.state_bits)
+        yield Charge("synaptic operations", name, weights.term, reads, scales=True)
+        yield Charge("synaptic operations", name, state.term, updates, scales=True)
     else:
-        yield Charge("memory", layer.layer, weights.term, weights.packed(layer.weights * layer.steps, WEIGHT_BITS))
-        yield Charge("spike traffic", layer.layer, state.term, state.packed(2 * updates, 1))
-    yield Charge("neuron updates", layer.layer, "energy.ac_int32", exact(float(UPDATE_ADDS * updates)))
-    yield Charge("neuron updates", layer.layer, state.term, state.packed(2 * updates, STATE_BITS))
+        fetches = counts.map.weights * (1 if schedule == "all steps" else time_steps)
+        yield Charge("memory", name, weights.term, weights.packed(fetches, bits))
 
 
-def _additions(layer: LayerCounts) -> Iterator[Charge]:
-    """One addition per synaptic operation; a multiply-accumulate where a whole number arrives and no spike."""
-    additions = layer.synops
-    if layer.integer_synops is not None:
-        additions = additions - layer.integer_synops
-        yield Charge("synaptic operations", layer.layer, "energy.mac_int8", exact(layer.integer_synops), scales=True)
-    if layer.ands is not None and layer.adds is not None:
-        additions = additions + layer.adds
-        yield Charge("synaptic operations", layer.layer, "energy.and_popcount", exact(layer.ands), scales=True)
-    yield Charge("synaptic operations", layer.layer, "energy.ac_int32", exact(additions), scales=True)
+def _neuron_charges(profile: Profile, counts: NeuronCounts, time_steps: int, schedule: Schedule) -> Iterator[Charge]:
+    """Updates, spikes written and read, potentials, and what the residual stream holds."""
+    of, name = counts.neurons, counts.neurons.name
+    updates = of.neurons * time_steps
+    held = time_steps if schedule == "all steps" else 1
+    spikes = buffer_for(profile, of.neurons * held / 8)
+    stream = buffer_for(profile, of.neurons * of.current_bits * held / 8)
+    yield Charge("neuron updates", name, "energy.ac_int32", exact(float((UPDATE_ADDS + of.adds) * updates)))
+    yield Charge("neuron updates", name, "energy.mul_int32", exact(float(of.multiplies * updates)))
+    yield Charge("memory", name, stream.term, stream.packed(of.stream_accesses * updates, of.current_bits))
+    if schedule != "all steps":
+        state = _state(profile, counts)
+        yield Charge("neuron updates", name, state.term, state.packed(2 * updates, of.state_bits))
+    if schedule == "per operation":
+        moved = spikes.scattered(2 * counts.spikes, EVENT_BITS)
+        yield Charge("spike traffic", name, spikes.term, moved, scales=True)
+    else:
+        yield Charge("spike traffic", name, spikes.term, spikes.packed(2 * updates, 1))
 
 
-def ann_charges(profile: Profile, network: AnnNetwork, dataflow: Dataflow) -> list[Charge]:
+def _state(profile: Profile, counts: NeuronCounts) -> _Buffer:
+    return buffer_for(profile, counts.neurons.neurons * counts.neurons.state_bits / 8)
+
+
+def ann_charges(profile: Profile, network: AnnNetwork, schedule: Schedule) -> list[Charge]:
     """Charges per code of an ANN."""
     charges = [Charge("input", INPUT, "energy.offchip_bit", exact(float(network.input_bits)))]
     for layer in network.layers:
-        charges += _ann_layer(profile, layer, network, dataflow)
+        charges += _ann_layer(profile, layer, network, schedule)
     return charges
 
 
-def _ann_layer(profile: Profile, layer: AnnLayer, network: AnnNetwork, dataflow: Dataflow) -> Iterator[Charge]:
+def _ann_layer(profile: Profile, layer: AnnLayer, network: AnnNetwork, schedule: Schedule) -> Iterator[Charge]:
     density, bits = network.density.get(layer.name, 1.0), network.activation_bits
     weights = buffer_for(profile, layer.weight_bytes)
-    activations = buffer_for(profile, layer.activation_bytes(network.frames) * bits / WEIGHT_BITS)
+    held = network.frames if schedule == "all steps" else 1
+    activations = buffer_for(profile, layer.activation_bytes(network.frames) * held * bits / WEIGHT_BITS)
     macs = layer.macs * density
     yield Charge("operations", layer.name, "energy.mac_int8", exact(float(macs)))
     yield Charge("operations", layer.name, "energy.ac_int32", exact(float(layer.adds + layer.transform_adds)))
     yield Charge("operations", layer.name, "energy.mul_int32", exact(float(layer.multiplies)))
-    if dataflow == "per operation":
+    if schedule == "per operation":
         operand, operand_bits = (weights, WEIGHT_BITS) if layer.weights else (activations, bits)
         yield Charge("memory", layer.name, operand.term, operand.scattered(macs, operand_bits))
         yield Charge("memory", layer.name, activations.term, activations.scattered(macs, bits))
         yield Charge("memory", layer.name, activations.term, activations.packed(layer.outputs, bits))
-        transformed = activations.scattered(2 * layer.transform_adds, STATE_BITS)
+        transformed = activations.scattered(2 * layer.transform_adds, TRANSFORM_BITS)
         yield Charge("memory", layer.name, activations.term, transformed)
     else:
         moved = layer.inputs * density * bits + layer.outputs * bits + (layer.inputs if density < 1 else 0)
-        yield Charge("memory", layer.name, weights.term, weights.packed(layer.weights * network.frames, WEIGHT_BITS))
+        fetches = layer.weights * (1 if schedule == "all steps" else network.frames)
+        yield Charge("memory", layer.name, weights.term, weights.packed(fetches, WEIGHT_BITS))
         yield Charge("memory", layer.name, activations.term, activations.packed(moved, 1))
 
 

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-POLARITIES = 2
-"""ON and OFF events: channels of a frame."""
-
 
 @dataclass(frozen=True)
 class AnnLayer:
@@ -25,6 +22,8 @@ class AnnLayer:
     """Activations written."""
     transform_adds: int = 0
     """int32 additions of the Haar transform and its inverse."""
+    reads: str = ""
+    """The activation function whose output its multiplications read; empty where another layer's output is read."""
 
     @property
     def weight_bytes(self) -> int:

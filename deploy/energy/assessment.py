@@ -136,6 +136,12 @@ def latency_refusals(latencies: dict[str, Latency]) -> list[Refusal]:
     return [Refusal("latency", reason) for reason in reasons]
 
 
+def lowered_only(counts: NetworkCounts) -> list[Refusal]:
+    """Why a platform that needs nothing lowered has no figure of the spiking network, if that is so."""
+    reason = "only counts of the lowered graph are known: export the encoder again and trace it"
+    return [] if counts.natural is not None else [Refusal(SPIKING, reason)]
+
+
 def spikes_per_synapse(counts: NetworkCounts) -> float:
     """Mean synaptic operations per synapse and recording."""
     synapses = sum(layer.synapses for layer in counts.layers)

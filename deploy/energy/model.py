@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from deploy.energy import clocked, event_async, fixed_tick, roofline, timestep_barrier
 from deploy.energy.amounts import exact
 from deploy.energy.ann_network import AnnNetwork
@@ -17,7 +15,7 @@ from deploy.energy.assessment import (
     spikes_per_synapse,
 )
 from deploy.energy.bill import WHOLE_NETWORK, Charge, make_bill
-from deploy.energy.clocked import DATAFLOW_LABELS
+from deploy.energy.clocked import SCHEDULE_LABELS
 from export.synaptic.counts import NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
@@ -26,9 +24,9 @@ from hardware_profiles.terms import Execution
 
 __all__ = [
     "BUSY",
-    "DATAFLOW_LABELS",
     "DYNAMIC",
     "REAL_TIME",
+    "SCHEDULE_LABELS",
     "SPIKING",
     "Assessment",
     "Scenario",
@@ -77,13 +75,15 @@ def assess(
 def paper_style(profile: Profile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> list[Scenario]:
     """The figure that many papers print: 0.9 pJ per synaptic operation, 4.6 pJ per dense MAC (fp32, 45 nm), no more.
 
-    After Zhou et al. 2023 (arXiv:2209.15425), but with the exact synaptic operations of the deployed network in place
-    of mean firing rate times dense operations. Memory, neuron updates, traffic, static power and I/O are left out.
+    After Zhou et al. 2023 (arXiv:2209.15425), but with the exact synaptic operations of the network, before it is
+    lowered, in place of mean firing rate times dense operations. Memory, neuron updates, traffic, static power and I/O
+    are left out.
     """
-    synops = np.sum([layer.synops for layer in counts.layers], axis=0)
     basis = "fp32 operations only"
-    spiking = [Charge("synaptic operations", WHOLE_NETWORK, "energy.ac_fp32", exact(synops))]
-    rows = [Scenario(SPIKING, basis, make_bill(profile, spiking))]
+    rows = []
+    if counts.natural is not None:
+        synops = Charge("synaptic operations", WHOLE_NETWORK, "energy.ac_fp32", exact(counts.natural.synops))
+        rows.append(Scenario(SPIKING, basis, make_bill(profile, [synops])))
     for network in networks:
         charge = Charge("operations", WHOLE_NETWORK, "energy.mac_fp32", exact(float(network.macs)))
         rows.append(Scenario(network.label, basis, make_bill(profile, [charge])))

@@ -1,7 +1,7 @@
 """Processors (CPU, GPU, microcontroller): dense arithmetic, bound by the arithmetic units or by the main memory.
 
-They gain nothing from silent neurons: the spiking network runs as dense multiply-accumulates over all steps, and zero
-activations of an ANN are not skipped.
+The spiking network runs as its ONNX graph, whose work was counted from the graph: dense multiply-accumulates over all
+steps. Nothing is gained from silent neurons, and zero activations of an ANN are not skipped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,21 @@ import numpy as np
 
 from deploy.energy.amounts import Amount, between, exact
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment, Refusal, Scenario, latency_refusals
+from deploy.energy.assessment import (
+    BUSY,
+    REAL_TIME,
+    SPIKING,
+    Assessment,
+    Refusal,
+    Scenario,
+    latency_refusals,
+    lowered_only,
+)
 from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.limits import Check
 from export.synaptic.counts import NetworkCounts
+from export.synaptic.natural import NaturalCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import Price, price, weakest
 from hardware_profiles.schema import Limits, Profile
@@ -24,8 +34,6 @@ from hardware_profiles.terms import COMPUTE_RATES, RateTerm
 UTILISATION = "utilisation"
 """Named as unpriced where only the peak rate is published: nobody knows which part of it a network reaches."""
 OPERATIONS_PER_MAC = 2
-STATE_BYTES = 2
-"""Of a membrane potential."""
 _BYTES: dict[RateTerm, int] = {"int8": 1, "bf16": 2, "fp32": 4}
 
 
@@ -38,6 +46,8 @@ class Work:
     """A multiply-accumulate being two."""
     weight_bytes: float
     input_bytes: float
+    moved_bytes: float
+    """Activations that are written and read, were nothing kept in a cache."""
     state_bytes: float
     """Held at one time: membrane potentials, or the activations of the largest layer."""
 
@@ -47,8 +57,11 @@ def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnN
     profile = loaded.profile
     latencies: dict[str, Latency] = {}
     scenarios: list[Scenario] = []
-    refusals: list[Refusal] = []
-    for work in [spiking_work(profile, counts), *(ann_work(profile, network) for network in networks)]:
+    works = [ann_work(profile, network) for network in networks]
+    if counts.natural is not None:
+        works.insert(0, spiking_work(profile, counts.natural))
+    refusals = lowered_only(counts)
+    for work in works:
         broken = tuple(check for check in memory_checks(profile.limits, work) if check.fits == "no")
         if broken:
             refusals.append(Refusal(work.network, "does not fit", broken))
@@ -61,9 +74,12 @@ def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnN
 
 
 def work_latency(profile: Profile, work: Work, samples: int) -> Latency:
-    """Time of a network. Its weights come from the main memory once per code; at best they are in a cache already."""
-    everything = np.full(samples, work.weight_bytes + work.input_bytes)
-    moved = between(np.full(samples, work.input_bytes), everything, everything)
+    """Time of a network. Its weights come from the main memory once per code.
+
+    At best they are in a cache already, at worst no cache holds any activation.
+    """
+    once = work.input_bytes + work.weight_bytes
+    moved = between(*(np.full(samples, each) for each in (work.input_bytes, once, once + work.moved_bytes)))
     return roofline_latency(profile, exact(np.full(samples, work.operations)), moved)
 
 
@@ -96,23 +112,22 @@ def work_bill(profile: Profile, operations: Amount, bytes_moved: Amount) -> tupl
     return latency, make_bill(profile, _busy_charges(latency))
 
 
-def spiking_work(profile: Profile, counts: NetworkCounts) -> Work:
-    """The spiking network, run densely: every synapse in every step, a multiply-accumulate each."""
-    macs = sum(layer.dense_macs or layer.synapses * layer.steps for layer in counts.layers)
-    products = sum(layer.dense_ands + layer.dense_adds for layer in counts.layers)
-    operations = OPERATIONS_PER_MAC * (macs + products)
-    inputs = sum(layer.neurons * counts.time_steps for layer in counts.layers if layer.kind == "input")
-    state = STATE_BYTES * sum(layer.neurons for layer in counts.layers if layer.kind != "input")
-    weights = _width(profile) * sum(layer.weights for layer in counts.layers)
-    return Work(SPIKING, operations, weights, inputs / 8, state)
+def spiking_work(profile: Profile, counts: NaturalCounts) -> Work:
+    """The ONNX graph of the spiking network. Its memory holds the membrane potentials of a run step by step."""
+    onnx, width = counts.onnx, _width(profile)
+    state = sum(each.neurons.neurons * -(-each.neurons.state_bits // 8) for each in counts.neurons)
+    operations = OPERATIONS_PER_MAC * onnx.macs + onnx.operations
+    return Work(SPIKING, operations, width * onnx.weights, onnx.input_bytes, width * onnx.values_moved, state)
 
 
 def ann_work(profile: Profile, network: AnnNetwork) -> Work:
     """An ANN, dense: its multiply-accumulates, and what is done beside them."""
     beside = sum(layer.adds + layer.transform_adds + layer.multiplies for layer in network.layers)
     operations = OPERATIONS_PER_MAC * network.macs + beside
-    state = _width(profile) * max(layer.activation_bytes(network.frames) for layer in network.layers)
-    return Work(network.label, operations, _width(profile) * network.weights, network.input_bits / 8, state)
+    width = _width(profile)
+    moved = width * sum(layer.inputs + layer.outputs for layer in network.layers)
+    state = width * max(layer.activation_bytes(network.frames) for layer in network.layers)
+    return Work(network.label, operations, width * network.weights, network.input_bits / 8, moved, state)
 
 
 def memory_checks(limits: Limits, work: Work) -> Iterator[Check]:

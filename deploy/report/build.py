@@ -30,8 +30,9 @@ from hardware_profiles.schema import Profile
 
 _HELPERS = ("delay", "threshold", "counter")
 ASSUMPTIONS = (
-    "Counts are exact and come from recordings run through the deployed graph. They include what the lowering adds: "
-    "delay lines, block clocks and coincidence units.",
+    "Counts are exact and come from recordings run through the deployed graph. On cores they include what the lowering "
+    "adds: delay lines, block clocks and coincidence units. Accelerators run the encoder as it is, processors its ONNX "
+    "graph: neither needs anything lowered.",
     "A band is the total at the lowest and at the highest published price of every term at once. The spread over "
     "recordings is shown apart from it.",
     "A term that is needed but unpublished is named, and the sum of the others is then a lower bound, not a total.",
@@ -42,8 +43,10 @@ ASSUMPTIONS = (
     "Machines in time steps (Loihi, SpiNNaker, TrueNorth): every hop takes a step, so that a recording also fills and "
     "drains the pipeline; neurons are updated in all of these steps. The events of a population follow its spikes from "
     "step to step, and a step is as long as its busiest core.",
-    "Accelerator: 8-bit weights, 16-bit membrane potentials, one buffer per layer in the smallest memory that holds "
-    "it, weights resident. Spiking network and ANNs are priced under the same two dataflows.",
+    "Accelerator: weights and membrane potentials with the bits that they need, one buffer per layer in the smallest "
+    "memory that holds it. Spiking network and ANNs are priced by the same schedules: all steps of a layer per weight "
+    "fetch, with potentials in registers; a step at a time; and a step at a time without any reuse.",
+    "Processor: every node of the ONNX graph, dense; at worst no activation stays in a cache.",
     "ANN twins: the encoder's topology, ReLU for LIF, softmax attention, int8 weights. Activations have 8 bits, those "
     "of the QNN twin ceil(log2(T + 1)); its MACs are priced as int8 ones, since nothing narrower is published. The "
     "twins on 1 and on T frames were trained in float32 but are priced in int8.",

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.ann_twin import Sizes, ann_twin, qnn_twin, sparse_twin
-from deploy.energy.resnet import resnet18
 from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counts import NetworkCounts
 from spikinghash.errors import GraphError, RecordingError
+from training.config import EncoderConfig
 
 DEFAULT_RECORDINGS = range(0, 5000, 250)
 """Digits that are traced when no recording is named: two of each class."""
@@ -22,7 +23,7 @@ class Encoder:
 
     weights: Weights | None = None
     """``None`` without a file."""
-    sizes: Sizes | None = None
+    sizes: EncoderConfig | None = None
     note: str = ""
     """Why there are no conventional networks to compare with."""
 
@@ -31,7 +32,7 @@ def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path |
     """Read counts of an earlier run, or trace recordings now.
 
     Raises:
-        GraphError: no network is named, or the counts are of another one.
+        GraphError: no network is named, the counts are of another one, or the file is of a former version.
     """
     if counts is not None:
         if recordings:
@@ -39,10 +40,16 @@ def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path |
         read = NetworkCounts.from_json(_text(counts), str(counts))
         if encoder is not None:
             read.require_network(encoder, str(counts))
-        return read
+        return _described(read, str(counts))
     if encoder is None:
         raise GraphError("no network: give an encoder (encoder.nir, from export.to_nir) or --counts counts.json")
-    return _trace(encoder, recordings)
+    return _described(_trace(encoder, recordings), str(encoder))
+
+
+def _described(counts: NetworkCounts, source: str) -> NetworkCounts:
+    if counts.natural is None:
+        raise GraphError(f"{source}: lacks the work of the encoder before it was lowered: export it again")
+    return counts
 
 
 def _text(path: Path) -> str:
@@ -99,7 +106,11 @@ def read_about(encoder: Path | None, dataset: str = "") -> Encoder:
     if metadata.encoder is None:
         note = "No conventional networks: the encoder's file does not state its sizes. Export it again."
         return Encoder(weights, note=note)
-    return Encoder(weights, Sizes.from_values(metadata.encoder, str(encoder)))
+    try:
+        return Encoder(weights, EncoderConfig.model_validate(metadata.encoder))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise GraphError(f"{encoder}: its metadata's encoder.{where} cannot be used: export it again") from None
 
 
 def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, str]:
@@ -113,7 +124,7 @@ def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, s
     return select(read_results(path), encoder.weights, str(path)), str(path)
 
 
-def baselines(sizes: Sizes | None, selection: Selection, source: str) -> Iterator[AnnNetwork]:
+def baselines(sizes: EncoderConfig | None, selection: Selection, source: str) -> Iterator[AnnNetwork]:
     """Conventional networks with codes of the same length, those of measured sparsity only where it was measured.
 
     Args:
@@ -121,11 +132,7 @@ def baselines(sizes: Sizes | None, selection: Selection, source: str) -> Iterato
         selection: trained networks, whose sparsity the int8 twin takes over.
         source: file of ``selection``; named in messages.
     """
-    if sizes is None:
-        return
-    for frames in dict.fromkeys((1, sizes.time_steps)):
-        yield ann_twin(sizes, frames)
-    yield qnn_twin(sizes)
-    if selection.zero_share:
-        yield sparse_twin(sizes, selection.zero_share, source)
-    yield resnet18(sizes.size, sizes.time_steps, sizes.bits)
+    if sizes is not None:
+        from deploy.energy.networks import baselines as counted  # builds them in torch, which counts alone do not need
+
+        yield from counted.baselines(sizes, selection.zero_share, source)

@@ -10,13 +10,22 @@ from training.model.lif import Lif
 from training.model.wave_mixer import WaveMixer
 
 
+class SoftmaxProduct(nn.Module):
+    """``softmax(Q K^T / sqrt(d)) V`` (Vaswani et al. 2017, eq. 1), a module so that its work can be counted."""
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Each (..., tokens, d) in, the same out."""
+        return functional.scaled_dot_product_attention(queries, keys, values)
+
+
 class SoftmaxAttention(nn.Module):
-    """Multi-head attention over the tokens of each frame (Vaswani et al. 2017, eq. 1), activations between its maps."""
+    """Multi-head attention over the tokens of each frame, activations between its maps."""
 
     def __init__(self, channels: int, heads: int, activation: nn.Module) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = ConvNorm(channels, 3 * channels, kernel=1)
+        self.product = SoftmaxProduct()
         self.activation = activation
         self.projection = ConvNorm(channels, channels, kernel=1)
 
@@ -24,8 +33,7 @@ class SoftmaxAttention(nn.Module):
         """Activations (T, B, C, H, W) in, what is added to the stream out."""
         t, b, c, h, w = activations.shape
         qkv = self.qkv(activations).reshape(t * b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        queries, keys, values = qkv.unbind(1)
-        mixed = functional.scaled_dot_product_attention(queries, keys, values)
+        mixed = self.product(*qkv.unbind(1))
         result: Tensor = self.projection(self.activation(mixed.transpose(-1, -2).reshape(activations.shape)))
         return result
 
@@ -43,6 +51,12 @@ class SpatialMixer(nn.Module):
         return result[:1]
 
 
+def _of_one_frame(config: EncoderConfig) -> EncoderConfig:
+    """What is left of ``config`` without a time axis: a Haar transform along time alone has none to go along."""
+    without = {"levels": (0,) * len(config.levels)} if config.wavelet == "time" else {"wavelet": "space"}
+    return config.model_copy(update=without)
+
+
 class AnnTwin(nn.Module):
     """Frames (B, T, 2, H, W) to real-valued codes (B, K); a bit is 1 where its value is positive.
 
@@ -54,7 +68,7 @@ class AnnTwin(nn.Module):
     def __init__(self, config: EncoderConfig, frames: int) -> None:
         super().__init__()
         self.frames = frames
-        spiking = Spikinghash(config.model_copy(update={"wavelet": "space"} if frames == 1 else {}))
+        spiking = Spikinghash(_of_one_frame(config) if frames == 1 else config)
         self.stages = spiking.stages
         self._replace_neurons()
         self.activation = nn.ReLU()
