@@ -12,13 +12,14 @@ import training.train as trainer
 from export.encoder.network import build_network
 from spikinghash.errors import ConfigError
 from tests.networks import DEEP, SMALL, bars, calibrated, random_frames
+from training.augment import augment
 from training.checkpoint import load_checkpoint
 from training.config import Config, EncoderConfig, parse_config
 from training.data.splits import Split
 from training.model.encoder import Spikinghash
 from training.model.mlp import Mlp
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids
-from training.sparsity.distillation import Teacher
+from training.sparsity.distillation import Answers, Teacher
 from training.sparsity.economy import mean_operations
 from training.sparsity.operations import OperationMeter
 from training.sparsity.pruning import RAMP, Pruning, largest, original, prunable
@@ -167,26 +168,26 @@ def test_the_smallest_weights_go_step_by_step() -> None:
 
 
 @pytest.mark.parametrize("answers", ["codes", "potentials"])
-def test_a_network_is_as_far_from_its_teacher_as_it_should_be(dense: Path, tmp_path: Path, answers) -> None:
+def test_a_teacher_sees_the_same_view_of_a_recording(dense: Path, answers: Answers) -> None:
     config = experiment({}, {})
     teacher, model = Teacher(dense, config, answers, CPU), load_checkpoint(dense).model()
     dataset, sets = trainer.load_data(config)
-    batch = sets.validation[:10]
+    batch, settings = sets.validation[:10], config.train.model_copy(update={"rotate": 90.0, "max_shift": 3})
+    generator = torch.Generator().manual_seed(1)
+    taught = teacher.answers(batch, settings, generator)
     with torch.no_grad():
-        output = model(torch.from_numpy(dataset.frames[batch]))
-        everything = model(torch.from_numpy(dataset.frames))
-    loss = float(teacher.loss(output, batch))
+        output = model(augment(torch.from_numpy(dataset.frames[batch]), settings, generator))
+    distance = float(teacher.distance(output, taught))
     if answers == "potentials":
-        assert loss == 0
+        assert distance == 0
         return
-    bits = 2.0 * (everything.spikes.sum(0) >= SMALL.votes) - 1
-    relaxed = torch.tanh(output.spikes.sum(0) - SMALL.votes + 0.5)
-    assert loss == pytest.approx(
-        float((relaxed - bits[torch.from_numpy(batch)]).square().mean() / bits.var()), rel=1e-5
-    )
+    bits = 2.0 * (output.spikes.sum(0) >= SMALL.votes) - 1
+    assert torch.equal(taught, bits)
+    expected = float((torch.tanh(output.spikes.sum(0) - SMALL.votes + 0.5) - bits).square().mean())
+    assert distance == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_teacher_of_other_codes_is_refused(dense: Path, tmp_path: Path) -> None:
+def test_a_teacher_of_other_codes_is_refused(dense: Path) -> None:
     config = experiment({}, {})
     longer = config.model_copy(update={"encoder": SMALL.model_copy(update={"bits": 16})})
     with pytest.raises(ConfigError, match=r"answers with 8 hash neurons, encoder\.bits is 16"):

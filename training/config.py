@@ -154,7 +154,7 @@ class TrainConfig(_Section):
 
 
 class SparsityConfig(_Section):
-    """What the encoder may cost; see docs/sparsity.md."""
+    """What the encoder may cost."""
 
     operations: float | None = Field(None, gt=0)
     """Budget of synaptic operations per recording: a controller weighs a penalty so that training keeps to it."""

@@ -26,6 +26,7 @@ def main(
         update={
             "data": config.data.model_copy(update={"root": None}),
             "train": config.train.model_copy(update={"start": None}),
+            "sparsity": config.sparsity.model_copy(update={"teacher": None}),
         }
     )
     save_checkpoint(published, replace(checkpoint, config=portable, resume=None))

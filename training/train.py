@@ -135,12 +135,12 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
     experiment.model.train(not settings.quantise)  # folded norms are constants
     total = 0.0
     for batch in batches(shuffled, settings.batch_size):
+        experiment.economy.before_step(batch, generator)
         frames = torch.from_numpy(experiment.dataset.frames[batch])
         frames = augment(frames, settings, generator).to(experiment.device)
         labels = torch.from_numpy(experiment.dataset.labels[batch]).to(experiment.device)
-        experiment.economy.before_step()
         output = experiment.model(frames)
-        value = experiment.loss(output, labels) + experiment.economy.loss(output, batch)
+        value = experiment.loss(output, labels) + experiment.economy.loss(output)
         experiment.optimiser.zero_grad(set_to_none=True)
         value.backward()
         experiment.optimiser.step()

@@ -67,7 +67,7 @@ def _numbers(seeds: str) -> list[int]:
 def write_tables(out: Path, docs: Path, checkpoints: Path) -> None:
     """Write results.md and results.json from the results in ``out``."""
     table = link_checkpoints(rows(read_records(out)), checkpoints)
-    hardware = f"{_processor()}, one core per training"
+    hardware = f"{processor()}, one core per training"
     texts = {
         "results.md": markdown(table, datetime.date.today().isoformat(), hardware),
         "results.json": json.dumps(table, indent=1) + "\n",
@@ -78,7 +78,8 @@ def write_tables(out: Path, docs: Path, checkpoints: Path) -> None:
     print(f"wrote {', '.join(str(docs / name) for name in texts)}: {len(table)} rows")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of this machine's processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

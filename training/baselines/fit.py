@@ -11,6 +11,7 @@ from training.codes import Encode, batches
 from training.config import TrainConfig
 from training.data.frames import Dataset
 from training.data.splits import Split
+from training.sparsity.pruning import Pruning
 
 
 def sign_encoder(network: nn.Module) -> Encode:
@@ -36,6 +37,7 @@ def fit(
     settings: TrainConfig,
     *,
     bfloat16: bool = False,
+    pruning: Pruning | None = None,
 ) -> None:
     """Train with AdamW and one cycle of the learning rate, as the encoder is trained: to the last epoch.
 
@@ -47,6 +49,7 @@ def fit(
         sets: which of them are trained on.
         settings: epochs, learning rate and so on.
         bfloat16: mixed precision in training; weights and evaluation stay float32.
+        pruning: of the network's weights, if any.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     steps = max(1, len(sets.training) // settings.batch_size)
@@ -59,6 +62,8 @@ def fit(
     for epoch in range(settings.epochs):
         order = torch.randperm(len(sets.training), generator=generator).numpy()[: steps * settings.batch_size]
         for step, batch in enumerate(batches(sets.training[order], settings.batch_size)):
+            if pruning is not None:
+                pruning.before_step()
             frames = augment(torch.from_numpy(dataset.frames[batch]), settings, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 values = network(frames).float()
@@ -67,6 +72,8 @@ def fit(
             value.backward()
             optimiser.step()
             schedule.step()
+    if pruning is not None:
+        pruning.apply()
     network.eval()
 
 

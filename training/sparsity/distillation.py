@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikinghash.errors import ConfigError
+from training.augment import Augmentation, augment
 from training.checkpoint import load_checkpoint
-from training.codes import batches
 from training.config import Config
 from training.data.configured import load_data
 from training.loss import relaxed_codes
@@ -22,9 +22,10 @@ Answers = Literal["codes", "potentials"]
 
 
 class Teacher:
-    """The answers of the network in checkpoint ``path`` to all recordings of ``config``, in its own time steps.
+    """The network in checkpoint ``path``: it sees the recordings of ``config`` in its own time steps.
 
-    It answers once, to recordings that are not augmented.
+    Raises:
+        ConfigError: its codes are not those that ``config`` asks for.
     """
 
     def __init__(self, path: Path, config: Config, answers: Answers, device: torch.device) -> None:
@@ -35,24 +36,26 @@ class Teacher:
                 f"sparsity.teacher {path}: it answers with {theirs.bits} {theirs.head} neurons, encoder.bits is "
                 f"{ours.bits}: use a teacher with as many bits"
             )
-        model = saved.model().to(device)
-        dataset, _ = load_data(config.model_copy(update={"encoder": theirs}))
-        parts = []
-        with torch.no_grad():
-            for batch in batches(np.arange(len(dataset)), 100):
-                output = model(torch.from_numpy(dataset.frames[batch]).to(device))
-                bits = 2.0 * (output.spikes.sum(0) >= theirs.votes) - 1.0
-                parts.append(bits if answers == "codes" else output.potentials.mean(0))
-        self._answers, self._of_codes = torch.cat(parts), answers == "codes"
-        self._votes = ours.votes
-        self._scale = float(self._answers.var())
-        if not self._scale:
-            raise ConfigError(
-                f"sparsity.teacher {path}: it answers all recordings alike: use one that has learned them"
-            )
+        self._model, self._device, self._of_codes = saved.model().to(device), device, answers == "codes"
+        self._votes, self._own_votes = ours.votes, theirs.votes
+        self._frames = load_data(config.model_copy(update={"encoder": theirs}))[0].frames
 
-    def loss(self, output: HashOutput, recordings: NDArray[np.int64]) -> Tensor:
-        """Mean squared distance of the relaxed codes or mean potentials from the answers, over their variance."""
+    @torch.no_grad()
+    def answers(self, recordings: NDArray[np.int64], settings: Augmentation, generator: torch.Generator) -> Tensor:
+        """Bits -1 and 1, or mean potentials (B, K), for recordings that are augmented as ``generator`` will do next.
+
+        A teacher that sees the very view that its student sees teaches more than one that answers once
+        (Beyer et al. 2022, arXiv:2106.05237).
+        """
+        same = torch.Generator()
+        same.set_state(generator.get_state())
+        frames = augment(torch.from_numpy(self._frames[recordings]), settings, same)
+        output: HashOutput = self._model(frames.to(self._device))
+        if not self._of_codes:
+            return output.potentials.mean(0)
+        return 2.0 * (output.spikes.sum(0) >= self._own_votes).to(output.spikes.dtype) - 1.0
+
+    def distance(self, output: HashOutput, answers: Tensor) -> Tensor:
+        """Mean squared distance of relaxed codes or mean potentials from ``answers``."""
         own = relaxed_codes(output.spikes, self._votes) if self._of_codes else output.potentials.mean(0)
-        wanted = self._answers[torch.from_numpy(recordings).to(own.device)]
-        return functional.mse_loss(own, wanted) / self._scale
+        return functional.mse_loss(own, answers)

@@ -27,7 +27,8 @@ class Economy:
 
     def __init__(self, config: Config, model: Spikinghash, dataset: Dataset, sets: Split, steps: int) -> None:
         settings, device = config.sparsity, model.head.linear.weight.device
-        self._settings, self._operations = settings, list[float]()
+        self._settings, self._augmentation, self._operations = settings, config.train, list[float]()
+        self._answers: Tensor | None = None
         self._meter = self._controller = self._pruning = self._teacher = None
         if settings.operations is not None:
             require_affordable(settings.operations, model, dataset.frames[sets.training[:SAMPLE]])
@@ -38,16 +39,18 @@ class Economy:
         if settings.teacher is not None:
             self._teacher = Teacher(settings.teacher, config, settings.answers, device)
 
-    def before_step(self) -> None:
-        """To be called before the forward pass."""
+    def before_step(self, recordings: NDArray[np.int64], generator: torch.Generator) -> None:
+        """To be called before a batch of ``recordings`` (indices into the data set) is augmented with ``generator``."""
         if self._pruning is not None:
             self._pruning.before_step()
-
-    def loss(self, output: HashOutput, recordings: NDArray[np.int64]) -> Tensor:
-        """What is added to the loss of a batch of ``recordings`` (indices into the data set)."""
-        total = output.spikes.new_zeros(())
         if self._teacher is not None:
-            total = total + self._settings.distil_weight * self._teacher.loss(output, recordings)
+            self._answers = self._teacher.answers(recordings, self._augmentation, generator)
+
+    def loss(self, output: HashOutput) -> Tensor:
+        """What is added to the loss of the batch, for what the network answered to it."""
+        total = output.spikes.new_zeros(())
+        if self._teacher is not None and self._answers is not None:
+            total = total + self._settings.distil_weight * self._teacher.distance(output, self._answers)
         if self._meter is not None and self._controller is not None:
             operations = self._meter.per_recording()
             self._operations.append(operations.item())

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.model.encoder import Spikinghash
 from training.model.layers import ConvNorm
 from training.model.mlp import Mlp
 
@@ -23,9 +22,9 @@ EVERY = 25
 
 
 class Pruning:
-    """Masks of the weights that a ``model`` on grids has left."""
+    """Masks of the weights that a ``model`` on grids has left: an encoder, or an ANN twin of one."""
 
-    def __init__(self, model: Spikinghash, share: float, channel_share: float, steps: int) -> None:
+    def __init__(self, model: nn.Module, share: float, channel_share: float, steps: int) -> None:
         self._share, self._channel_share, self._step = share, channel_share, 0
         self._last = math.ceil(RAMP * steps)
         self._model = model
@@ -96,13 +95,13 @@ def original(layer: nn.Module, name: str) -> nn.Parameter:
     return parameter
 
 
-def mlps(model: Spikinghash) -> Iterator[Mlp]:
+def mlps(model: nn.Module) -> Iterator[Mlp]:
     """The MLP of each block."""
     yield from (module for module in model.modules() if isinstance(module, Mlp))
 
 
-def prunable(model: Spikinghash) -> Iterator[nn.Module]:
-    """Layers whose single weights are pruned: all convolutions but the stem's, and the hash layer."""
-    stem = model.stages[0].down
-    yield from (module.conv for module in model.modules() if isinstance(module, ConvNorm) and module is not stem)
-    yield model.head.linear
+def prunable(model: nn.Module) -> Iterator[nn.Module]:
+    """Layers whose single weights are pruned: all convolutions but the first, the stem's, and the hash layer."""
+    convolutions = [module.conv for module in model.modules() if isinstance(module, ConvNorm)]
+    yield from convolutions[1:]
+    yield from (module for module in model.modules() if isinstance(module, nn.Linear))

@@ -1,0 +1,96 @@
+"""The page docs/sparsity.md, its picture, and the figures behind them as JSON."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.results.plan import DatasetName
+from benchmarks.sparsity.jobs import Record
+from spikinghash.files import atomic_path
+
+TITLES: dict[DatasetName, str] = {"digits": "digits", "nmnist": "N-MNIST"}
+Row = dict[str, Any]
+SPIKING: dict[str, Any] = {"marker": "o", "color": "C0"}
+OTHER: dict[str, Any] = {"marker": "s", "color": "C1"}
+"""How the picture shows spiking networks, and others."""
+
+Cell = Callable[[Row], str]
+COLUMNS: dict[str, Cell] = {
+    "network": lambda row: str(row["name"]),
+    "mAP, test": lambda row: spread(row.get("map", ()), 1, 4),
+    "validation": lambda row: spread(row.get("validation", ()), 1, 4),
+    "operations, natural (M)": lambda row: spread(row.get("natural", ()), 1e6, 2),
+    "operations, lowered (M)": lambda row: spread(row.get("lowered", ()), 1e6, 2),
+    "stored weights": lambda row: spread(row.get("weights", ()), 1, 0),
+    "certificate (bits)": lambda row: spread(row.get("certificate_bits", ()), 1, 0),
+}
+"""Of the table, by heading; what a report adds about a row, energy for one, becomes an entry here."""
+
+
+HEAD = """# What codes cost
+
+Written by `python -m benchmarks.sparsity` on {date}; {hardware}, one core per training.
+
+Tie-aware mAP of integer networks, mean over the seeds (lowest to highest); no choice was made on test queries.
+Operations are those of a test recording. Natural: every linear map once per spike and synapse, an attention as its two
+products. Lowered: those of the deployed native graph, without what its biases and clocks cause. Of a twin, which sees
+one frame: multiply-accumulates with weights that are not zero; "zeros skipped": of activations that are not, either.
+
+![mAP over operations](sparsity.png)
+"""
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """One row per data set and network, with the values of all seeds."""
+    grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda each: each["seed"]):
+        grouped[record["dataset"], record["name"]].append(record)
+    return [_row(dataset, name, group) for (dataset, name), group in grouped.items()]
+
+
+def _row(dataset: str, name: str, group: list[Record]) -> Row:
+    values = {key: [record.get(key) for record in group] for key in group[0] if key not in ("dataset", "name")}
+    return {"dataset": dataset, "name": name, **values}
+
+
+def spread(values: Sequence[float | None], unit: float, digits: int) -> str:
+    """Mean of all seeds, and lowest to highest; nothing where nothing was measured."""
+    known = [value / unit for value in values if value is not None]
+    if not known:
+        return ""
+    mean = f"{statistics.mean(known):,.{digits}f}"
+    if len(known) == 1 or min(known) == max(known):
+        return mean
+    return f"{mean} ({min(known):,.{digits}f} to {max(known):,.{digits}f})"
+
+
+def markdown(table: Sequence[Row], head: str) -> str:
+    """The page, with one table per data set."""
+    lines = [head]
+    for dataset, title in TITLES.items():
+        members = [row for row in table if row["dataset"] == dataset]
+        if members:
+            used = {name: cell for name, cell in COLUMNS.items() if any(cell(row) for row in members)}
+            lines += [f"## {title}", "", "| " + " | ".join(used) + " |", "|---" * len(used) + "|"]
+            lines += ["| " + " | ".join(cell(row) for cell in used.values()) + " |" for row in members]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def draw(table: Sequence[Row], path: Path) -> None:
+    """MAP over natural operations, a panel per data set; bars reach from the lowest to the highest seed."""
+    shown = [dataset for dataset in TITLES if any(row["dataset"] == dataset for row in table)]
+    figure = Figure(figsize=(5.2 * len(shown), 4), layout="constrained")
+    for axes, dataset in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for row in (row for row in table if row["dataset"] == dataset):
+            x, y = statistics.mean(row["natural"]) / 1e6, statistics.mean(row["map"])
+            error = [[y - min(row["map"])], [max(row["map"]) - y]]
+            axes.errorbar(x, y, error, **(SPIKING if row["spiking"][0] else OTHER))
+            axes.annotate(row["name"], (x, y), textcoords="offset points", xytext=(5, 5), fontsize=7)
+        axes.set(xscale="log", title=TITLES[dataset], xlabel="operations per recording (M)", ylabel="mAP, test")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -1,0 +1,66 @@
+"""What is trained: an encoder per budget and seed, and QNN twins with as large a share of their weights pruned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.results.plan import AUGMENTATION, SEEDS, DatasetName
+from training.checkpoint import load_checkpoint
+from training.config import Config, SparsityConfig, TrainConfig
+
+BUDGETS: dict[DatasetName, tuple[float, ...]] = {
+    "digits": (3.4e6, 2.4e6, 1.7e6, 1.2e6, 0.85e6),
+    "nmnist": (3.8e6, 2.7e6, 1.9e6, 1.35e6, 0.95e6),
+}
+"""Natural synaptic operations of a recording."""
+SEEDED: dict[DatasetName, tuple[float, ...]] = {"digits": (1.7e6, 1.2e6), "nmnist": (1.9e6, 1.35e6)}
+"""Budgets of which all seeds are trained; of the others the first one."""
+TIME_STEPS, LEVELS = 4, (1, 1, 0, 0)
+"""Half of the committed encoder's time steps, and one level less in stage 1: digits need no order within a saccade."""
+FIRST_SHARE = 1.75
+"""Budget of the first training in units of the last one's, which prunes half of the synapses: a network that spent
+2.5 M on digits spent 1.35 M when that was done."""
+PRUNED = 0.5
+EPOCHS, RATE = 24, 4e-3
+PRUNED_EPOCHS = 8
+"""Of a QNN twin that is pruned, of whose 4 epochs otherwise half would be spent on the way to its share."""
+GRID_EPOCHS, GRID_RATE = 6, 1e-3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One encoder: a budget, a data set, a seed."""
+
+    dataset: DatasetName
+    budget: float
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Name of its files."""
+        return f"{self.dataset}-{self.budget / 1e6:g}M-s{self.seed}"
+
+    def configs(self, dense: Path, folder: Path, nmnist: Path | None) -> tuple[Config, Config]:
+        """Two trainings: of a float network that starts from ``dense``, then of that in ``folder`` on its grids."""
+        start = load_checkpoint(dense).config
+        data = start.data.model_copy(update={"root": nmnist if self.dataset == "nmnist" else None})
+        encoder = start.encoder.model_copy(update={"time_steps": TIME_STEPS, "levels": LEVELS})
+        train = TrainConfig(seed=self.seed, epochs=EPOCHS, learning_rate=RATE, start=dense, **AUGMENTATION)
+        sparsity = SparsityConfig(operations=FIRST_SHARE * self.budget, teacher=dense)
+        first = Config(data=data, encoder=encoder, train=train, sparsity=sparsity)
+        changes = {"epochs": GRID_EPOCHS, "learning_rate": GRID_RATE, "quantise": True, "start": folder / "last.pt"}
+        second = first.model_copy(
+            update={
+                "train": train.model_copy(update=changes),
+                "sparsity": sparsity.model_copy(update={"operations": self.budget, "prune": PRUNED}),
+            }
+        )
+        return first, second
+
+
+def planned(datasets: Sequence[DatasetName], seeds: Sequence[float] = SEEDS) -> list[Job]:
+    """All jobs: first those of the budgets that matter, seed by seed."""
+    chosen = [int(seed) for seed in seeds]
+    first = [Job(each, budget, seed) for seed in chosen for each in datasets for budget in SEEDED[each]]
+    others = [(each, budget) for each in datasets for budget in BUDGETS[each] if budget not in SEEDED[each]]
+    return first + [Job(each, budget, chosen[0]) for each, budget in others]
