@@ -16,9 +16,9 @@ from deploy.backends.run import main
 from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
 from tests.commands import Call
+from training.data.binning import events_to_frames
 from training.data.digits import simulate
 from training.data.events import EVENT_DTYPE
-from training.data.frames import events_to_frames
 from training.data.recordings import SUFFIXES
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "digits.pt"
