@@ -43,7 +43,8 @@ TimeTerm = Literal[
 ]
 """packet_out: one packet sent to one core. packet: one packet received. hop: one packet carried to the next tile.
 barrier: the agreement of all cores that a step is over. tick: the fixed step of a machine that runs by the clock.
-layer: from a spike that enters a layer to the spike that leaves it, on machines without steps."""
+layer: from a spike that enters a layer to the spike that leaves it, on machines without steps; on a processor, what a
+small layer takes at least, its start included."""
 
 PowerTerm = Literal["static", "io", "busy"]
 """static: drawn whether or not anything happens. io: of processors that feed the cores. busy: all a processor draws

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from deploy.energy.amounts import exact, mean
+from deploy.energy.ann_network import AnnLayer, AnnNetwork
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.event_async import depth
@@ -241,6 +242,43 @@ def test_time_on_a_processor_is_the_longer_of_two_and_grows(name: str, ops: floa
     np.testing.assert_allclose(both, np.maximum(arithmetic, memory))
     larger = roofline_latency(profile, exact([ops * more]), exact([moved * more])).busy
     assert (larger >= both * (1 - 1e-12)).all()
+
+
+def test_a_gpu_starts_layers_one_after_the_other() -> None:
+    """A MAC takes no time beside the start of its layer, 10 to 12.4 us on an A100; activations start none."""
+    idle = AnnLayer("relu", 0, 10, 0, 0, 10, 10)
+    layers = [AnnLayer(name, 1000, 0, 0, 100, 10, 10) for name in ("a", "b", "c")]
+    ann = AnnNetwork("ANN", "ann_twin_1", 1, 80, (*layers, idle))
+    assessment = assess(load_profile("a100"), network(population("lif", 10)), [ann])
+    latency = assessment.latencies["ANN"]
+    assert latency.busy is not None
+    assert mean(latency.busy).corners == pytest.approx((3 * 10e-6, 3 * 11.2e-6, 3 * 12.4e-6))
+    assert latency.untimed == ()
+    assert "3 layers" in latency.note
+    (bill,) = [each.bill for each in assessment.scenarios if each.basis == BUSY]
+    assert bill.complete
+    assert bill.total.nominal == pytest.approx(3 * 11.2e-6 * 120)
+
+
+def test_an_ann_on_spinnaker_2_runs_on_its_arithmetic_units() -> None:
+    """1e8 MACs of 1e6 weights: 2e8 operations at 0.47 to 1.46 Top/s, 1 MB at 6.4 GB/s, all at 0.58 to 0.8 W."""
+    ann = AnnNetwork("ANN", "ann_twin_1", 1, 8000, (AnnLayer("conv", 10**8, 0, 0, 10**6, 0, 0),))
+    assessment = assess(load_profile("spinnaker2"), network(population("lif", 10, steps=4, synops=5)), [ann])
+    latency = assessment.latencies["ANN"]
+    assert latency.busy is not None
+    assert mean(latency.busy).corners == pytest.approx((2e8 / 1459e9, 2e8 / 598e9, 2e8 / 467e9))
+    assert mean(latency.busy).nominal > 1e6 / 6.4e9
+    (bill,) = [each.bill for each in assessment.scenarios if each.network == "ANN" and each.basis == BUSY]
+    assert bill.total.corners == pytest.approx((0.58 * 2e8 / 1459e9, 0.69 * 2e8 / 598e9, 0.8 * 2e8 / 467e9))
+    assert bill.complete
+    assert not any(refusal.subject == "ANN" for refusal in assessment.refusals)
+
+
+def test_an_ann_on_cores_without_known_arithmetic_is_refused() -> None:
+    for name, reason in (("loihi1", "no multiply-accumulate"), ("tianjic", "nobody has published")):
+        assessment = assess(load_profile(name), network(population("lif", 10, weight_bits=1)), [ANN])
+        assert "ANN" not in assessment.latencies
+        assert any("ANN" in str(refusal) and reason in str(refusal) for refusal in assessment.refusals)
 
 
 def as_onnx(neurons: int = 10, **more: int) -> NetworkCounts:

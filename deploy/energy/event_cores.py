@@ -12,6 +12,7 @@ from deploy.energy.mapping.place import place
 from deploy.energy.mapping.placement import Fit, Placement
 from deploy.energy.mapping.traffic import Traffic, bounded_traffic, counted_traffic
 from deploy.energy.mapping.uniform import place_counts
+from deploy.energy.roofline import DenseBills, ann_work, dense_bills, runs_dense
 from deploy.energy.stepped import billed_steps
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
@@ -34,13 +35,15 @@ def assess_on_cores(
 ) -> Assessment:
     """Place the network, time it with ``latency_of``, and price its events.
 
-    No energy for a network that does not fit, and none for an ANN: most such cores add weights and cannot multiply.
+    No energy for a network that does not fit. An ANN is billed where the cores have arithmetic units whose rate and
+    power are published; most cores add weights and cannot multiply.
     """
     profile = loaded.profile
     fit = fit_network(profile, counts, synapses)
-    refusals = [Refusal(network.label, _NO_ANN[profile.support.dense]) for network in networks]
+    dense = _dense(profile, counts, networks)
     if fit.verdict == "no" or fit.placement is None:
-        return Assessment(loaded, fit, {}, (), (), (_unplaced(fit, profile), *refusals))
+        refusals = (_unplaced(fit, profile), *dense.refusals)
+        return Assessment(loaded, fit, dense.latencies, dense.scenarios, (), refusals)
     placement = fit.placement
     if synapses is not None and placement.core_of:
         traffic = counted_traffic(counts, synapses, placement)
@@ -49,8 +52,16 @@ def assess_on_cores(
     latency = latency_of(profile, counts, placement, traffic)
     charges = dynamic_charges(counts, traffic, placement.chips, billed_steps(counts, profile.meta.execution))
     scenarios = standing(profile, SPIKING, "", charges, latency, placement.chips, counts.window_us)
-    refusals = [*latency_refusals({SPIKING: latency}), *refusals]
-    return without_figures(Assessment(loaded, fit, {SPIKING: latency}, tuple(scenarios), (), tuple(refusals)))
+    latencies = {SPIKING: latency, **dense.latencies}
+    refusals = (*latency_refusals(latencies), *dense.refusals)
+    return without_figures(Assessment(loaded, fit, latencies, (*scenarios, *dense.scenarios), (), refusals))
+
+
+def _dense(profile: Profile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> DenseBills:
+    if runs_dense(profile):
+        return dense_bills(profile, [ann_work(profile, network) for network in networks], counts)
+    refusals = tuple(Refusal(network.label, _NO_ANN[profile.support.dense]) for network in networks)
+    return DenseBills({}, (), refusals)
 
 
 def fit_network(profile: Profile, counts: NetworkCounts, synapses: SynapseNetwork | None = None) -> Fit:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.energy.amounts import Amount, between, exact
+from deploy.energy.amounts import Amount, between, exact, priced
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import (
     BUSY,
@@ -50,17 +50,40 @@ class Work:
     """Activations that are written and read, were nothing kept in a cache."""
     state_bytes: float
     """Held at one time: membrane potentials, or the activations of the largest layer."""
+    layers: int
+    """Linear ones, each of which starts when the one before it is done."""
+
+
+@dataclass(frozen=True)
+class DenseBills:
+    """Networks that run as dense arithmetic: times, bills, and why some have none."""
+
+    latencies: dict[str, Latency]
+    scenarios: tuple[Scenario, ...]
+    refusals: tuple[Refusal, ...]
 
 
 def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> Assessment:
     """Time every network by the roofline and price the time with the power drawn meanwhile."""
     profile = loaded.profile
-    latencies: dict[str, Latency] = {}
-    scenarios: list[Scenario] = []
     works = [ann_work(profile, network) for network in networks]
     if counts.natural is not None:
         works.insert(0, spiking_work(profile, counts.natural))
-    refusals = lowered_only(counts)
+    dense = dense_bills(profile, works, counts)
+    refusals = (*latency_refusals(dense.latencies), *lowered_only(counts), *dense.refusals)
+    return Assessment(loaded, None, dense.latencies, dense.scenarios, (), refusals)
+
+
+def runs_dense(profile: Profile) -> bool:
+    """Whether a platform states how fast dense arithmetic runs there, and what power it draws meanwhile."""
+    return _compute_rate(profile)[0] is not None and "memory" in profile.rate and "busy" in profile.power
+
+
+def dense_bills(profile: Profile, works: Sequence[Work], counts: NetworkCounts) -> DenseBills:
+    """Bill dense work; a network whose weights or activations do not fit is refused."""
+    latencies: dict[str, Latency] = {}
+    scenarios: list[Scenario] = []
+    refusals: list[Refusal] = []
     for work in works:
         broken = tuple(check for check in memory_checks(profile.limits, work) if check.fits == "no")
         if broken:
@@ -70,7 +93,7 @@ def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnN
         scenarios += _scenarios(profile, work.network, latency, counts.window_us)
     if "static" not in profile.power:
         refusals.append(Refusal(REAL_TIME, unstated("its idle power")))
-    return Assessment(loaded, None, latencies, tuple(scenarios), (), (*latency_refusals(latencies), *refusals))
+    return DenseBills(latencies, tuple(scenarios), tuple(refusals))
 
 
 def work_latency(profile: Profile, work: Work, samples: int) -> Latency:
@@ -80,24 +103,29 @@ def work_latency(profile: Profile, work: Work, samples: int) -> Latency:
     """
     once = work.input_bytes + work.weight_bytes
     moved = between(*(np.full(samples, each) for each in (work.input_bytes, once, once + work.moved_bytes)))
-    return roofline_latency(profile, exact(np.full(samples, work.operations)), moved)
+    return roofline_latency(profile, exact(np.full(samples, work.operations)), moved, work.layers)
 
 
-def roofline_latency(profile: Profile, operations: Amount, bytes_moved: Amount) -> Latency:
+def roofline_latency(profile: Profile, operations: Amount, bytes_moved: Amount, layers: int = 0) -> Latency:
     """``max(operations / rate, bytes / bandwidth)`` (Williams et al. 2009, doi 10.1145/1498765.1498785).
 
-    With nothing but peak rates published it is a lower bound: a single recording seldom reaches them. Launch overhead
-    and caches are left out.
+    No less than ``layers`` times what a small layer takes, where that is published: on a GPU its launch. With nothing
+    but peak rates published it is a lower bound: a single recording seldom reaches them.
     """
     form, rate = _compute_rate(profile)
     bandwidth = price(profile.rate.get("memory", ()))
     if form is None or rate is None or bandwidth is None:
         return Latency(refused=unstated("its operations per second"))
-    computing, moving = operations / _rates(rate), bytes_moved / _rates(bandwidth)
-    busy = np.maximum(computing, moving)
-    binding = rate if computing[1].mean() >= moving[1].mean() else bandwidth
+    limits = [
+        (operations / _rates(rate), rate, f"{form} arithmetic"),
+        (bytes_moved / _rates(bandwidth), bandwidth, "main memory"),
+    ]
+    if layers and (launch := price(profile.time.get("layer", ()))):
+        started = exact(np.full(operations.shape[1], layers))
+        limits.append((priced(started, launch.corners), launch, f"{layers} layers, each of which has to be started"))
+    busy = np.maximum.reduce([time for time, _, _ in limits])
+    _, binding, limit = max(limits, key=lambda each: float(each[0][1].mean()))
     untimed = (UTILISATION,) if binding.bound == "max" else ()
-    limit = f"{form} arithmetic" if binding is rate else "main memory"
     return Latency(busy, busy, weakest([binding.kind]), untimed, note=f"bound by its {limit}")
 
 
@@ -117,7 +145,9 @@ def spiking_work(profile: Profile, counts: NaturalCounts) -> Work:
     onnx, width = counts.onnx, _width(profile)
     state = sum(each.neurons.neurons * -(-each.neurons.state_bits // 8) for each in counts.neurons)
     operations = OPERATIONS_PER_MAC * onnx.macs + onnx.operations
-    return Work(SPIKING, operations, width * onnx.weights, onnx.input_bytes, width * onnx.values_moved, state)
+    return Work(
+        SPIKING, operations, width * onnx.weights, onnx.input_bytes, width * onnx.values_moved, state, len(counts.maps)
+    )
 
 
 def ann_work(profile: Profile, network: AnnNetwork) -> Work:
@@ -127,7 +157,8 @@ def ann_work(profile: Profile, network: AnnNetwork) -> Work:
     width = _width(profile)
     moved = width * sum(layer.inputs + layer.outputs for layer in network.layers)
     state = width * max(layer.activation_bytes(network.frames) for layer in network.layers)
-    return Work(network.label, operations, width * network.weights, network.input_bits / 8, moved, state)
+    layers = sum(layer.macs > 0 for layer in network.layers)
+    return Work(network.label, operations, width * network.weights, network.input_bits / 8, moved, state, layers)
 
 
 def memory_checks(limits: Limits, work: Work) -> Iterator[Check]:
