@@ -179,6 +179,17 @@ def test_no_lower_bound_is_shown_above_its_band(report: Report) -> None:
             assert si(bill.energy_j[0], "J") in nominal_text(bill)
 
 
+def test_no_time_is_shown_above_its_band(report: Report, html: str) -> None:
+    assert report.search is not None
+    searches = [item.time for item in report.search.platforms if item.time]
+    bounds = [each for item in report.platforms for each in item.times.values() if each.untimed and each.busy_s]
+    assert bounds
+    for time in [*bounds, *(each for each in searches if each.untimed and each.busy_s)]:
+        assert time.busy_s is not None
+        assert time.shown(time.busy_s) == f"≥ {si(time.busy_s[0], 's')}"
+        assert time.shown(time.busy_s) in html
+
+
 def test_a_figure_is_that_of_computing_alone_on_the_cheapest_basis(report: Report) -> None:
     checked = 0
     for item in report.platforms:

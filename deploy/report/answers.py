@@ -82,7 +82,7 @@ def _response(platform: Platform) -> str:
     time = platform.times.get(SPIKING)
     if not time or time.after_window_s is None:
         return ""
-    return f", {'at least ' if time.untimed else ''}{si(time.after_window_s[1], 's')} after the window"
+    return f", {time.shown(time.after_window_s).replace('≥', 'at least')} after the window"
 
 
 def _other_line(platform: Platform, other: Priced | None, networks: Sequence[Network]) -> str:

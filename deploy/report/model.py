@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from deploy.energy.model import REAL_TIME, SPIKING
+from deploy.energy.wording import si
 from deploy.report.hosts.results import Hosts
 from hardware_profiles.schema import Run, Source
 from hardware_profiles.terms import Execution, Kind
@@ -179,7 +180,7 @@ class Priced(Record):
 
 
 class Time(Record):
-    """How long one network takes."""
+    """How long one network takes; a lower bound where something is untimed."""
 
     busy_s: Corners | None
     after_window_s: Corners | None
@@ -187,6 +188,10 @@ class Time(Record):
     untimed: tuple[str, ...]
     refused: str
     note: str
+
+    def shown(self, corners: Corners) -> str:
+        """The nominal time; of a lower bound its low end, which is the least that it can be."""
+        return f"≥ {si(corners[0], 's')}" if self.untimed else si(corners[1], "s")
 
 
 class Check(Record):
