@@ -417,6 +417,10 @@ def test_a_network_that_does_not_fit_exits_with_1_and_names_all_limits(encoder: 
     assert ": input axons per core: needs" in done.stdout
     assert done.stderr.count("\n") == 1
     assert "does not fit Intel Loihi 1" in done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("does not fit: ")]
+    limits = [line.split(": ")[2] for line in lines]
+    assert len(limits) == len(set(limits))
+    assert f"{len(limits)} limits are broken" in done.stderr
 
 
 def test_a_file_that_is_no_graph_exits_with_2(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ def main(
         print()
     else:
         _print(fit, encoder.name, loaded.profile.meta.name)
-    if fit.broken:
-        many = "limits are" if len(fit.broken) > 1 else "limit is"
-        raise ComparisonError(f"{encoder} does not fit {loaded.profile.meta.name}: {len(fit.broken)} {many} broken")
+    if broken := {check.limit for check in fit.broken}:
+        many = "limits are" if len(broken) > 1 else "limit is"
+        raise ComparisonError(f"{encoder} does not fit {loaded.profile.meta.name}: {len(broken)} {many} broken")
 
 
 def _print(fit: Fit, network: str, platform: str) -> None:
@@ -48,8 +48,10 @@ def _print(fit: Fit, network: str, platform: str) -> None:
     console.print(_limits(fit))
     if tightest is not None:
         console.print(f"tightest limit: {tightest.limit}, {tightest.share:.0%} of it ({tightest.where})")
-    for check in fit.broken:
-        console.print(f"does not fit: {check}", style="red")
+    for limit in dict.fromkeys(check.limit for check in fit.broken):
+        checks = [check for check in fit.broken if check.limit == limit]
+        others = f" ({len(checks) - 1} more populations break it)" if len(checks) > 1 else ""
+        console.print(f"does not fit: {max(checks, key=lambda check: check.share)}{others}", style="red")
 
 
 def _populations(placed: Placement, title: str) -> Table:
@@ -63,11 +65,11 @@ def _populations(placed: Placement, title: str) -> Table:
 
 
 def _limits(fit: Fit) -> Table:
-    table = Table(title="Limits")
-    for heading in ("limit", "largest need", "has", "where", "fits"):
+    table = Table(title="Limits that are kept")
+    for heading in ("limit", "largest need", "has", "where"):
         table.add_column(heading, justify="right" if heading in ("largest need", "has") else "left", no_wrap=True)
-    for check in fit.checks:
-        table.add_row(check.limit, f"{check.needed or 0:,.0f}", f"{check.has:,.0f}", check.where, check.fits)
+    for check in (check for check in fit.checks if check.fits != "no"):
+        table.add_row(check.limit, f"{check.needed or 0:,.0f}", f"{check.has:,.0f}", check.where)
     return table
 
 

@@ -1,7 +1,7 @@
 """Place a network on the cores of a platform and name every limit that breaks, all at once."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -63,17 +63,26 @@ def _neuron_checks(network: SynapseNetwork, core_of: Mapping[str, Cores], capaci
             Check(limit, int(needs.max()), has, name, len(np.unique(core_of[name][needs > has])))
             for name, needs in synapses.items()
         ]
-        yield from [check for check in checks if check.fits == "no"] or sorted(checks, key=lambda each: each.share)[-1:]
+        yield from _worst(checks)
+
+
+def _worst(checks: Sequence[Check]) -> Sequence[Check]:
+    """Those that break; where none does, the one that comes closest."""
+    return [check for check in checks if check.fits == "no"] or sorted(checks, key=lambda each: each.share)[-1:]
 
 
 def _platform_checks(network: SynapseNetwork, use: CoreUse, capacities: Capacities) -> Iterator[Check]:
     yield Check(f"cores of {capacities.on_chips}", len(use.neurons), capacities.cores)
     if np.isfinite(most := capacities.neurons_per_chip * capacities.chips):
         yield Check(f"neurons on {capacities.on_chips}", int(use.neurons.sum()), most)
+    if np.isfinite(capacities.weight_bits):
+        yield from _worst(list(_weight_checks(network, capacities.weight_bits)))
     for population in network.populations:
-        arriving = network.arriving[population.name]
-        bits = widest_weight((network.by_name[each.source], each.weights.data) for each in arriving)
-        if bits > capacities.weight_bits:
-            yield Check("bits per weight", bits, capacities.weight_bits, population.name)
         if population.attention is not None and not capacities.dynamic_product:
             yield Check("products of two activations", population.neurons, 0, population.name)
+
+
+def _weight_checks(network: SynapseNetwork, has: float) -> Iterator[Check]:
+    for name, arriving in network.arriving.items():
+        bits = widest_weight((network.by_name[each.source], each.weights.data) for each in arriving)
+        yield Check("bits per weight", bits, has, name)
