@@ -33,8 +33,8 @@ def counts_file(tmp_path: Path) -> Path:
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path, counts_file: Path) -> None:
-    for name in ("1", "2"):
-        arguments = ["--counts", str(counts_file), "--profiles", "cmos_45nm,loihi1", "--out", str(tmp_path / name)]
+    for name, option in (("1", "--profiles"), ("2", "--platforms")):
+        arguments = ["--counts", str(counts_file), option, "cmos_45nm,loihi1", "--out", str(tmp_path / name)]
         done = subprocess.run(
             [sys.executable, "-m", "deploy.report", *arguments],
             capture_output=True,
@@ -44,6 +44,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path, counts_file: Path) -> Non
             env={**os.environ, "PYTHONHASHSEED": name, "PYTHONWARNINGS": "ignore"},
         )
         assert done.returncode == 0, done.stderr
+        assert "A code takes" in done.stdout
         assert "Lower bounds: terms without a published price" in done.stdout
     assert sorted(path.name for path in (tmp_path / "1").iterdir()) == FILES
     for name in FILES:
@@ -144,7 +145,7 @@ def test_results_are_checked_and_attached(command: Call, tmp_path: Path, encoder
     assert command(*given, "--out", out)[0] == 0
     report = read_report(out / "report.json")
     assert [each.name for each in report.spiking.maps] == ["ours"]
-    (note,) = (line for line in report.assumptions if "for another encoder" in line)
+    (note,) = (line for line in report.notes if "for another encoder" in line)
     assert "has a twin for another encoder" in note
     assert report.spiking.id == network_id(encoder)
     assert report.spiking.traced == str(recordings)

@@ -11,6 +11,7 @@ from deploy.energy.break_even import BreakEven
 from deploy.energy.latency import Latency
 from deploy.energy.mapping.limits import Check
 from deploy.energy.mapping.placement import Fit
+from deploy.energy.wording import term_name
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.schema import Profile
@@ -120,14 +121,16 @@ def _label(basis: str, duration: str) -> str:
 def without_figures(assessment: Assessment) -> Assessment:
     """Turn bills of which not one line is priced into refusals: a lower bound of nothing is no figure."""
     empty = [scenario for scenario in assessment.scenarios if not scenario.bill.prices]
-    reasons = [
-        Refusal(each.network, f"no energy: nobody has published {', '.join(each.bill.unpriced)}") for each in empty
-    ]
+    reasons = [Refusal(each.network, _unpublished(assessment.profile, each.bill)) for each in empty]
     return replace(
         assessment,
         scenarios=tuple(scenario for scenario in assessment.scenarios if scenario.bill.prices),
         refusals=tuple(dict.fromkeys([*reasons, *assessment.refusals])),
     )
+
+
+def _unpublished(profile: Profile, bill: Bill) -> str:
+    return f"no energy: nobody has published {', '.join(term_name(profile, term) for term in bill.unpriced)}"
 
 
 def latency_refusals(latencies: dict[str, Latency]) -> list[Refusal]:

@@ -6,20 +6,20 @@ shows what a change of network did.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from deploy.report.build import Inputs, build_report
+from deploy.report.build import build_report
 from deploy.report.compare import compare_reports, comparison_tables
 from deploy.report.hosts.results import read_hosts
-from deploy.report.inputs import baselines, read_about, read_counts, read_selection
+from deploy.report.inputs import read_inputs
 from deploy.report.model import Report, read_report
 from deploy.report.page import page
 from deploy.report.tables import csv_text, everything, summary
-from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profiles
 from spikinghash.cli import run, wide_console
@@ -29,16 +29,10 @@ from spikinghash.files import atomic_path
 def main(
     encoder: Annotated[Path | None, typer.Argument(help="Encoder as NIR file, as export.to_nir writes it.")] = None,
     recordings: Annotated[
-        list[Path] | None,
-        typer.Option(help="Recording, or folder of recordings, to trace; may be repeated. Default: 20 of the digits."),
+        list[Path] | None, typer.Option(help="Recordings, or folders of them, to trace. Default: 20 of the digits.")
     ] = None,
     profiles: Annotated[
-        str,
-        typer.Option(
-            "--profiles",
-            "--platforms",
-            help="all, or ids and paths of profiles, separated by commas; two are compared in a sentence.",
-        ),
+        str, typer.Option("--profiles", "--platforms", help="all, or ids and paths by commas; two make a sentence.")
     ] = "all",
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     counts: Annotated[
@@ -64,26 +58,10 @@ def main(
     if compare is not None:
         _compare(*compare, out)
         return
-    loaded = load_profiles(profiles)
-    about = read_about(encoder, dataset)
-    selection, source = read_selection(results, about)
-    networks = tuple(baselines(about.sizes, selection, source))
-    measured = read_hosts(hosts) if hosts else None
-    traced = read_counts(encoder, recordings or [], counts)
-    report = build_report(
-        Inputs(
-            counts=traced,
-            profiles=loaded,
-            networks=networks,
-            selection=selection,
-            synapses=read_network(encoder) if encoder else None,
-            bits=about.weights.bits if about.weights else None,
-            codes=codes,
-            hosts=measured,
-            notes=[about.note] if about.note else [],
-        )
-    )
-    write_report(report, traced, out)
+    loaded, measured = load_profiles(profiles), read_hosts(hosts) if hosts else None
+    inputs = read_inputs(encoder, recordings or [], counts, results, dataset)
+    report = build_report(replace(inputs, profiles=loaded, hosts=measured, codes=codes))
+    write_report(report, inputs.counts, out)
     _show(everything(report) if full else summary(report))
     print(f"wrote {out / 'report.html'}, report.json, report.csv and counts.json")
 

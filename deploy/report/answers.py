@@ -39,7 +39,7 @@ def answer(platforms: Sequence[Platform], spiking: Spiking, networks: Sequence[N
         _spiking_line(platform, bill, spiking),
         _other_line(platform, other, networks),
         _ratio_line(platform, comparison) if comparison else _ratio_elsewhere(platforms, networks),
-        f"{'' if bill.complete else f'no price: {unpriced(platform)}; '}{_completeness(platforms)}",
+        f"{'' if bill.complete else f'here without {unpriced(platform)}; '}{_completeness(platforms)}",
     )
     return Answer(
         platform=platform.id,
@@ -87,7 +87,7 @@ def _response(platform: Platform) -> str:
 
 def _other_line(platform: Platform, other: Priced | None, networks: Sequence[Network]) -> str:
     if other is None:
-        reasons = [refusal.why for refusal in platform.refusals if SPIKING not in refusal.subject]
+        reasons = [each.reason for each in platform.refusals if SPIKING not in each.subject]
         return f"none: {reasons[0]}" if reasons and networks else "none"
     network = next(each for each in networks if each.network == other.network)
     return f"{other.network}: {energy_text(other)}; {map_text(network)}"
@@ -124,9 +124,10 @@ def _completeness(platforms: Sequence[Platform]) -> str:
     totals = sum(bill is not None and bill.complete for bill in bills)
     refused = sum(bill is None for bill in bills)
     checked = sum(platform.energy_error != UNVALIDATED for platform in platforms)
+    bounds = len(bills) - totals - refused
     return (
-        f"of {len(bills)} platforms {totals} with a complete total, {len(bills) - totals - refused} with a lower "
-        f"bound, {refused} without a figure; {checked} held against a measurement of energy"
+        f"complete totals on {totals} of {len(bills)} platforms, lower bounds on {bounds}, no figure on {refused}; "
+        f"{checked} held against measured energies"
     )
 
 

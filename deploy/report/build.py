@@ -1,7 +1,7 @@
 """From the assessments of the energy model to the report."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -12,7 +12,6 @@ from deploy.energy.assessment import Assessment, Refusal, Scenario, spikes_per_s
 from deploy.energy.bill import PARTS, Bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.latency import Latency
-from deploy.energy.mapping.limits import Check
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.model import SPIKING, assess, paper_style
 from deploy.energy.search import assess_search
@@ -63,7 +62,7 @@ class Inputs:
 
     counts: NetworkCounts
     """Traced from recordings."""
-    profiles: Sequence[LoadedProfile]
+    profiles: Sequence[LoadedProfile] = ()
     networks: Sequence[AnnNetwork] = ()
     """What the spiking network is compared with; empty when its sizes are not known."""
     selection: Selection = field(default_factory=Selection)
@@ -77,7 +76,7 @@ class Inputs:
     hosts: Hosts | None = None
     """Latencies measured on computers at hand, as ``deploy.hosts`` wrote them."""
     notes: Sequence[str] = ()
-    """Remarks on the inputs, shown with the assumptions."""
+    """What is amiss with the inputs."""
 
 
 def build_report(inputs: Inputs) -> model.Report:
@@ -98,7 +97,8 @@ def build_report(inputs: Inputs) -> model.Report:
         paper_style=tuple(_priced(profile, row) for row in paper_style(profile, inputs.counts, inputs.networks)),
         search=_search(inputs),
         hosts=inputs.hosts,
-        assumptions=(*ASSUMPTIONS, *inputs.selection.notes, *inputs.notes),
+        assumptions=ASSUMPTIONS,
+        notes=(*inputs.selection.notes, *inputs.notes),
     )
 
 
@@ -195,7 +195,7 @@ def _platform(assessment: Assessment, counts: NetworkCounts) -> model.Platform:
         time_error=accuracy.text("time"),
         unvalidated=profile.meta.unvalidated,
         steps=counts.machine_steps if profile.meta.execution in STEPPED else None,
-        checks=tuple(map(_check, fit.checks)) if fit else (),
+        checks=fit.checks if fit else (),
         placed=_placed(fit.placement) if fit and fit.placement else None,
         times={network: _time(profile, latency) for network, latency in assessment.latencies.items()},
         bills=tuple(_priced(profile, scenario) for scenario in assessment.scenarios),
@@ -212,15 +212,12 @@ def _platform(assessment: Assessment, counts: NetworkCounts) -> model.Platform:
     )
 
 
-def _refusals(refusals: Sequence[Refusal]) -> tuple[model.Refusal, ...]:
-    """Refusals; networks that share a reason share one."""
-    subjects: dict[tuple[str, tuple[Check, ...]], list[str]] = {}
+def _refusals(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
+    """Networks that share a reason share a refusal."""
+    subjects: dict[Refusal, list[str]] = {}
     for each in refusals:
-        subjects.setdefault((each.reason, each.limits), []).append(each.subject)
-    return tuple(
-        model.Refusal(subject=", ".join(names), reason=reason, limits=tuple(map(_check, limits)))
-        for (reason, limits), names in subjects.items()
-    )
+        subjects.setdefault(replace(each, subject=""), []).append(each.subject)
+    return tuple(replace(each, subject=", ".join(names)) for each, names in subjects.items())
 
 
 def _validated(outcome: Outcome) -> model.Validated:
@@ -234,12 +231,6 @@ def _validated(outcome: Outcome) -> model.Validated:
         passed=outcome.passed,
         claimed=outcome.case.claimed,
         note=outcome.case.note,
-    )
-
-
-def _check(check: Check) -> model.Check:
-    return model.Check(
-        limit=check.limit, needed=check.needed, has=check.has, fits=check.fits, where=check.where, excess=check.excess
     )
 
 

@@ -7,13 +7,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deploy.energy.ann_network import AnnNetwork
+from deploy.report.build import Inputs
 from deploy.report.results import Selection, Weights, read_results, select
+from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
 from spikinghash.errors import GraphError, RecordingError
 from training.config import EncoderConfig
 
 DEFAULT_RECORDINGS = range(0, 5000, 250)
 """Digits that are traced when no recording is named: two of each class."""
+DIGITS = "digits, simulated"
 DEFAULT_RESULTS = Path("docs/results.json")
 
 
@@ -26,6 +29,31 @@ class Encoder:
     sizes: EncoderConfig | None = None
     note: str = ""
     """Why there are no conventional networks to compare with."""
+
+
+def read_inputs(
+    encoder: Path | None, recordings: Sequence[Path], counts: Path | None, results: Path | None, dataset: str
+) -> Inputs:
+    """Everything about the networks; ``dataset``, where given, overrides what the encoder was trained on."""
+    about = read_about(encoder, dataset)
+    selection, source = read_selection(results, about)
+    networks = tuple(baselines(about.sizes, selection, source))
+    traced = read_counts(encoder, recordings, counts)
+    notes = [note for note in (about.note, _other_data(traced, selection.dataset)) if note]
+    return Inputs(
+        counts=traced,
+        networks=networks,
+        selection=selection,
+        synapses=read_network(encoder) if encoder else None,
+        bits=about.weights.bits if about.weights else None,
+        notes=notes,
+    )
+
+
+def _other_data(counts: NetworkCounts, dataset: str) -> str:
+    if counts.recordings != DIGITS or dataset in ("", "digits"):
+        return ""
+    return f"Traced on digits, but trained on {dataset}: --recordings takes recordings of {dataset}."
 
 
 def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path | None) -> NetworkCounts:
@@ -74,7 +102,7 @@ def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
     found = [load_recording(path) for path in files] or digits.recordings(DEFAULT_RECORDINGS)
     frames = [each.frames(metadata.time_steps, metadata.size) for each in found]
     window = float(np.mean([int(each.events["t"][-1]) - int(each.events["t"][0]) for each in found]))
-    named = ", ".join(map(str, recordings)) or "digits, simulated"
+    named = ", ".join(map(str, recordings)) or DIGITS
     return replace(trace_counts(encoder, np.stack(frames), window), recordings=named)
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from deploy.energy.model import REAL_TIME, SPIKING
+from deploy.energy.assessment import REAL_TIME, SPIKING, Refusal
+from deploy.energy.mapping.limits import Check
 from deploy.energy.wording import si
 from deploy.report.hosts.results import Hosts
 from hardware_profiles.schema import Run, Source
@@ -194,23 +195,6 @@ class Time(Record):
         return f"≥ {si(corners[0], 's')}" if self.untimed else si(corners[1], "s")
 
 
-class Check(Record):
-    """One limit of the hardware beside what the network needs; ``needed`` is ``None`` where that cannot be told."""
-
-    limit: str
-    needed: Figure | None
-    has: Figure
-    fits: Literal["yes", "no", "unchecked"]
-    where: str = ""
-    excess: str
-    """By how much it is broken, in words."""
-
-    @property
-    def share(self) -> float:
-        """Needed over available."""
-        return (self.needed or 0.0) / self.has if self.has else 0.0
-
-
 class PopulationCores(Record):
     """Cores that one population takes."""
 
@@ -228,25 +212,6 @@ class Placed(Record):
     neurons_used: Figure
     memory_used: Figure
     populations: tuple[PopulationCores, ...]
-
-
-class Refusal(Record):
-    """What has no figure, and why."""
-
-    subject: str
-    """Networks, a basis or a quantity."""
-    reason: str
-    limits: tuple[Check, ...] = ()
-    """Those that break, where that is the reason."""
-
-    @property
-    def why(self) -> str:
-        """The reason, with the limits that break."""
-        return ": ".join(filter(None, (self.reason, "; ".join(dict.fromkeys(check.excess for check in self.limits)))))
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.subject}: {self.why}"
 
 
 class Validated(Record):
@@ -419,6 +384,8 @@ class Report(Record):
     search: Search | None
     hosts: Hosts | None
     assumptions: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What is amiss with the inputs of this report."""
 
     @cached_property
     def networks(self) -> dict[str, Network]:

@@ -72,9 +72,10 @@ def summary(report: Report) -> Iterator[str | Table]:
 
 
 def answer_lines(report: Report) -> Iterator[str]:
-    """The answer, a line each."""
+    """The answer, a line each, and what is amiss with the inputs."""
     width = max(len(label) for label, _ in report.answer.lines)
     yield from (f"{label:<{width}}  {text}" for label, text in report.answer.lines)
+    yield from report.notes
 
 
 def _family_table(report: Report, found: Sequence[Platform], title: str) -> Table:
