@@ -3,7 +3,7 @@
 Lava runs an OS process per Lava process and synchronises all of them in every step, so their number decides the speed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +15,13 @@ from lava.proc.lif.process import LIFReset
 from scipy import sparse
 
 from deploy.backends.lava.processes.attention import DynamicProduct, FixedDynamicProduct
-from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedNeurons, Rules
-from deploy.backends.lava.processes.fixed_neurons import FixedNeurons
+from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedLIF, FixedLIF, GradedLIF
 from deploy.backends.lava.processes.frame_source import FrameSource
 from deploy.backends.lava.processes.recorder import Recorder
 from deploy.backends.lava.processes.synapse_blocks import Block, FixedSynapseBlocks, SynapseBlocks
-from deploy.backends.lava.processes.window_neurons import WindowIntegrator, WindowLIF
+from export.loihi.arithmetic import SHIFT
 from export.loihi.registers import Registers
+from export.nir.stepwise.dynamics import Dynamics
 from export.synaptic.populations import CONSTANT, Array, Population, Projection, SynapseNetwork
 from export.synaptic.schedule import schedule
 
@@ -92,7 +92,7 @@ class PlacedNetwork:
         self.steps = self._frames * self.pace + max(self._latencies.values())
         self.processes: list[AbstractProcess] = []
         self.recordings: dict[str, Columns] = {}
-        parts = _parts(network.neurons, placement, self.pace)
+        parts = _parts(network.neurons, placement)
         products = map(self._product_group, network.of_kind("attention"))
         self._groups = [self._input_group(frames), *map(self._group, parts), *products]
         for group in self._groups[1:]:
@@ -130,51 +130,24 @@ class PlacedNetwork:
         return Group({product.name: slice(0, product.neurons)}, process, {product.name: slice(0, product.inputs)})
 
     def _neurons(self, populations: Sequence[Population], slices: dict[str, slice]) -> AbstractProcess:
-        if self._registers is not None:
-            return self._fixed_neurons(populations, self._registers, f"neurons {_listed(slices)}")
-        decay, threshold, reset = (
-            np.concatenate([getattr(population.dynamics, field) for population in populations])
-            for field in ("decay", "threshold", "reset")
-        )
-        name = f"neurons {_listed(slices)}"
-        if _is_clocked(populations[0], self.pace):
-            return ClockedNeurons(name, Rules.of(populations), self._clock(populations))
-        starts: dict[int, list[slice]] = {}
-        for key, neurons in slices.items():
-            starts.setdefault(self._start(key), []).append(neurons)
-        if not populations[0].spiking:
-            return WindowIntegrator(name, decay, threshold, reset, starts, self._window)
-        if len(starts) > 1 or reset.any():
-            return WindowLIF(name, decay, threshold, reset, starts, self._window)
-        (start,) = starts
-        return LIFReset(
-            name=name,
-            shape=decay.shape,
-            du=1,
-            dv=decay,
-            vth=threshold,
-            reset_interval=self._window,
-            reset_offset=start,
-        )
-
-    def _fixed_neurons(
-        self, populations: Sequence[Population], registers: Mapping[str, Registers], name: str
-    ) -> AbstractProcess:
-        found = [registers[population.name] for population in populations]
+        name, clock = f"neurons {_listed(slices)}", self._clock(populations)
         spiking = np.concatenate([np.full(population.neurons, population.spiking) for population in populations])
-        decay, current_decay, threshold, bias = (
-            np.concatenate([getattr(part, field) for part in found])
-            for field in ("decay", "current_decay", "threshold", "bias")
-        )
-        return FixedNeurons(name, spiking, decay, current_decay, threshold, bias, self._clock(populations))
+        reset = np.concatenate([population.dynamics.reset for population in populations])
+        if self._registers is not None:
+            fixed = _registered([self._registers[population.name] for population in populations])
+            return FixedLIF(name, clock, spiking, reset, **fixed)
+        real = _concatenated(_parameters(population.dynamics) for population in populations)
+        if not (clock.aligned() and spiking.all() and (real["du"] == 1).all()) or reset.any():
+            return (ClockedLIF if spiking.all() else GradedLIF)(name, clock, spiking, reset, **real)
+        start = int(clock.first[0]) % self._window
+        return LIFReset(
+            name=name, shape=spiking.shape, du=1, dv=real["dv"], vth=real["vth"], reset_interval=self._window,
+            reset_offset=start,
+        )  # fmt: skip
 
     def _clock(self, populations: Sequence[Population]) -> Clock:
         first = [np.full(population.neurons, self._latencies[population.name] + 1) for population in populations]
         return Clock(self.pace, self._window, np.concatenate(first))
-
-    def _start(self, population: str) -> int:
-        """The ``time_step % window`` in which the population's windows start; Lava counts steps from 1."""
-        return (self._latencies[population] + 1) % self._window
 
     def _connect(self, targets: dict[str, slice], size: int, port: InPort) -> None:
         """One SynapseBlocks from every group with synapses onto ``targets``, all summed in ``port``."""
@@ -227,20 +200,30 @@ class PlacedNetwork:
         return self._add(Recorder(f"recorder {name}", str(path), size, chosen))
 
 
-def _parts(populations: Sequence[Population], placement: Placement, pace: int) -> list[list[Population]]:
-    """The populations that share a process, group by group."""
+def _parts(populations: Sequence[Population], placement: Placement) -> list[list[Population]]:
+    """The populations that share a process, group by group: those that spike, and those that emit potentials."""
     if placement == "layered":
         return [[population] for population in populations]
-    kinds: dict[tuple[bool, bool], list[Population]] = {}
-    for population in populations:
-        clocked = _is_clocked(population, pace)
-        kinds.setdefault((clocked, population.spiking and not clocked), []).append(population)
-    return list(kinds.values())
+    kinds = ([each for each in populations if each.spiking is spiking] for spiking in (True, False))
+    return [kind for kind in kinds if kind]
 
 
-def _is_clocked(population: Population, pace: int) -> bool:
-    """Whether it needs neurons that Lava's LIF does not have: with a synaptic current, or idle in some Lava steps."""
-    return pace > 1 or population.dynamics.current_decay is not None
+def _parameters(rule: Dynamics) -> dict[str, Array]:
+    """Parameters of Lava's floating-point LIF, each (neurons,)."""
+    ones = np.ones(len(rule.decay))
+    du, bias = (ones, 0 * ones) if rule.current_decay is None else (rule.current_decay, rule.drive)
+    return {"du": du, "dv": rule.decay, "vth": rule.threshold, "bias_mant": bias}
+
+
+def _registered(found: Sequence[Registers]) -> dict[str, Any]:
+    """Parameters of Lava's bit-accurate LIF; biases come, like currents and thresholds, onto the potentials' grid."""
+    arrays = ({"du": own.current_decay, "dv": own.decay, "vth": own.threshold, "bias_mant": own.bias} for own in found)
+    return {**_concatenated(arrays), "bias_exp": SHIFT}
+
+
+def _concatenated(parts: Iterable[dict[str, Array]]) -> dict[str, Array]:
+    first, *others = parts
+    return {key: np.concatenate([first[key], *(part[key] for part in others)]) for key in first}
 
 
 def _fan_out(weights: sparse.csr_matrix, first_target: int, targets: int) -> sparse.csr_matrix:

@@ -19,8 +19,14 @@ from deploy.backends.lava.processes.attention import (
     PyDynamicProduct,
     PyFixedDynamicProduct,
 )
-from deploy.backends.lava.processes.clocked_neurons import ClockedNeurons, PyClockedNeurons
-from deploy.backends.lava.processes.fixed_neurons import FixedNeurons, PyFixedNeurons
+from deploy.backends.lava.processes.clocked_neurons import (
+    ClockedLIF,
+    FixedLIF,
+    GradedLIF,
+    PyClockedLIF,
+    PyFixedLIF,
+    PyGradedLIF,
+)
 from deploy.backends.lava.processes.frame_source import FrameSource, PyFrameSource
 from deploy.backends.lava.processes.recorder import PyRecorder, Recorder
 from deploy.backends.lava.processes.synapse_blocks import (
@@ -29,22 +35,20 @@ from deploy.backends.lava.processes.synapse_blocks import (
     PySynapseBlocks,
     SynapseBlocks,
 )
-from deploy.backends.lava.processes.window_neurons import PyWindowIntegrator, PyWindowLIF, WindowIntegrator, WindowLIF
 from deploy.backends.lava.watchdog import Actor, Watchdog, first_failure
 from spikinghash.errors import BackendError, MissingToolError
 
 MODELS = {
     DynamicProduct: PyDynamicProduct,
     FixedDynamicProduct: PyFixedDynamicProduct,
-    ClockedNeurons: PyClockedNeurons,
-    FixedNeurons: PyFixedNeurons,
+    ClockedLIF: PyClockedLIF,
+    FixedLIF: PyFixedLIF,
     FixedSynapseBlocks: PyFixedSynapseBlocks,
     FrameSource: PyFrameSource,
     LIFReset: PyLifResetModelFloat,
     SynapseBlocks: PySynapseBlocks,
     Recorder: PyRecorder,
-    WindowIntegrator: PyWindowIntegrator,
-    WindowLIF: PyWindowLIF,
+    GradedLIF: PyGradedLIF,
 }
 
 CHANNEL_SIZE = 2
