@@ -16,7 +16,8 @@ potentials have 6 binary digits more, because currents and thresholds are shifte
   than room for the worst inhibition: potentials saturate at -(2^23 - 1), here as on the chip.
 
 ``arithmetic`` steps neurons, ``registers`` finds a population's grid, ``bounds`` its worst cases, and ``planes`` splits
-weights into what the chip stores.
+weights into what the chip stores. ``network`` puts lowered graphs onto registers and ``network_emulator`` runs them;
+``emulator`` runs the encoder that is not lowered, for ``drift``.
 
 Sources: ``lava.proc.lif.models.PyLifModelBitAcc``, ``lava.proc.dense.models``, ``lava.utils.weightutils`` (lava-nc
 0.10.0); Davies et al. 2018, "Loihi: A Neuromorphic Manycore Processor with On-Chip Learning", doi
