@@ -13,7 +13,7 @@ import typer
 from numpy.typing import NDArray
 
 from deploy.backends.encoders import Encoder, RunNumbers, load_encoder
-from deploy.backends.graph_run import run_on_file
+from deploy.backends.graph_run import GraphRun, run_on_file
 from deploy.backends.lava_backend import Executor
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
@@ -74,11 +74,7 @@ def main(
         raise SpikinghashError("give either recordings or --input X.npz")
     if source is not None:
         done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor)
-        for remark in done.remarks:
-            print(remark, file=sys.stderr)
-        if output is not None:
-            done.save(output)
-        print(json.dumps(done.as_dict()) if as_json else f"{done}" + (f"\nwrote {output}" if output else ""))
+        _tell(done, output, as_json)
         return
     if output is not None or trace or dt is not None:
         raise SpikinghashError("--output, --trace and --dt are for --input; codes go to standard output")
@@ -90,6 +86,15 @@ def main(
         for path, code in zip(recordings, codes, strict=True)
     ]
     print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row['code']}  {row['file']}" for row in rows))
+
+
+def _tell(done: GraphRun, output: Path | None, as_json: bool) -> None:
+    """Print what a graph did, and remarks on standard error; write its outputs where they are wanted."""
+    for remark in done.remarks:
+        print(remark, file=sys.stderr)
+    if output is not None:
+        done.save(output)
+    print(json.dumps(done.as_dict()) if as_json else f"{done}" + (f"\nwrote {output}" if output else ""))
 
 
 if __name__ == "__main__":
