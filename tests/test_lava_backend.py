@@ -313,7 +313,7 @@ def test_bad_record_and_files(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match=r"input has shape \(0, 2, 6\)"):
         LavaBackend().run(path, spikes[:0])
     (tmp_path / "text.nir").write_text("not HDF5")
-    with pytest.raises(GraphError, match="not a NIR file"):
+    with pytest.raises(GraphError, match="not a readable NIR file"):
         LavaBackend().run(tmp_path / "text.nir", spikes)
 
 

@@ -25,7 +25,7 @@ from deploy.energy.mapping.traffic import Traffic, counted_traffic
 from deploy.energy.timestep_barrier import barrier_latency
 from export.encoder.network import build_network as integer_network
 from export.nir.interpreter import Interpreter
-from export.nir.nir_file import read_encoder
+from export.nir.metadata import read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import input_spikes
 from export.synaptic.counted import build_network
