@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from deploy.backends.simulator_backend import find_interpreter
 from deploy.energy.networks.module import count_module
 from deploy.energy.search_counts import scan
-from export.encoder.lowering import attention
 from export.encoder.network import build_network
+from export.encoder.operations import attention
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import read_encoder
 from export.nir.to_nir import export_nir

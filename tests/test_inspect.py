@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from export.encoder.lowering import attention
 from export.encoder.network import build_network
-from export.encoder.operations import Attention
+from export.encoder.operations import attention
 from export.nir.inspect import inspect_nir, inspect_onnx
 from export.nir.interpreter import Interpreter
 from export.nir.marked_attention import MARK, MarkedAttention, read_marked
@@ -271,5 +270,5 @@ def test_the_preset_of_a_whole_sensor_needs_marked_attention() -> None:
     config = load_config(Path(__file__).parents[1] / "configs" / "dvs128.toml").encoder
     assert (config.size, config.time_steps, config.mixers) == (128, 16, ("swm", "swm", "ssa", "ssa"))
     sizes = [(config.channels[stage], config.stage_sizes[stage], config.heads[stage]) for stage in (2, 3)]
-    gates = [attention.gate_count(Attention((channels, size, size), heads, 1.0)) for channels, size, heads in sizes]
+    gates = [attention.Attention((channels, size, size), heads, 1.0).gates for channels, size, heads in sizes]
     assert min(gates) > attention.LARGEST_GATES

@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from export.encoder.executor import GraphExecutor
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
-from export.encoder.lowering.attention import gate_count, lower_attention
-from export.encoder.lowering.network import lower
+from export.encoder.layout import from_polyphase, to_polyphase
+from export.encoder.lowering import lower
 from export.encoder.operations import Attention, Conv, Delay, Dense, Input, Lif, Norm, Output, Threshold, WaveMixer
+from export.encoder.operations.lines import block_clock
 from export.encoder.passes.align import align
+from export.encoder.passes.expand import expand, unroll
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
-from export.encoder.passes.polyphase import convolution, from_polyphase, polyphase, to_polyphase
+from export.encoder.passes.polyphase import polyphase
 from export.encoder.passes.remove_dead import remove_dead
 from export.encoder.passes.shift_registers import shift_registers
-from export.encoder.passes.time_blocks import block_clock, lower_time_blocks
 from export.encoder.passes.valid_line import biases_from_valid_line
 from export.nir.dialects.native import write_native
 from export.nir.dialects.portable import write_portable
@@ -83,13 +84,13 @@ def test_convolution_in_polyphase_layout(source: int, factor: int, stride: int, 
     generator = np.random.default_rng(0)
     conv = Conv((2, 16, 16), whole(generator, 3, 2, kernel, kernel), whole(generator, 3), stride, kernel // 2)
     x = generator.integers(0, 2, (2, 2, 16, 16)).astype(float)
-    moved = torch_conv(convolution(conv, source, factor), to_polyphase(x, source))
+    moved = torch_conv(conv.relaid("conv", source, factor), to_polyphase(x, source))
     assert np.array_equal(from_polyphase(moved, factor), torch_conv(conv, x))
 
 
 def test_polyphase_refuses_what_would_need_a_transposed_convolution() -> None:
-    with pytest.raises(GraphError, match="stride 2 cannot go from factor 4 to 1"):
-        convolution(Conv((1, 8, 8), np.ones((1, 1, 3, 3)), stride=2, padding=1), 4, 1)
+    with pytest.raises(GraphError, match="node down: a convolution of stride 2 cannot go from factor 4 to 1"):
+        Conv((1, 8, 8), np.ones((1, 1, 3, 3)), stride=2, padding=1).relaid("down", 4, 1)
 
 
 @given(st.integers(0, 10**6))
@@ -196,9 +197,9 @@ def test_attention_as_coincidence_gates(heads: int, writer: Writer) -> None:
     frames = generator.integers(0, 2, (6, 4, 4, 2, 2)).astype(float)
     expected = reference(graph, frames, "after")
     assert 0 < expected.mean() < 1
-    lowered = biases_from_valid_line(lower_attention(graph))
+    lowered = biases_from_valid_line(expand(graph))
     gates = sum(node.shape[0] for _, node in lowered.find(Threshold)) - 1  # the valid line is a threshold unit too
-    assert gates == gate_count(Attention((4, 2, 2), heads, 2.0))
+    assert gates == Attention((4, 2, 2), heads, 2.0).gates
     assert np.array_equal(window(lowered, frames, writer, "after"), expected)
 
 
@@ -222,7 +223,7 @@ def test_too_many_gates_are_refused_with_what_would_be_enough(
     graph.add("attention", Attention((channels, side, side), heads, 1.0), "qkv_lif")
     numbers = f"{gates} coincidence gates for {side**2} tokens, {channels} channels and {heads} heads, limit 400,000"
     with pytest.raises(GraphError) as caught:
-        lower_attention(graph)
+        expand(graph)
     assert str(caught.value) == (
         f"node attention: {numbers}: {remedy}, or use the native dialect or ONNX, which keep the product"
     )
@@ -264,7 +265,7 @@ def test_delay_is_a_shift_and_a_register_is_a_delay(lags: list[int], seed: int) 
 
 def test_alignment_delays_spikes_not_currents() -> None:
     graph = build_graph(calibrated(SMALL))
-    aligned = align(polyphase(lower_attention(fuse_linear(fold_batch_norm(graph)))))
+    aligned = align(polyphase(expand(fuse_linear(fold_batch_norm(graph)))))
     for name, node in aligned.nodes.items():
         sources = aligned.sources(name)
         if isinstance(node, Lif):
@@ -279,7 +280,7 @@ def test_no_bias_and_no_block_survives_the_lowering() -> None:
     for node in lowered.nodes.values():
         assert getattr(node, "bias", None) is None
         assert not isinstance(node, WaveMixer | Attention | Norm)
-    assert lower_time_blocks(lowered).nodes.keys() == lowered.nodes.keys()
+    assert unroll(lowered).nodes.keys() == lowered.nodes.keys()
 
 
 def test_graph_executor_is_the_model() -> None:

@@ -6,12 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.encoder.certificate import MANTISSA, certify, current_range
-from export.encoder.executor import GraphExecutor, lif_steps
+from export.encoder.certificate import MANTISSA, certify
+from export.encoder.executor import GraphExecutor
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
 from export.encoder.network import build_network
 from export.encoder.operations import Conv, Dense, Input, Lif, WaveMixer
+from export.encoder.operations.lif import lif_steps
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
 from export.encoder.passes.quantise import LARGEST_MANTISSA, quantise, streams
@@ -89,7 +90,7 @@ def test_certified_potentials_are_exact_in_float32(seed: int, steps: int, high: 
     threshold = float(generator.integers(0, 9 * magnitude)) + 2.0 ** -(steps + 1)
     graph.add("lif", Lif((3, 1, 1), threshold), "conv")
     certificate = certify(graph)
-    low, high_bound = current_range(conv, "conv")
+    low, high_bound = conv.current_range("conv")
     frames = np.broadcast_to(adversary(graph, conv, high), (steps, 2, 3, 3))
     currents = np.einsum("tihw,oihw->to", frames, weight) + bias
     reached = currents.max() if high else currents.min()

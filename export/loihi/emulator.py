@@ -19,7 +19,6 @@ the blocks in time of a wave mixer need and which makes thousands of recordings 
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -28,15 +27,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from export.encoder.certificate import Bound, certify
+from export.encoder.executor import population_names
 from export.encoder.graph import Graph
-from export.encoder.node import Array, Linear, Node
-from export.encoder.operations import Attention, Conv, Counter, Dense, Input, Lif, Output, WaveMixer
+from export.encoder.node import Map, Node
+from export.encoder.operations import Lif, Output
 from export.encoder.passes.quantise import streams
 from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT, Integers, NeuronState
 from export.loihi.planes import WEIGHT_EXPONENT, planes
 from export.loihi.registers import LARGEST_THRESHOLD
 from spikinghash.errors import GraphError
-from training.model.wave_mixer import from_blocks, to_blocks
 
 Bits = NDArray[np.uint8]
 
@@ -90,10 +89,10 @@ def lif_steps(current: Integers, threshold: int, bias: Integers | int = 0, decay
 
 
 class LoihiEmulator:
-    """Runs an integer graph, nothing lowered, in Loihi's arithmetic: int64 throughout, no floating point.
+    """Runs an integer graph, nothing lowered, in Loihi's arithmetic: exact sums, neurons in int64.
 
     Args:
-        graph: of ``Input``, ``Lif``, ``Conv``, ``Dense``, ``WaveMixer``, ``Attention``, ``Counter`` and ``Output``.
+        graph: the encoder, batch normalisation folded.
 
     Attributes:
         synapses: registers of each linear map, by node name.
@@ -108,7 +107,7 @@ class LoihiEmulator:
         self.graph = graph
         bounds = {bound.population: bound for bound in certify(graph).bounds}
         extra = _extra_bits(graph, bounds)
-        self.synapses = {name: _synapses(node, name, extra.get(name, 0)) for name, node in _linear(graph)}
+        self.synapses = {name: _synapses(node, name, extra.get(name, 0)) for name, node in graph.find(Map)}
         self.neurons = {name: _neurons(graph, name, node, extra[name]) for name, node in graph.find(Lif)}
 
     def trace(self, frames: Bits) -> LoihiTrace:
@@ -116,33 +115,23 @@ class LoihiEmulator:
         values: dict[str, NDArray[np.integer]] = {}
         for name, node in self.graph.nodes.items():
             sources = [values[source] for source in self.graph.sources(name)]
-            values[name] = self._evaluate(name, node, sources, frames)
-        traced = {name: values[name] for name, node in self.graph.nodes.items() if isinstance(node, Lif)}
-        for name, _ in self.graph.find(Attention):
+            values[name] = self._evaluate(name, node, sources or [np.moveaxis(frames, 0, 1)])
+        traced = {name: values[name] for name in population_names(self.graph)}
+        for name in traced.keys() & self.synapses.keys():
             traced[name] = values[name] // _shifted(*self.synapses[name])
         codes = np.packbits(values[self.graph.only(Output)[0]].astype(np.uint8), axis=1)
         return LoihiTrace(codes, {name: np.moveaxis(value, 0, 1) for name, value in traced.items()})
 
-    def _evaluate(self, name: str, node: Node, sources: list[NDArray[np.integer]], frames: Bits) -> NDArray[np.integer]:
-        if isinstance(node, Input):
-            return np.moveaxis(frames, 0, 1)
+    def _evaluate(self, name: str, node: Node, sources: list[NDArray[np.integer]]) -> NDArray[np.integer]:
         total = sum(sources[1:], start=sources[0])
         if isinstance(node, Lif):
             registers = self.neurons[name]
             bias = registers.bias_mantissa << registers.bias_exponent
             return lif_steps(total.astype(np.int64), registers.threshold, bias)
-        if isinstance(node, Counter):
-            return (total.sum(axis=0) >= node.votes).reshape(total.shape[1], -1)
-        if isinstance(node, Output):
-            return total
+        if not isinstance(node, Map):
+            return node.evaluate(name, torch.from_numpy(total)).numpy()
         mantissa, exponent = self.synapses[name]
         return _shifted(_accumulate(node, mantissa, total), exponent)
-
-
-def _linear(graph: Graph) -> Iterator[tuple[str, Linear | Attention]]:
-    for name, node in graph.nodes.items():
-        if isinstance(node, Linear | Attention):
-            yield name, node
 
 
 def _extra_bits(graph: Graph, bounds: dict[str, Bound]) -> dict[str, int]:
@@ -165,14 +154,8 @@ def _peak(bound: Bound) -> int:
     return math.ceil(2 * max(-bound.lowest, bound.highest))
 
 
-def _weights(node: Linear | Attention) -> Array:
-    if isinstance(node, Attention):
-        return np.array(node.weight)
-    return node.weight
-
-
-def _synapses(node: Linear | Attention, name: str, extra: int) -> StoredWeights:
-    weights = _weights(node)
+def _synapses(node: Map, name: str, extra: int) -> StoredWeights:
+    weights = np.asarray(node.weight)
     on_grid = sparse.csr_matrix(np.reshape(weights, (1, -1)).astype(np.int64) << extra)
     try:
         (plane,) = planes(on_grid)
@@ -192,7 +175,7 @@ def _neurons(graph: Graph, name: str, lif: Lif, extra: int) -> LayerRegisters:
         )
     bias = np.zeros(lif.shape[0], np.int64)
     for source in map(graph.nodes.__getitem__, graph.sources(name)):
-        if isinstance(source, Linear) and source.bias is not None:
+        if isinstance(source, Map) and source.bias is not None:
             bias += source.bias.astype(np.int64)
     largest = int(bias[np.abs(bias).argmax()])
     if largest not in BIAS_MANTISSA:
@@ -207,43 +190,10 @@ def _shifted(accumulated: Integers, exponent: int) -> Integers:
     return accumulated << exponent if exponent > 0 else accumulated >> -exponent
 
 
-def _accumulate(node: Node, mantissa: Integers, spikes: NDArray[np.integer]) -> Integers:
-    """Sums of the mantissas over the spikes (T, B, C, H, W): (T, B, *shape of the node)."""
-    if isinstance(node, Attention):
-        return mantissa * _coincidences(node, spikes)
-    steps, samples = spikes.shape[:2]
-    if isinstance(node, Dense):
-        fan_in = math.prod(node.source_shape)
-        rows = spikes.reshape(-1, fan_in)
-        return _synaptic_sum(rows, mantissa.reshape(-1, fan_in)).reshape(steps, samples, *node.shape)
-    if isinstance(node, Conv):
-        currents = _convolve(node, mantissa, spikes.reshape(-1, *node.source))
-        return currents.reshape(steps, samples, *node.shape)
-    assert isinstance(node, WaveMixer)
-    blocks = to_blocks(torch.from_numpy(np.ascontiguousarray(spikes)), node.levels, len(mantissa)).numpy()
-    mixed = np.stack([_synaptic_sum(rows, weight) for rows, weight in zip(blocks, mantissa, strict=True)])
-    return from_blocks(torch.from_numpy(mixed), torch.Size(spikes.shape), node.levels).numpy()
+def _accumulate(node: Map, mantissa: Integers, spikes: NDArray[np.integer]) -> Integers:
+    """Sums of the mantissas over the spikes (T, B, C, H, W): (T, B, *shape of the node).
 
-
-def _synaptic_sum(rows: NDArray[np.integer], weight: Integers) -> Integers:
-    """Spikes (N, fan-in) by weights (out, fan-in): (N, out). Only spikes cost time, as in the hardware."""
-    return np.asarray(sparse.csr_array(rows).astype(np.int64) @ np.ascontiguousarray(weight.T))
-
-
-def _convolve(node: Conv, mantissa: Integers, spikes: NDArray[np.integer]) -> Integers:
-    """Convolve spikes (N, C, H, W) with ``mantissa``: (N, out, H', W')."""
-    out, _, *kernel = mantissa.shape
-    border = (node.padding, node.padding)
-    padded = np.pad(spikes, ((0, 0), (0, 0), border, border))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, tuple(kernel), axis=(2, 3))
-    strided = windows[:, :, :: node.stride, :: node.stride].transpose(0, 2, 3, 1, 4, 5)
-    currents = _synaptic_sum(strided.reshape(-1, mantissa[0].size), mantissa.reshape(out, -1))
-    return currents.reshape(len(spikes), *node.shape[1:], out).transpose(0, 3, 1, 2)
-
-
-def _coincidences(node: Attention, qkv: NDArray[np.integer]) -> Integers:
-    """``(V K^T) Q`` per time step and head; ``qkv`` holds q, k and v as thirds of its channels."""
-    steps, samples, _, height, width = qkv.shape
-    shape = (steps, samples, 3, node.heads, node.shape[0] // node.heads, height * width)
-    q, k, v = np.moveaxis(qkv.astype(np.int64).reshape(shape), 2, 0)
-    return (v @ k.swapaxes(-1, -2) @ q).reshape(steps, samples, *node.shape)
+    In float64, whose 53 bits hold all of them: the certificate bounds them by 24.
+    """
+    arriving = torch.from_numpy(np.ascontiguousarray(spikes)).double()
+    return node.currents(arriving, torch.from_numpy(mantissa).double()).numpy().astype(np.int64)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import nir
 import numpy as np
 
-from export.encoder.lowering.attention import gate_weights
+from export.encoder.operations.attention import gate_weights
 from export.nir.marked_attention import MarkedAttention
 
 DT = 1e-4

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from export.encoder.executor import population_names
-from export.encoder.lowering.network import lower
+from export.encoder.lowering import lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, Numbers, load_network, probe_frames
 from export.encoder.work import Work
+from export.nir.dialects.dialect import TIME_STEP
 from export.nir.dialects.native import write_native
-from export.nir.dialects.nodes import TIME_STEP
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import Dialect, Metadata, describe, read_encoder, write_nir
@@ -53,7 +53,7 @@ def export_nir(
         GraphError: the network cannot be lowered.
         ComparisonError: the written graph computes something else; nothing is left at ``path``.
     """
-    lowered = lower(network.graph, keep_large_attention=dialect == "native")
+    lowered = lower(network.graph, keep_large=dialect == "native")
     graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
     metadata = describe(
         network.graph,

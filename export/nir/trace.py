@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.encoder.passes.polyphase import from_polyphase, polyphase_shape
+from export.encoder.layout import from_polyphase, polyphase_shape
 from export.nir.metadata import EncoderLayer, Metadata
 
 Spikes = NDArray[Any]

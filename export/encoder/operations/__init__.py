@@ -7,30 +7,15 @@ Spiking nodes (``Input``, ``Lif``, ``Threshold``, ``Counter``, ``Delay``) emit s
 ``Dense``, ``WaveMixer``, ``BlockLinear``) and the product ``Attention`` turn spikes into currents.
 """
 
-from export.encoder.operations.attention import Attention
-from export.encoder.operations.block_linear import BlockLinear
-from export.encoder.operations.conv import Conv
-from export.encoder.operations.counter import Counter
-from export.encoder.operations.delay import Delay
-from export.encoder.operations.dense import Dense
-from export.encoder.operations.input import Input
-from export.encoder.operations.lif import Lif
-from export.encoder.operations.norm import Norm
-from export.encoder.operations.output import Output
-from export.encoder.operations.threshold import Threshold
-from export.encoder.operations.wave_mixer import WaveMixer
-
-__all__ = [
-    "Attention",
-    "BlockLinear",
-    "Conv",
-    "Counter",
-    "Delay",
-    "Dense",
-    "Input",
-    "Lif",
-    "Norm",
-    "Output",
-    "Threshold",
-    "WaveMixer",
-]
+from export.encoder.operations.attention import Attention as Attention
+from export.encoder.operations.block_linear import BlockLinear as BlockLinear
+from export.encoder.operations.conv import Conv as Conv
+from export.encoder.operations.counter import Counter as Counter
+from export.encoder.operations.delay import Delay as Delay
+from export.encoder.operations.dense import Dense as Dense
+from export.encoder.operations.input import Input as Input
+from export.encoder.operations.lif import Lif as Lif
+from export.encoder.operations.norm import Norm as Norm
+from export.encoder.operations.output import Output as Output
+from export.encoder.operations.threshold import Threshold as Threshold
+from export.encoder.operations.wave_mixer import WaveMixer as WaveMixer

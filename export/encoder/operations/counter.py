@@ -1,9 +1,12 @@
 """The vote over the steps of a window."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from math import prod
+from typing import Any, ClassVar
 
-from export.encoder.node import Node, Shape
+from torch import Tensor
+
+from export.encoder.node import Dialect, Node, OnnxWriter, Shape, Value
 
 
 @dataclass(frozen=True)
@@ -13,3 +16,20 @@ class Counter(Node):
     shape: Shape
     votes: int
     spiking: ClassVar[bool] = True
+
+    def evaluate(self, name: str, total: Tensor) -> Tensor:
+        """Whether there are enough in a window: bits (B, K)."""
+        return (total.sum(0) >= self.votes).flatten(1)
+
+    def gain(self, dialect: Dialect) -> float:
+        """What a LIF that counts weighs its input by."""
+        return dialect.counter_gain
+
+    def to_nir(self, name: str, dialect: Dialect, gain: float) -> Any:
+        """An integrator, or a LIF that hardly leaks."""
+        return dialect.counter(self.shape, self.votes)
+
+    def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
+        """The sum over the steps, compared."""
+        votes = writer.op("ReduceSum", writer.reshape(total, writer.steps, -1, prod(self.shape)), writer.sizes(0))
+        return writer.op("LessOrEqual", votes, writer.constant(-self.votes))

@@ -1,8 +1,7 @@
 """Delay shortcuts, so that everything that meets in a neuron belongs to the same step of the recording."""
 
 from export.encoder.graph import Graph
-from export.encoder.node import Node
-from export.encoder.operations import BlockLinear, Delay
+from export.encoder.operations.lines import delay_line
 
 
 def align(graph: Graph) -> Graph:
@@ -16,7 +15,7 @@ def align(graph: Graph) -> Graph:
     copies: dict[tuple[str, int], str] = {}
     for name in list(graph.nodes):
         sources = graph.sources(name)
-        latency[name] = max((latency[source] for source in sources), default=0) + own_latency(graph.nodes[name])
+        latency[name] = max((latency[source] for source in sources), default=0) + graph.nodes[name].latency
         if not graph.nodes[name].spiking:
             continue
         for source in sources:
@@ -28,11 +27,6 @@ def align(graph: Graph) -> Graph:
     return graph.sort()
 
 
-def own_latency(node: Node) -> int:
-    """Steps that a node adds between its input and its answer."""
-    return node.block - 1 if isinstance(node, BlockLinear) else 0
-
-
 def _delayed(graph: Graph, copies: dict[tuple[str, int], str], latency: dict[str, int], source: str, late: int) -> str:
     """A copy of linear map ``source`` that answers ``late`` steps later than it."""
     key = (source, late)
@@ -42,13 +36,3 @@ def _delayed(graph: Graph, copies: dict[tuple[str, int], str], latency: dict[str
         copies[key] = graph.add(f"{source}_after{late}", graph.nodes[source], line)
         latency |= {line: latency[spikes] + late, copies[key]: latency[source] + late}
     return copies[key]
-
-
-def delay_line(graph: Graph, source: str, steps: int) -> str:
-    """Spikes of ``source``, ``steps`` steps later; one delay line serves all who ask for the same."""
-    name = f"{source}_delay{steps}"
-    if name not in graph.nodes:
-        shape = graph.nodes[source].shape
-        graph.add(name, Delay(shape, (steps,) * shape[0]), source)
-        graph.serves[name] = graph.serves.get(source, source)
-    return name

@@ -1,10 +1,7 @@
 """Fuse two linear maps in a row into one."""
 
-import numpy as np
-
 from export.encoder.graph import Graph
-from export.encoder.node import Array
-from export.encoder.operations import Conv, Dense
+from export.encoder.operations import Conv
 
 
 def fuse_linear(graph: Graph) -> Graph:
@@ -15,27 +12,15 @@ def fuse_linear(graph: Graph) -> Graph:
     graph = graph.copy()
     for name, second in list(graph.find(Conv)):
         sources = graph.sources(name)
-        if len(sources) != 1 or second.weight.shape[2:] != (1, 1) or (second.stride, second.padding) != (1, 0):
+        if len(sources) != 1 or not second.pointwise or graph.targets(sources[0]) != [name]:
             continue
-        first = graph.nodes[sources[0]]
-        if graph.targets(sources[0]) != [name] or not isinstance(first, Conv | Dense):
+        fused = graph.nodes[sources[0]].followed_by(second.weight[:, :, 0, 0])
+        if fused is None:
             continue
-        matrix = second.weight[:, :, 0, 0]
-        weight = np.tensordot(matrix, first.weight, axes=1)
-        graph.nodes[name] = _with(first, weight, _fused_bias(matrix, first.bias, second.bias))
+        parts = [part for part in (fused.bias, second.bias) if part is not None]
+        graph.nodes[name] = fused.with_numbers(fused.weight, sum(parts[1:], parts[0]) if parts else None)
         _adopt_sources(graph, sources[0], name)
     return graph.sort()
-
-
-def _with(first: Conv | Dense, weight: Array, bias: Array | None) -> Conv | Dense:
-    if isinstance(first, Conv):
-        return Conv(first.source, weight, bias, first.stride, first.padding)
-    return Dense(weight, bias)
-
-
-def _fused_bias(matrix: Array, first: Array | None, second: Array | None) -> Array | None:
-    parts = [part for part in (None if first is None else matrix @ first, second) if part is not None]
-    return sum(parts[1:], parts[0]) if parts else None
 
 
 def _adopt_sources(graph: Graph, gone: str, name: str) -> None:

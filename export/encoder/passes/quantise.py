@@ -9,16 +9,14 @@ map keeps eight bits.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from export.encoder.certificate import MANTISSA, certify
 from export.encoder.graph import Graph
-from export.encoder.node import Linear
-from export.encoder.operations import Attention, Lif
+from export.encoder.node import Map
+from export.encoder.operations import Lif
 from spikinghash.errors import GraphError
-from training.quantised import ATTENTION_RESOLUTION, LARGEST_MANTISSA, Grids, exponent
+from training.quantised import LARGEST_MANTISSA, Grids
 
 _COARSENINGS = 12  # by 2^(1/4) each: three bits in all
 
@@ -80,46 +78,22 @@ def _stream(graph: Graph, members: set[str]) -> Stream:
     return Stream(tuple(name for name in ordered if name not in neurons), neurons)
 
 
-def _weights(node: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    assert isinstance(node, Linear)
-    return node.weight
+def _finest_step(graph: Graph, stream: Stream) -> float:
+    largest = [value for name in stream.maps if (value := _full_scale(graph, name)) > 0]
+    return min(largest, default=1.0) / LARGEST_MANTISSA
 
 
-def _largest(graph: Graph, name: str) -> float:
+def _full_scale(graph: Graph, name: str) -> float:
     node = graph.nodes[name]
-    if isinstance(node, Attention):
-        return node.weight * LARGEST_MANTISSA / ATTENTION_RESOLUTION
-    largest = float(np.abs(_weights(node)).max())
+    largest = node.full_scale if isinstance(node, Map) else 0.0
     if not math.isfinite(largest):
         raise GraphError(f"node {name}: a weight is {largest}: the checkpoint diverged while training: train it anew")
     return largest
 
 
-def _finest_step(graph: Graph, stream: Stream) -> float:
-    largest = [value for name in stream.maps if (value := _largest(graph, name)) > 0]
-    return min(largest, default=1.0) / LARGEST_MANTISSA
-
-
 def _apply(graph: Graph, result: Graph, stream: Stream, step: float) -> None:
-    for name in stream.maps:
-        shift = exponent(_largest(graph, name), step)
-        node = graph.nodes[name]
-        if isinstance(node, Attention):
-            result.nodes[name] = replace(node, weight=float(max(1, round(node.weight / (step * 2**shift))) * 2**shift))
-        else:
-            assert isinstance(node, Linear)
-            result.nodes[name] = _quantised(node, step, shift)
-    for name in stream.neurons:
-        lif = graph.nodes[name]
-        assert isinstance(lif, Lif)
-        off_lattice = 2.0 ** -(graph.time_steps + 1)
-        result.nodes[name] = replace(lif, threshold=round(lif.threshold / step) + off_lattice)
-
-
-def _quantised(node: Linear, step: float, shift: int) -> Linear:
-    whole = np.clip(np.round(_weights(node) / (step * 2**shift)), -LARGEST_MANTISSA, LARGEST_MANTISSA) * 2**shift
-    bias = None if node.bias is None else np.round(node.bias / step)
-    return node.with_numbers(whole + 0.0, bias)
+    for name in (*stream.maps, *stream.neurons):
+        result.nodes[name] = graph.nodes[name].on_grid(step, graph.time_steps)
 
 
 def _bits(result: Graph, stream: Stream) -> int:

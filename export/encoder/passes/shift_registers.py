@@ -6,13 +6,13 @@ The lanes are fed back through a relay, in a cycle of four nodes (register, map,
 
 import itertools
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from export.encoder.graph import Graph
-from export.encoder.node import Array, Shape
-from export.encoder.operations import Conv, Delay, Dense, Threshold
+from export.encoder.node import Array, Linear, Shape
+from export.encoder.operations import Conv, Delay, Threshold
 from spikinghash.errors import GraphError
 
 REPEAT = 0.5
@@ -118,8 +118,9 @@ def _reconnect(graph: Graph, name: str, tap: _Tap, registers: list[_Register]) -
                 added = graph.add(f"{reader}_from_{register.name}", _pointwise(lanes, select), register.name)
                 graph.connect(added, reader)
                 continue
-            assert isinstance(node, Conv | Dense)
-            added = graph.add(f"{reader}_from_{register.name}", _behind(node, select, lanes), register.name)
+            assert isinstance(node, Linear)
+            behind = node.behind(reader, select, lanes)
+            added = graph.add(f"{reader}_from_{register.name}", behind, register.name)
             for target in graph.targets(reader):
                 graph.connect(added, target)
     graph.remove(*(reader for reader in readers if not graph.nodes[reader].spiking))
@@ -132,10 +133,3 @@ def _selection(tap: _Tap, register: _Register) -> Array:
         if register.first <= base < register.first + register.width:
             select[channel, steps * register.width + base - register.first] = 1.0
     return select
-
-
-def _behind(node: Conv | Dense, select: Array, lanes: Shape) -> Conv | Dense:
-    """``node`` after the selection of its source channels."""
-    if isinstance(node, Dense):
-        return Dense(np.moveaxis(np.tensordot(node.weight, select, axes=(3, 0)), -1, 3))
-    return replace(node, source=lanes, weight=np.moveaxis(np.tensordot(node.weight, select, axes=(1, 0)), -1, 1))

@@ -9,11 +9,10 @@ import nir
 import numpy as np
 
 from export.encoder.graph import Graph
-from export.encoder.node import Node
-from export.encoder.operations import Conv, Counter, Dense, Input, Lif, Output, Threshold
+from export.encoder.node import Shape
 from export.encoder.passes.remove_dead import remove_dead
 from export.encoder.passes.shift_registers import shift_registers
-from export.nir.dialects.nodes import common_node, convolution, is_exact_in_float32, lif
+from export.nir.dialects.dialect import Dialect, is_exact_in_float32
 from export.nir.synapse_matrix import synapse_matrix
 from spikinghash.errors import GraphError
 
@@ -42,7 +41,7 @@ def write_portable(graph: Graph, dense: bool = False) -> tuple[nir.NIRGraph, Gra
     graph = remove_dead(graph)
     names = in_build_order(graph, cycles)
     graph, cycles = graph.rename(names), [(names[source], names[target]) for source, target in cycles]
-    nodes = {name: _node(name, node, _gain(graph, name)) for name, node in graph.nodes.items()}
+    nodes = Portable().nodes(graph)
     if dense:
         nodes = {name: _flat(name, node) for name, node in nodes.items()}
     edges = cycles + [edge for edge in graph.edges if edge not in set(cycles)]
@@ -61,24 +60,20 @@ def in_build_order(graph: Graph, cycles: list[tuple[str, str]]) -> dict[str, str
     return {name: f"n{index:04d}_{name}" for index, name in enumerate(forward.sort().nodes)}
 
 
-def _gain(graph: Graph, name: str) -> float:
-    """What the currents of a map are multiplied by: tau/dt of the LIF that it drives."""
-    targets = [graph.nodes[target] for target in graph.targets(name)]
-    if any(isinstance(target, Lif) for target in targets):
-        return 2.0
-    return float(COUNTER_STEPS) if any(isinstance(target, Counter) for target in targets) else 1.0
+class Portable(Dialect):
+    """Memoryless units and counters as LIF neurons of other time constants, convolutions in one group."""
 
+    name = "portable"
+    counter_gain = float(COUNTER_STEPS)
+    groups = False
 
-def _node(name: str, node: Node, gain: float) -> nir.NIRNode:
-    if isinstance(node, Input | Output | Lif):
-        return common_node(node)
-    if isinstance(node, Threshold):
-        return lif(node.shape, node.threshold, MEMORYLESS)
-    if isinstance(node, Counter):
-        return lif(node.shape, node.votes - 0.5, COUNTER_STEPS)
-    if isinstance(node, Conv | Dense):
-        return convolution(node, gain)
-    raise GraphError(f"node {name}: the portable dialect has no {type(node).__name__}: lower the graph first")
+    def threshold(self, shape: Shape, threshold: float) -> nir.NIRNode:
+        """A LIF that forgets."""
+        return self.lif(shape, threshold, MEMORYLESS)
+
+    def counter(self, shape: Shape, votes: int) -> nir.NIRNode:
+        """A LIF that hardly leaks."""
+        return self.lif(shape, votes - 0.5, COUNTER_STEPS)
 
 
 def _flat(name: str, node: nir.NIRNode) -> nir.NIRNode:

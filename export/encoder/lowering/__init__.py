@@ -1,1 +1,0 @@
-"""Lowerings, one operation per file: what NIR has no node for becomes populations and linear maps."""
