@@ -23,6 +23,7 @@ CHANGES = [
     {"mixers": ("swm", "swm", "swm"), "levels": (1, 1, 1)},
     {"mixers": ("ssa", "ssa", "ssa"), "heads": (2, 2, 4)},
     {"mixers": ("conv", "conv", "ssa")},
+    {"mixers": ("dwconv", "swm", "dwconv"), "levels": (0, 1, 0)},
     {"levels": (0, 0, 0)},
     {"wavelet": "time"},
     {"wavelet": "space"},

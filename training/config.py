@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from spikinghash.errors import ConfigError
 
 DataName = Literal["digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "folder", "images", "reversal"]
-Mixer = Literal["swm", "ssa", "conv"]
+Mixer = Literal["swm", "ssa", "conv", "dwconv"]
 Wavelet = Literal["space-time", "time", "space"]
 
 LARGEST_LEVEL = 3
@@ -47,7 +47,8 @@ class EncoderConfig(_Section):
     channels: tuple[int, ...] = (24, 48, 64, 96)
     blocks: tuple[int, ...] = (1, 1, 1, 1)
     mixers: tuple[Mixer, ...] = ("swm", "swm", "ssa", "ssa")
-    """``swm``: Spiking WaveMixer; ``ssa``: spiking self-attention; ``conv``: a 3x3 convolution in the SWM's place."""
+    """``swm``: Spiking WaveMixer; ``ssa``: spiking self-attention; ``conv``: a 3x3 convolution in the SWM's place;
+    ``dwconv``: the same for each channel by itself."""
     levels: tuple[int, ...] = (2, 1, 0, 0)
     """Levels of the Haar transform; read in ``swm`` stages."""
     wavelet: Wavelet = "space-time"
@@ -96,6 +97,8 @@ class EncoderConfig(_Section):
 
     def _check_stage(self, stage: int) -> None:
         channels, where = self.channels[stage], f"stage {stage + 1}"
+        if self.mixers[stage] == "dwconv":
+            return
         if self.mixers[stage] == "ssa":
             heads = self.heads[stage]
             if heads < 1 or channels % heads:

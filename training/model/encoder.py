@@ -103,6 +103,8 @@ class Stage(nn.Module):
                 branch = WaveBranch(channels, config.levels[stage], config.channels_per_group, config.wavelet)
             case "conv":
                 branch = ConvBranch(channels, config.channels_per_group)
+            case "dwconv":
+                branch = ConvBranch(channels, channels_per_group=1)
             case "ssa":
                 branch = AttentionBranch(channels, config.heads[stage])
         return Block(branch, Mlp(channels, config.mlp_ratio))

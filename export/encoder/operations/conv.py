@@ -123,9 +123,8 @@ class Conv(Linear):
         return replace(conv, source=lanes, weight=np.moveaxis(np.tensordot(conv.weight, select, axes=(1, 0)), -1, 1))
 
     def to_nir(self, name: str, dialect: Dialect, gain: float) -> Any:
-        """A Conv2d."""
-        conv = self if dialect.groups else self.whole()
-        return dialect.convolution(gain * conv.weight, self.source, self.stride, (self.padding,) * 2, conv.groups)
+        """A Conv2d in one group: nir 1.0.8 mistypes grouped ones and then refuses to read them."""
+        return dialect.convolution(gain * self.whole().weight, self.source, self.stride, (self.padding,) * 2)
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """A matrix product where it is pointwise, else a Conv on images; in float64 a product of the taps."""

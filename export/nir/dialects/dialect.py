@@ -22,8 +22,6 @@ class Dialect:
     """What drives a LIF is multiplied by tau/dt, since NIR's LIF divides its input by that."""
     counter_gain = 1.0
     """The same for the neuron that counts votes."""
-    groups = True
-    """Whether a convolution may be written in groups of channels."""
 
     def nodes(self, graph: Graph) -> dict[str, nir.NIRNode]:
         """One NIR node per node of ``graph``, of the same name."""
@@ -53,17 +51,15 @@ class Dialect:
             v_threshold=np.full(shape, threshold),
         )
 
-    def convolution(
-        self, weight: Array, source: Shape, stride: int, padding: Sequence[int], groups: int = 1
-    ) -> nir.NIRNode:
-        """A convolution of maps of shape ``source``."""
+    def convolution(self, weight: Array, source: Shape, stride: int, padding: Sequence[int]) -> nir.NIRNode:
+        """A convolution of maps of shape ``source``, all channels in one group."""
         return nir.Conv2d(
             input_shape=source[1:],
             weight=weight.astype(np.float32 if is_exact_in_float32(weight) else np.float64),
             stride=(stride, stride),
             padding=tuple(padding),
             dilation=(1, 1),
-            groups=groups,
+            groups=1,
             bias=np.zeros(len(weight), np.float32),
         )
 

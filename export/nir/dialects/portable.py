@@ -61,11 +61,10 @@ def in_build_order(graph: Graph, cycles: list[tuple[str, str]]) -> dict[str, str
 
 
 class Portable(Dialect):
-    """Memoryless units and counters as LIF neurons of other time constants, convolutions in one group."""
+    """Memoryless units and counters as LIF neurons of other time constants."""
 
     name = "portable"
     counter_gain = float(COUNTER_STEPS)
-    groups = False
 
     def threshold(self, shape: Shape, threshold: float) -> nir.NIRNode:
         """A LIF that forgets."""
