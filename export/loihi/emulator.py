@@ -196,4 +196,4 @@ def _accumulate(node: Map, mantissa: Integers, spikes: NDArray[np.integer]) -> I
     In float64, whose 53 bits hold all of them: the certificate bounds them by 24.
     """
     arriving = torch.from_numpy(np.ascontiguousarray(spikes)).double()
-    return node.currents(arriving, torch.from_numpy(mantissa).double()).numpy().astype(np.int64)
+    return node.currents(arriving, torch.as_tensor(mantissa).double()).numpy().astype(np.int64)
