@@ -14,7 +14,9 @@ from networks import DEEP, SMALL, calibrated, random_frames
 from onnx import TensorProto, helper
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import energy_by_hand
 from deploy.energy.model import SPIKING, assess
+from deploy.energy.networks.baselines import ann_twin, qnn_twin
 from export.encoder.lowering import attention
 from export.encoder.natural import linear_maps, neurons, stored_weights
 from export.encoder.network import Network, build_network, load_network
@@ -209,6 +211,16 @@ def test_the_committed_encoder_on_a_processor() -> None:
     (scenario,) = (each for each in assess(loaded, counts, []).scenarios if each.network == SPIKING)
     rate, power = loaded.profile.rate["fp32"][0].value * 1e12, loaded.profile.power["busy"][0].value
     assert scenario.bill.total.nominal == pytest.approx(2 * work.onnx.macs / rate * power, rel=0.1)
+
+
+def test_the_report_is_what_is_added_up_by_hand(tmp_path: Path) -> None:
+    export_nir(network(SMALL), tmp_path / "e.nir")
+    counts = trace_counts(tmp_path / "e.nir", random_frames(SMALL, 3), 1e5)
+    qnn = qnn_twin(ann_twin(SMALL, 1), SMALL.time_steps)
+    rows = list(energy_by_hand.compare(counts, qnn))
+    assert len(rows) == 3
+    for name, by_hand, reported in rows:
+        assert 0 < by_hand == pytest.approx(reported, rel=1e-9), name
 
 
 # Files
