@@ -176,6 +176,17 @@ def test_work_of_a_marked_attention_against_loops(marked_encoder: Path, marked_c
     assert products.ands.max() <= products.dense_ands
 
 
+def test_both_dialects_count_the_same_encoder(counts: NetworkCounts, tmp_path: Path) -> None:
+    """Nodes are named otherwise in the portable dialect; what the encoder did before it was lowered is the same."""
+    export_nir(build_network(calibrated(SMALL)), tmp_path / "portable.nir", "portable")
+    portable = trace_counts(tmp_path / "portable.nir", FRAMES, 1e6)
+    assert counts.natural is not None
+    assert portable.natural is not None
+    for own, other in zip(counts.natural.maps, portable.natural.maps, strict=True):
+        assert own.map.name == other.map.name
+        np.testing.assert_array_equal(own.synops, other.synops)
+
+
 def test_marked_attention_and_its_gates_do_the_same(counts: NetworkCounts, marked_counts: NetworkCounts) -> None:
     """Each gate that spikes is a coincidence of q, k and v, hence a part of one count."""
     marked = {layer.name: layer for layer in marked_counts.layers}

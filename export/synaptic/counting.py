@@ -112,7 +112,7 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         edges=tuple(edges),
         pace=timing.pace,
         depth=timing.depth,
-        natural=_natural(tallies, metadata, frames[0, 0].size) if metadata.work else None,
+        natural=_natural(tallies, graph, metadata, frames[0, 0].size) if metadata.work else None,
     )
 
 
@@ -125,12 +125,14 @@ def _lags(network: SynapseNetwork, timing: Schedule) -> dict[str, int]:
     return lags
 
 
-def _natural(tallies: Sequence[_Tally], metadata: Metadata, frame_pixels: int) -> NaturalCounts:
+def _natural(tallies: Sequence[_Tally], graph: nir.NIRGraph, metadata: Metadata, frame_pixels: int) -> NaturalCounts:
     """Counts of the encoder as it was before it was lowered."""
     assert metadata.work is not None
+    frames = next(name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
+    code = next(source for source, target in graph.edges if isinstance(graph.nodes[target], nir.Output))
     emitted = {name: np.concatenate([tally.emitted[name] for tally in tallies], axis=1) for name in tallies[0].emitted}
     valid = metadata.size**2  # the last channel of the input tells when a window lasts; the encoder has none
-    spikes = {"input": emitted["input"][:-valid].T, "vote": emitted["vote"].T} | neuron_spikes(emitted, metadata)
+    spikes = {"input": emitted[frames][:-valid].T, "vote": emitted[code].T} | neuron_spikes(emitted, metadata)
     return count_natural(metadata.work, spikes, frame_pixels, metadata.time_steps)
 
 
