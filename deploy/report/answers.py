@@ -170,7 +170,7 @@ def _one_of_pair(platform: Platform) -> str:
 
 
 def map_text(network: Network) -> str:
-    """Retrieval figures of one network: ``mAP 0.967 (3 seeds: 0.962 to 0.967) on digits``."""
+    """Retrieval figures of one network: ``mAP 0.958 (mean of 3 seeds, 0.955 to 0.961) on digits``."""
     if not network.maps:
         return "mAP not measured"
     named = len(network.maps) > 1
@@ -180,8 +180,10 @@ def map_text(network: Network) -> str:
 
 def figure_text(each: Retrieval) -> str:
     """One trained network's mAP: of the weights that are priced, else the mean, with the range of the seeds."""
-    seeds = f" ({each.seeds} seeds: {each.low:.3f} to {each.high:.3f})" if each.seeds > 1 else ""
-    return f"{each.mean if each.own is None else each.own:.3f}{seeds}"
+    seeds = f"{each.seeds} seeds, {each.low:.3f} to {each.high:.3f}"
+    if each.own is None:
+        return f"{each.mean:.3f} (mean of {seeds})" if each.seeds > 1 else f"{each.mean:.3f}"
+    return f"{each.own:.3f} (these weights; mean {each.mean:.3f} of {seeds})" if each.seeds > 1 else f"{each.own:.3f}"
 
 
 def percent(share: float) -> str:
