@@ -41,8 +41,7 @@ class Point:
     @property
     def map(self) -> float | None:
         """Of the weights that are priced, else the mean over the seeds."""
-        found = self.retrieval
-        return None if found is None else found.mean if found.own is None else found.own
+        return self.retrieval.value if self.retrieval else None
 
 
 def chart_points(report: Report) -> list[Point]:

@@ -45,6 +45,11 @@ class Retrieval(Record):
     own: Figure | None = None
     """Of the very weights that are priced, where they are one of these seeds."""
 
+    @property
+    def value(self) -> float:
+        """Of the weights that are priced, else the mean over the seeds."""
+        return self.mean if self.own is None else self.own
+
 
 class Network(Record):
     """A network that is priced."""

@@ -12,7 +12,6 @@ from deploy.energy.wording import band, si, span, two_figures
 from deploy.report.answers import (
     energy_text,
     fairest,
-    figure_text,
     map_text,
     percent,
     platform_answer,
@@ -45,7 +44,6 @@ def page(report: Report) -> str:
         "count": lambda value: f"{value:,.0f}",
         "stacks": stacks,
         "map": map_text,
-        "map_value": figure_text,
         "answer": lambda platform: platform_answer(platform, report.spiking.window_s),
         "fairest": lambda platform: fairest(platform, report.baselines),
     }

@@ -26,10 +26,7 @@ def csv_text(report: Report) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    maps = {
-        label: " ".join(f"{each.mean if each.own is None else each.own:g}" for each in network.maps)
-        for label, network in report.networks.items()
-    }
+    maps = {label: " ".join(f"{each.value:g}" for each in network.maps) for label, network in report.networks.items()}
     for place, bill in billed(report):
         writer.writerows(_csv_rows(place, maps.get(bill.network, ""), bill))
     return buffer.getvalue()
