@@ -31,9 +31,18 @@ def modules() -> dict[str, ast.Module]:
 MODULES = modules()
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All that runs: what stands under ``if TYPE_CHECKING`` names types and imports nothing."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from statements(node)
+
+
 def imported(name: str) -> Iterator[str]:
     """Modules of the project that module ``name`` imports, wherever in it."""
-    for node in ast.walk(MODULES[name]):
+    for node in statements(MODULES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:

@@ -20,9 +20,9 @@ from export.nir.inspect import inspect_nir, inspect_onnx
 from export.nir.interpreter import Interpreter
 from export.nir.marked_attention import MARK, MarkedAttention, read_marked
 from export.nir.metadata import Metadata, read_encoder
-from export.nir.picture import build_panels, compact, draw, links
+from export.nir.picture import caption, compact, draw, group_graph
 from export.nir.read import read_graph
-from export.nir.structure import Structure, describe_structure, encoder_group, part_of
+from export.nir.structure import Structure, describe_structure
 from export.nir.to_nir import GraphSize, export_nir
 from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
 from export.onnx.to_onnx import export_onnx
@@ -115,35 +115,29 @@ def test_picture_shows_every_group_and_depends_on_the_graph_alone(written: Writt
         draw(structure, "graph", tmp_path / name)
     content = (tmp_path / "a.svg").read_bytes()
     assert content == (tmp_path / "b.svg").read_bytes()
-    ElementTree.fromstring(content)
+    root = ElementTree.fromstring(content)
     text = content.decode()
     assert "<dc:date>" not in text
     assert not re.search(r'href="(?!#)', text), "a picture that stands on its own refers to nothing outside"
-    shown = set(re.findall(r"<!-- (.*?) -->", text))
-    for title in ("stage1 block0 mixer: wave mixer", "stage3 block0 mixer: attention, 4 heads", "valid line", "head"):
-        assert title in shown
-    for panel in build_panels(structure).values():
-        assert {panel.title} | {box.label for box in panel.boxes.values()} <= shown
-
-
-def test_panels_hold_every_node_but_the_biases_and_do_not_overlap(written: Written) -> None:
-    structure = written[3]
-    panels = build_panels(structure)
-    held = [node.name for panel in panels.values() for box in panel.boxes.values() for node in box.nodes]
-    missing = set(structure.nodes) - set(held)
-    assert len(held) == len(set(held))
-    assert missing
-    assert all("_bias" in name or "_current" in name for name in missing)
-    for panel in panels.values():
-        places = [(box.column, box.line) for box in panel.boxes.values()]
-        assert len(places) == len(set(places))
+    shown = {element.text for element in root.iter() if element.tag.endswith(("}text", "}tspan"))}
+    assert {"stage1 block0 mixer", "stage3 block0 mlp", "stage2 down", "valid line", "head"} <= set(structure.groups())
+    for group, nodes in structure.groups().items():
+        assert set(caption(group, nodes).splitlines()) <= shown
 
 
 def test_links_between_groups_carry_the_synapses_of_their_maps(written: Written) -> None:
     structure = written[3]
+    graph = group_graph(structure)
     (contract,) = (node for name, node in structure.nodes.items() if "stage1_block0_mlp_contract" in name)
-    assert links(structure)["stage1 block0 mlp", "stage2 down"] == contract.synapses
-    assert not [pair for pair in links(structure) if pair[0] == "valid line"]
+    assert graph.edges["stage1 block0 mlp", "stage2 down"]["synapses"] == contract.synapses
+    assert not list(graph.successors("valid line"))
+
+
+def test_groups_are_those_of_the_metadata(written: Written) -> None:
+    _, metadata, _, structure = written
+    assert {name: node.group for name, node in structure.nodes.items()} == metadata.groups
+    (hidden,) = (layer for layer in metadata.populations if layer.name == "stage1_block0_mlp_hidden_lif")
+    assert [metadata.groups[node] for node in hidden.nodes] == ["stage1 block0 mlp"]
 
 
 def test_a_foreign_graph_with_a_cycle(tmp_path: Path) -> None:
@@ -179,22 +173,6 @@ def test_a_broken_file_is_one_line_and_exit_code_2(tmp_path: Path, name: str) ->
     assert name in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob("*.svg"))
-
-
-@pytest.mark.parametrize(
-    ("name", "group", "part"),
-    [
-        ("n0012_stage1_block0_mixer_lif", "stage1 block0 mixer", "stage1_block0_mixer_lif"),
-        ("stage2_down_after3", "stage2 down", "stage2_down"),
-        ("stage3_block1_mixer_head07_gates", "stage3 block1 mixer", "stage3_block1_mixer_head_gates"),
-        ("stage1_block0_mixer_gates_delay2", "stage1 block0 mixer", "stage1_block0_mixer_gates_delay"),
-        ("valid_delay12", "valid line", "valid_delay"),
-        ("clock4_after0_current", "", "clock4_current"),
-        ("vote_count", "head", "vote_count"),
-    ],
-)
-def test_names_tell_group_and_part(name: str, group: str, part: str) -> None:
-    assert (encoder_group(name), part_of(name)) == (group, part)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +213,10 @@ def test_a_large_attention_is_marked_and_computes_the_same(
     shown = layer_spikes(recorded, metadata)
     assert all(np.array_equal(shown[layer], value) for layer, value in spikes.items())
     assert np.array_equal(output_codes(outputs), codes)
-    assert "attention, marked" in {
-        panel.title.partition(": ")[2] for panel in build_panels(describe_structure(graph, metadata, "")).values()
-    }
+    structure = describe_structure(graph, metadata, "")
+    assert [node.group for node in structure.nodes.values() if node.attention] == [
+        metadata.groups[name] for name in marked
+    ]
     assert any(layer.kind == "attention" for layer in trace_counts(path, frames, 1e5).layers)
     with pytest.raises(GraphError, match=r"coincidence gates .* limit 1: .*, or use the native dialect"):
         export_nir(network, tmp_path / "portable.nir", "portable")

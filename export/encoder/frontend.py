@@ -48,15 +48,17 @@ def build_graph(model: Spikinghash) -> Graph:
 
 
 def _add_stage(graph: Graph, stage: Stage, name: str, stream: list[str]) -> list[str]:
+    graph.group = f"{name} down"
     if stage.lif is not None:
         stream = [add_lif(graph, f"{name}_down_lif", stream)]
     (source,) = stream
     stream = [add_conv(graph, stage.down, f"{name}_down", source)]
     for index, block in enumerate(stage.blocks):
         assert isinstance(block, Block)
-        mixer = f"{name}_block{index}_mixer"
+        graph.group, mixer = f"{name} block{index} mixer", f"{name}_block{index}_mixer"
         spikes = add_lif(graph, f"{mixer}_lif", stream)
         stream = [*stream, MIXERS[type(block.mixer)](graph, block.mixer, mixer, spikes)]
+        graph.group = f"{name} block{index} mlp"
         stream = [*stream, _add_mlp(graph, block.mlp, f"{name}_block{index}_mlp", stream)]
     return stream
 
@@ -67,6 +69,7 @@ def _add_mlp(graph: Graph, mlp: Mlp, name: str, stream: list[str]) -> str:
 
 
 def _add_head(graph: Graph, head: HashLayer, votes: int, stream: list[str]) -> None:
+    graph.group = "head"
     spikes = add_lif(graph, "head_lif", stream)
     channels, height, width = graph.nodes[spikes].shape
     pool = np.eye(channels)[:, None, None, :, None, None] * np.full((1, 1, 1, 1, height, width), 1 / (height * width))
@@ -77,3 +80,4 @@ def _add_head(graph: Graph, head: HashLayer, votes: int, stream: list[str]) -> N
     bits = weight.shape[0]
     count = graph.add("vote_count", Conv((bits, 1, 1), np.eye(bits)[:, :, None, None]), code)
     graph.add("output", Output((bits, 1, 1)), graph.add("vote", Counter((bits, 1, 1), votes), count))
+    graph.group = ""

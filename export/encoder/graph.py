@@ -5,6 +5,7 @@ one edge from every linear node that adds to it. What the nodes are is in ``expo
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -41,15 +42,27 @@ class Graph:
     """For a population that only helps to compute another layer (delay line, clock, gate): the layer it serves."""
     implements: dict[str, "Parts"] = field(default_factory=dict)
     """Layers of the encoder that other populations hold; absent means the node of the same name."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """Part of the encoder that a node belongs to, such as ``stage1 block0 mixer``."""
+    group: str = ""
+    """Part that ``add`` adds to; where there is none, a node belongs to the part of its first source."""
 
     def add(self, name: str, node: Node, *sources: str) -> str:
         """Add ``node`` with an edge from each of ``sources``; return ``name``."""
         if name in self.nodes:
             raise GraphError(f"node {name}: the name is taken: give every node a name of its own")
         self.nodes[name] = node
+        self.groups[name] = self.group or (self.groups[sources[0]] if sources else name)
         for source in sources:
             self.connect(source, name)
         return name
+
+    @contextmanager
+    def within(self, group: str) -> Iterator[None]:
+        """What is added meanwhile belongs to the part ``group`` of the encoder."""
+        before, self.group = self.group, group
+        yield
+        self.group = before
 
     def connect(self, source: str, target: str) -> None:
         """Add an edge; the shapes at its ends must agree."""
@@ -89,6 +102,7 @@ class Graph:
             polyphase=dict(self.polyphase),
             serves=dict(self.serves),
             implements=dict(self.implements),
+            groups=dict(self.groups),
         )
 
     def bypass(self, name: str, replacement: str) -> None:
@@ -121,6 +135,7 @@ class Graph:
             polyphase={names[name]: factor for name, factor in self.polyphase.items() if name in names},
             serves={names[name]: layer for name, layer in self.serves.items() if name in names},
             implements=parts,
+            groups={names[name]: self.groups[name] for name in self.nodes},
         )
 
     def sort(self) -> "Graph":

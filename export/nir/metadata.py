@@ -60,6 +60,8 @@ class Metadata(BaseModel):
     """Whether the graph reads flat arrays."""
     populations: tuple[EncoderLayer, ...]
     serves: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    """Part of the encoder that each node belongs to; files of former versions lack them."""
     grid_steps: dict[str, float] = {}
     """Currents of the float network per grid unit, by population."""
     certificate: dict[str, Any] | None = None
@@ -108,6 +110,7 @@ def describe(
         flat=flat,
         populations=tuple(_population(network, lowered, layer) for layer in layers),
         serves=lowered.serves,
+        groups={name: lowered.groups[name] for name in lowered.nodes},
         grid_steps=grid_steps,
         certificate=certificate.as_dict() if certificate else None,
         checkpoint_sha256=checkpoint_sha256,

@@ -1,12 +1,9 @@
 """What a NIR graph is made of: its nodes with their sizes, gathered into the blocks of the network.
 
-A group is what a reader takes for one thing: a block's mixer or MLP, a downsampling layer, the head; in a graph of
-another origin, the nodes whose names share what stands before the last dot. Within a group, nodes that differ
-only in their attention head, delay or step of a block make up one part.
+A group is what a reader takes for one thing: a block's mixer or MLP, a downsampling layer, the head, as an encoder's
+metadata say; in a graph of another origin, the nodes whose names share what stands before the last dot.
 """
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import nir
@@ -19,12 +16,7 @@ from export.nir.stepwise.plan import GraphPlan, make_plan
 from export.nir.synapse_matrix import LINEAR_NODES
 from spikinghash.errors import GraphError
 
-INPUT, VALID, HEAD = "input", "valid line", "head"
-_ORDER = re.compile(r"^n\d{4}_")
-_BLOCK = re.compile(r"^(stage\d+)_(?:(block\d+)_(mixer|mlp)|(down))")
-_CLOCK = re.compile(r"^clock\d+_after\d+")
-_HEAD = re.compile(r"_head\d+")
-_COPIES = re.compile(r"_(?:after|step)\d+|_from_.*|(?<=_register)\d+.*|(?<=_delay)\d+")
+INPUT, VALID_LINE = "input", "valid line"
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,6 @@ class Node:
     shape: tuple[int, ...]
     """Of what it emits."""
     group: str
-    part: str
     neurons: int = 0
     synapses: int = 0
     """Non-zero, convolutions unrolled."""
@@ -96,13 +87,13 @@ def describe_structure(graph: nir.NIRGraph, metadata: Metadata | None, source: s
     except GraphError as error:
         raise GraphError(f"{source}: {error}") from None
     depth = _depths(plan)
-    groups = _encoder_groups(depth, plan.edges) if metadata else {name: foreign_group(name) for name in depth}
+    told = metadata.groups if metadata else {}
+    groups = {name: told.get(name) or name.rpartition(".")[0] or name for name in plan.order}
     deepest: dict[str, int] = {}
     for name, group in groups.items():
         deepest[group] = max(deepest.get(group, 0), depth[name])
-    order = sorted(
-        depth, key=lambda name: (groups[name] not in (INPUT, VALID), deepest[groups[name]], depth[name], name)
-    )
+    first = (INPUT, VALID_LINE)
+    order = sorted(depth, key=lambda name: (groups[name] not in first, deepest[groups[name]], depth[name], name))
     served = _served_layers(metadata)
     nodes = {}
     for name in order:
@@ -114,7 +105,7 @@ def describe_structure(graph: nir.NIRGraph, metadata: Metadata | None, source: s
 def _sized(name: str, plan: GraphPlan) -> Node:
     """A node with its numbers; its group comes later."""
     node, shape = plan.nodes[name], plan.shapes[name]
-    sized = Node(name, type(node).__name__, shape, "", part_of(name), attention=read_marked(name, node))
+    sized = Node(name, type(node).__name__, shape, "", attention=read_marked(name, node))
     if isinstance(node, LINEAR_NODES):
         weights = int(np.count_nonzero(getattr(node, "weight", getattr(node, "scale", ()))))
         synapses = 0 if isinstance(node, nir.Flatten) else plan.matrix(name).nnz
@@ -130,44 +121,6 @@ def _served_layers(metadata: Metadata | None) -> dict[str, tuple[str, int | None
     for population in metadata.populations:
         served |= dict.fromkeys(population.nodes, (population.name, population.latency))
     return served
-
-
-def _encoder_groups(order: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Groups of an encoder that this project wrote; a clock belongs to the mixer that it opens the gates of."""
-    targets: dict[str, list[str]] = {}
-    for start, end in edges:
-        targets.setdefault(start, []).append(end)
-    groups = {}
-    for name in order:
-        reached = name
-        while encoder_group(reached) == "" and targets.get(reached):
-            reached = min(targets[reached])
-        groups[name] = encoder_group(reached) or HEAD
-    return groups
-
-
-def encoder_group(name: str) -> str:
-    """Group of a node by its name in an encoder's file; empty for a clock."""
-    name = _ORDER.sub("", name)
-    block = _BLOCK.match(name)
-    if block:
-        return " ".join(part for part in block.groups() if part)
-    if _CLOCK.match(name):
-        return ""
-    for prefix, group in (("input", INPUT), ("valid", VALID)):
-        if name.startswith(prefix):
-            return group
-    return HEAD
-
-
-def foreign_group(name: str) -> str:
-    """Group of a node in a graph of another origin: ``layer1.0.conv`` belongs to ``layer1.0``, ``lif_2`` to itself."""
-    return name.rpartition(".")[0] or name
-
-
-def part_of(name: str) -> str:
-    """What ``name`` shares with its copies for other heads, delays and steps."""
-    return _COPIES.sub("", _HEAD.sub("_head", _ORDER.sub("", name)))
 
 
 def _depths(plan: GraphPlan) -> dict[str, int]:

@@ -18,7 +18,8 @@ def delay_line(graph: Graph, source: str, steps: int) -> str:
     name = f"{source}_delay{steps}"
     if name not in graph.nodes:
         shape = graph.nodes[source].shape
-        graph.add(name, Delay(shape, (steps,) * shape[0]), source)
+        with graph.within(graph.groups[source]):
+            graph.add(name, Delay(shape, (steps,) * shape[0]), source)
         graph.serves[name] = graph.serves.get(source, source)
     return name
 
@@ -35,8 +36,9 @@ def _add_valid(graph: Graph) -> None:
     _widen(graph, name)
     shape = channels, height, width = graph.nodes[name].shape
     pick = np.eye(channels)[-1].reshape(1, channels, 1, 1)
-    graph.add("valid_pick", Conv(shape, pick, stride=max(height, width)), name)
-    graph.add(VALID, Threshold((1, 1, 1), 0.5), "valid_pick")
+    with graph.within("valid line"):
+        graph.add("valid_pick", Conv(shape, pick, stride=max(height, width)), name)
+        graph.add(VALID, Threshold((1, 1, 1), 0.5), "valid_pick")
     graph.serves[VALID] = VALID
 
 

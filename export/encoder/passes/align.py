@@ -33,6 +33,7 @@ def _delayed(graph: Graph, copies: dict[tuple[str, int], str], latency: dict[str
     if key not in copies:
         (spikes,) = graph.sources(source)
         line = delay_line(graph, spikes, late)
-        copies[key] = graph.add(f"{source}_after{late}", graph.nodes[source], line)
+        with graph.within(graph.groups[source]):
+            copies[key] = graph.add(f"{source}_after{late}", graph.nodes[source], line)
         latency |= {line: latency[spikes] + late, copies[key]: latency[source] + late}
     return copies[key]

@@ -7,7 +7,8 @@ def expand(graph: Graph, keep_large: bool = False) -> Graph:
     """Replace what no neuromorphic node can compute; see ``Node.expand``."""
     graph = graph.copy()
     for name, node in list(graph.nodes.items()):
-        node.expand(graph, name, keep_large)
+        with graph.within(graph.groups[name]):
+            node.expand(graph, name, keep_large)
     return graph.sort()
 
 
@@ -15,5 +16,6 @@ def unroll(graph: Graph) -> Graph:
     """Replace what spans several time steps; see ``Node.unroll``."""
     graph = graph.copy()
     for name, node in list(graph.nodes.items()):
-        node.unroll(graph, name)
+        with graph.within(graph.groups[name]):
+            node.unroll(graph, name)
     return graph.sort()

@@ -115,13 +115,14 @@ def _reconnect(graph: Graph, name: str, tap: _Tap, registers: list[_Register]) -
             node = graph.nodes[reader]
             lanes = graph.nodes[register.name].shape
             if node.spiking:
-                added = graph.add(f"{reader}_from_{register.name}", _pointwise(lanes, select), register.name)
-                graph.connect(added, reader)
-                continue
-            assert isinstance(node, Linear)
-            behind = node.behind(reader, select, lanes)
-            added = graph.add(f"{reader}_from_{register.name}", behind, register.name)
-            for target in graph.targets(reader):
+                behind: Linear = _pointwise(lanes, select)
+                targets = [reader]
+            else:
+                assert isinstance(node, Linear)
+                behind, targets = node.behind(reader, select, lanes), graph.targets(reader)
+            with graph.within(graph.groups[reader]):
+                added = graph.add(f"{reader}_from_{register.name}", behind, register.name)
+            for target in targets:
                 graph.connect(added, target)
     graph.remove(*(reader for reader in readers if not graph.nodes[reader].spiking))
 

@@ -20,7 +20,8 @@ def biases_from_valid_line(graph: Graph) -> Graph:
         if bias is not None:
             weight = np.broadcast_to(bias[:, None, None], lif.shape)[..., None, None, None]
             line = valid_line(graph, graph.latency.get(name, 0))
-            graph.connect(graph.add(f"{name}_bias", Dense(weight.copy()), line), name)
+            with graph.within(graph.groups[name]):
+                graph.connect(graph.add(f"{name}_bias", Dense(weight.copy()), line), name)
     for name, node in graph.find(Linear):
         graph.nodes[name] = node.with_numbers(node.weight, None)
     return graph.sort()
