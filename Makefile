@@ -24,7 +24,7 @@ echo 'error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make P
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results clean
+.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results picture clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,10 @@ bench: setup ## Time training, encoding and Lava against plain versions of them.
 results: setup ## Train and test all networks of docs/results.md; NMNIST=FOLDER adds N-MNIST. Hours; it resumes.
 	$(BIN)/python -m benchmarks.results $(if $(NMNIST),--nmnist $(NMNIST))
 	$(BIN)/python -m benchmarks.levels
+
+picture: setup ## Draw the README's picture of the encoder anew.
+	$(BIN)/python -m export.to_nir $(CHECKPOINT) -o build/encoder.nir
+	$(BIN)/python -m export.inspect build/encoder.nir -o docs/encoder-parts.svg
 
 clean: ## Remove what was built and measured; the environments stay (they are .venv*).
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo report
