@@ -28,7 +28,7 @@ from training.sparsity.controller import BudgetController
 from training.sparsity.operations import Counted, OperationMeter
 
 Frames = NDArray[np.uint8]
-CONVOLUTIONS = SMALL.model_copy(update={"mixers": tuple("conv" if m == "swm" else m for m in SMALL.mixers)})
+CONVOLUTIONS = SMALL.model_copy(update={"mixers": ("conv", "dwconv", "ssa")})
 ENCODERS = {"small": SMALL, "deep": DEEP, "convolutions": CONVOLUTIONS}
 
 
@@ -63,14 +63,17 @@ def arriving(node: Conv | Dense | WaveMixer, spikes: torch.Tensor) -> float:
     maps, present = spikes.flatten(0, 1), torch.from_numpy(node.weight != 0).double()
     if isinstance(node, Dense):
         return float(torch.einsum("abcdef,ndef->", present, maps))
-    return float(functional.conv2d(maps, present, stride=node.stride, padding=node.padding).sum())
+    return float(functional.conv2d(maps, present, stride=node.stride, padding=node.padding, groups=node.groups).sum())
 
 
 def products(heads: int, qkv: torch.Tensor) -> float:
-    """ANDs of k and v, and additions of products that are not zero, written out."""
-    q, k, v = qkv.reshape(*qkv.shape[:2], 3, heads, -1, qkv.shape[-2] * qkv.shape[-1]).unbind(2)
-    pairs = torch.einsum("bthaj,bthcj->bthac", k, v)
-    return float(pairs.sum() + torch.einsum("bthai,bthac->", q, (pairs > 0).double()))
+    """Additions of K^T V, one per key and channel of the values, and of Q (K^T V), one per query and column."""
+    q, k, _ = qkv.reshape(*qkv.shape[:2], 3, heads, -1, qkv.shape[-2] * qkv.shape[-1]).unbind(2)
+    ones = torch.ones_like(k)
+    return float(
+        torch.einsum("bthaj,bthcj->", k, ones)
+        + torch.einsum("bthai,bthac->", q, ones[..., :1].expand(*q.shape[:-1], q.shape[-2]))
+    )
 
 
 def natural_by_graph(network: Network, frames: Frames) -> dict[str, float]:
@@ -114,6 +117,17 @@ def lowered_by_trace(network: Network, frames: Frames, path: Path) -> float:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
+def test_natural_operations_are_those_of_a_trace(name: str, tmp_path: Path) -> None:
+    model, frames = pruned(ENCODERS[name]), random_frames(ENCODERS[name], 3)
+    export_nir(build_network(model), tmp_path / "encoder.nir")
+    natural = trace_counts(tmp_path / "encoder.nir", frames, 1.0).natural
+    assert natural is not None
+    votes = {"vote_count"}  # of a counter, which no budget can spare
+    traced = {each.map.name: float(each.synops.sum()) for each in natural.maps if each.map.name not in votes}
+    assert operations(model, frames, "natural") == traced
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_lowered_operations_are_those_of_the_deployed_graph(name: str, tmp_path: Path) -> None:
     model = pruned(ENCODERS[name])
     frames = random_frames(ENCODERS[name], 3)
@@ -154,6 +168,19 @@ def test_gradients_are_those_of_the_plain_encoder(counted: Counted, training: bo
             assert other is None
             continue
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-7)
+
+
+def test_a_meter_goes_on_after_another_one() -> None:
+    """As when a network is measured between two epochs of its training."""
+    model, frames = copy.deepcopy(calibrated(SMALL)), torch.from_numpy(random_frames(SMALL, 2))
+    meter = OperationMeter(model)
+    model(frames)
+    expected = {name: float(part.detach()) for name, part in meter.parts.items()}
+    other = OperationMeter(model, "lowered")
+    model(frames)
+    other.close()
+    model(frames)
+    assert {name: float(part.detach()) for name, part in meter.parts.items()} == expected
 
 
 def test_a_closed_meter_leaves_the_network_as_it_was() -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.results.plan import DATASETS
+from benchmarks.results.plan import DATASETS, DatasetName
 from benchmarks.sparsity.page import draw, markdown, rows, spread
 from benchmarks.sparsity.plan import BUDGETS, PRUNED, SEEDED, Job, planned
 from benchmarks.sparsity.twins import attention_products, multiplications, nonzero_weights
 from tests.networks import SMALL, random_frames
 from training.baselines.quantised import quantise
 from training.baselines.twin import AnnTwin
+from training.config import load_config
 from training.sparsity.pruning import Pruning
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,15 @@ def test_both_trainings_of_a_job(tmp_path: Path) -> None:
     assert (second.train.start, second.sparsity.operations) == (tmp_path / "last.pt", 1.7e6)
     assert first.encoder == second.encoder
     assert first.encoder.time_steps == 4
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_shipped_configs_are_those_of_the_budget_that_matters_most(dataset: DatasetName) -> None:
+    folder = Path("runs") / f"{dataset}-sparse"
+    nmnist = Path("data") if dataset == "nmnist" else None
+    planned = Job(dataset, SEEDED[dataset][0], 0).configs(Path("checkpoints") / f"{dataset}.pt", folder, nmnist)
+    for name, config in zip((f"{dataset}-sparse", f"{dataset}-sparse-grids"), planned, strict=True):
+        assert load_config(ROOT / "configs" / f"{name}.toml") == config
 
 
 def by_hand(channels: list[int], hidden: int, bits: int) -> int:

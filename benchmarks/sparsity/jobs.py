@@ -19,7 +19,6 @@ from training.codes import Encode, retrieval_figures
 from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
-from training.memory import keep_freed_memory
 from training.model.encoder import Spikinghash
 from training.sparsity.economy import mean_operations
 from training.train import LAST, train
@@ -31,7 +30,7 @@ def run_job(job: Job, dense: Path, out: Path, nmnist: Path | None) -> None:
     """Do ``job`` unless ``out`` holds its result; an interrupted one goes on from its last epoch."""
     if recorded(out, job.key):
         return
-    alone()
+    torch.set_num_threads(1)
     folder, grids = out / job.key, out / f"{job.key}-grids"
     begin = time.process_time()
     for config, where in zip(job.configs(dense, folder, nmnist), (folder, grids), strict=True):
@@ -47,17 +46,11 @@ def run_dense(dataset: DatasetName, dense: Path, out: Path, nmnist: Path | None)
     key = f"{dataset}-dense"
     if recorded(out, key):
         return
-    alone()
+    torch.set_num_threads(1)
     config = load_checkpoint(dense).config
     data = config.data.model_copy(update={"root": nmnist if dataset == "nmnist" else None})
     label = {"name": "Spikinghash, dense", "spiking": True, "dataset": dataset, "seed": config.train.seed}
     write_records(out, key, [{**label, **measured(dense, *load_data(config.model_copy(update={"data": data})))}])
-
-
-def alone() -> None:
-    """One core, and memory that is kept, for a process that trains."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
 
 
 def recorded(out: Path, key: str) -> bool:

@@ -9,7 +9,7 @@ from benchmarks.results.jobs import CALIBRATION
 from benchmarks.results.jobs import run_job as train_twin
 from benchmarks.results.plan import DatasetName, Network
 from benchmarks.results.plan import Job as TwinJob
-from benchmarks.sparsity.jobs import Record, alone, recorded, scores, write_records
+from benchmarks.sparsity.jobs import Record, recorded, scores, write_records
 from benchmarks.sparsity.plan import PRUNED, PRUNED_EPOCHS
 from training.baselines.fit import fit, load_fitting, save_weights, sign_encoder
 from training.baselines.losses import TwinLoss
@@ -36,7 +36,7 @@ def run_twins(dataset: DatasetName, seed: int, out: Path, nmnist: Path | None) -
     """Train and measure them, unless ``out`` holds their figures."""
     key = f"{dataset}-twins-s{seed}"
     if not recorded(out, key):
-        alone()
+        torch.set_num_threads(1)
         write_records(out, key, twin_records(dataset, seed, out, nmnist))
 
 

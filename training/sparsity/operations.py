@@ -25,6 +25,8 @@ native graph, in which all neurons that read a stream run all maps that add to i
 class OperationMeter:
     """Counts what each forward pass of ``model`` spends, until ``close``.
 
+    Another one may be opened and closed in the meantime.
+
     What does not depend on spikes (biases, clocks) is left out.
     """
 
@@ -33,7 +35,8 @@ class OperationMeter:
         """Operations of the last batch by map: scalars of double precision, exact up to 2^53."""
         self._counted, self._samples = counted, 0
         self._handles: list[Any] = [model.register_forward_pre_hook(self._begin)]
-        self._mlps: list[Mlp] = []
+        self._mlps: list[tuple[Mlp, Watch | None]] = []
+        """With who watched before."""
         copies = lowered_copies if counted == "lowered" else natural_copies
         for index, stage in enumerate(model.stages):
             assert isinstance(stage, Stage)
@@ -48,8 +51,8 @@ class OperationMeter:
         """Stop watching."""
         for handle in self._handles:
             handle.remove()
-        for mlp in self._mlps:
-            mlp.watch = None
+        for mlp, before in self._mlps:
+            mlp.watch = before
 
     def _begin(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.parts.clear()
@@ -98,8 +101,8 @@ class OperationMeter:
             self.parts[first] = Copies().cost(spikes.sum((0, 1)), conv_fan_out(mlp.expand.conv, spikes.shape[-2:]))
             self.parts[second] = hidden.double().sum()
 
+        self._mlps.append((mlp, mlp.watch))
         mlp.watch = Watch(lambda weight: copies.of_spike(torch.count_nonzero(weight, dim=0)), tell)
-        self._mlps.append(mlp)
 
     def _watch_head(self, model: Spikinghash) -> None:
         linear, pixels = model.head.linear, model.config.stage_sizes[-1] ** 2
@@ -141,11 +144,9 @@ def by_member(spikes: Tensor, levels: int) -> Tensor:
     return split.sum((0, 3, 5)).transpose(0, 1)
 
 
-def products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Operations of ``Q (K^T V)`` for spikes (..., d_h, N): coincidences of k and v, an addition per q and product."""
-    pairs = v @ k.transpose(-1, -2)
-    additions = q.double().sum(-1) * torch.count_nonzero(pairs, dim=-2)
-    return pairs.double().sum() + additions.sum()
+def products(q: Tensor, k: Tensor, _: Tensor) -> Tensor:
+    """Operations of ``Q (K^T V)`` for spikes (..., d_h, N): those of q and k gate d_h additions each, v only gates."""
+    return (q.double().sum() + k.double().sum()) * q.shape[-2]
 
 
 def gates(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
