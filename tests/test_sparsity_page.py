@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks.results.plan import DATASETS, DatasetName
-from benchmarks.sparsity.page import draw, markdown, rows, spread
-from benchmarks.sparsity.plan import BUDGETS, PRUNED, SEEDED, Job, planned
+from benchmarks.sparsity.page import HEAD, draw, markdown, rows, spread
+from benchmarks.sparsity.plan import BUDGETS, PRUNED, RECIPE, SEEDED, Job, planned
 from benchmarks.sparsity.twins import attention_products, multiplications, nonzero_weights
 from tests.networks import SMALL, random_frames
 from training.baselines.quantised import quantise
@@ -89,7 +89,9 @@ def test_the_page_shows_what_was_measured_and_nothing_else(tmp_path: Path) -> No
     twin = {"dataset": "digits", "name": "QNN", "spiking": False, "seed": 0, "map": 0.95, "validation": 0.96}
     table = rows([*records, twin | {"natural": 5.1e6}])
     assert [row["map"] for row in table] == [[0.96, 0.97], [0.95]]
-    page = markdown(table, "# Head\n")
+    page = markdown(table, HEAD.format(date="today", hardware="here", **RECIPE))
+    assert "24 epochs from the dense checkpoint, its batch normalisation unfolded, in 4 time steps" in page
+    assert "50% of the weights" in page
     assert "| small budget | 0.9650 (0.9600 to 0.9700) | 0.9700 | 1.70 | 2.20 | 1,000 |" in page
     assert "| QNN | 0.9500 | 0.9600 | 5.10 |  |  |" in page
     assert "certificate" not in page

@@ -15,7 +15,7 @@ from benchmarks.results.__main__ import processor
 from benchmarks.results.plan import DATASETS, SEEDS
 from benchmarks.sparsity.jobs import run_dense, run_job
 from benchmarks.sparsity.page import HEAD, draw, markdown, rows
-from benchmarks.sparsity.plan import Job, planned
+from benchmarks.sparsity.plan import RECIPE, Job, planned
 from benchmarks.sparsity.twins import run_twins
 from spikinghash.cli import run
 from spikinghash.errors import ConfigError
@@ -67,7 +67,7 @@ def wanted(job: Job, budgets: list[float]) -> bool:
 def write_page(out: Path, docs: Path) -> None:
     """Write sparsity.md, sparsity.json and sparsity.png from the results in ``out``."""
     table = rows([record for path in sorted(out.glob("*.record.json")) for record in json.loads(path.read_text())])
-    head = HEAD.format(date=datetime.date.today().isoformat(), hardware=processor())
+    head = HEAD.format(date=datetime.date.today().isoformat(), hardware=processor(), **RECIPE)
     texts = {"sparsity.md": markdown(table, head), "sparsity.json": json.dumps(table, indent=1) + "\n"}
     for name, text in texts.items():
         with atomic_path(docs / name) as temporary:

@@ -40,6 +40,14 @@ Operations are those of a test recording. Natural: every linear map once per spi
 products. Lowered: those of the deployed native graph, without what its biases and clocks cause. Of a twin, which sees
 one frame: multiply-accumulates with weights that are not zero; "zeros skipped": of activations that are not, either.
 
+How the encoders were trained (`configs/digits-sparse.toml`, then `configs/digits-sparse-grids.toml`):
+
+1. {epochs} epochs from the dense checkpoint, its batch normalisation unfolded, in {steps} time steps. A controller
+   weighs a penalty on the operations so that they come down to {first:g} times the budget. The dense network teaches
+   the code of each augmented recording beside its label.
+2. {grid_epochs} epochs on the grids of the integer network, within the budget; {pruned:.0%} of the weights of each map
+   are pruned, the smallest first.
+
 ![mAP over operations](sparsity.png)
 """
 

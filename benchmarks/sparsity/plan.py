@@ -25,6 +25,10 @@ EPOCHS, RATE = 24, 4e-3
 PRUNED_EPOCHS = 8
 """Of a QNN twin that is pruned, of whose 4 epochs otherwise half would be spent on the way to its share."""
 GRID_EPOCHS, GRID_RATE = 6, 1e-3
+RECIPE = {
+    "epochs": EPOCHS, "steps": TIME_STEPS, "first": FIRST_SHARE, "grid_epochs": GRID_EPOCHS, "pruned": PRUNED,
+}  # fmt: skip
+"""For the page."""
 
 
 @dataclass(frozen=True)

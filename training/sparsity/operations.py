@@ -23,9 +23,7 @@ native graph, in which all neurons that read a stream run all maps that add to i
 
 
 class OperationMeter:
-    """Counts what each forward pass of ``model`` spends, until ``close``.
-
-    Another one may be opened and closed in the meantime.
+    """Counts what each forward pass of ``model`` spends, until ``close``; others may be opened and closed meanwhile.
 
     What does not depend on spikes (biases, clocks) is left out.
     """
