@@ -47,7 +47,7 @@ def test_quantised_twins_start_from_the_twin_that_learned_the_same(network: Netw
         assert config.train.learning_rate <= first.train.learning_rate
 
 
-def _bars(config: Config) -> tuple[Dataset, Split]:
+def bars_in_the_tables_sizes(config: Config) -> tuple[Dataset, Split]:
     """Bars that lie or stand, in the table's sizes."""
     generator = np.random.default_rng(0)
     labels = np.arange(100) % 2
@@ -62,7 +62,7 @@ def _bars(config: Config) -> tuple[Dataset, Split]:
 
 
 def test_jobs_run_in_a_chain_and_are_not_done_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "load_data", _bars)
+    monkeypatch.setattr(jobs, "load_data", bars_in_the_tables_sizes)
     for network, epochs in (("ann_twin_1", 4), ("qnn", 1)):
         monkeypatch.setitem(plan.SCHEDULES, network, (epochs, plan.SCHEDULES[network][1]))
     threads = torch.get_num_threads()
