@@ -215,6 +215,13 @@ def test_a_controller_lets_go_below_its_budget() -> None:
     assert weights[-1] < 0.5 * weights[0]
 
 
+def test_a_controller_is_soon_back_when_a_budget_is_exceeded_again() -> None:
+    controller = BudgetController(1e6, 3000, 0.0)
+    slack = [controller.weight(5e5) for _ in range(2000)]
+    assert slack[-1] == slack[-2] < 0.05
+    assert max(controller.weight(2e6) for _ in range(250)) > 0.3
+
+
 def test_a_controller_goes_on_from_its_state() -> None:
     whole, first, second = (BudgetController(1e6, 50, 0.5) for _ in range(3))
     spent = np.random.default_rng(0).uniform(0.5e6, 4e6, 50).tolist()

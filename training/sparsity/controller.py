@@ -7,8 +7,8 @@ _SMOOTHING = 0.8
 _INTEGRAL, _PROPORTIONAL = 0.02, 2.0
 _LARGEST_ERROR = 0.5
 """Of the logarithm of the ratio of operations and budget: beyond it the controller acts as if it were that large."""
-_FIRST, _LEAST, _MOST = 0.3, 1e-3, 30.0
-"""Of the weight without its proportional part."""
+_FIRST, _LEAST, _MOST = 0.3, 0.02, 30.0
+"""Of the weight without its proportional part. The least one is hardly felt, and the way back from it is short."""
 
 
 class BudgetController:
