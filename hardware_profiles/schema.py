@@ -108,6 +108,8 @@ class Support(Table):
     """Multiply-accumulates on activations, as an ANN needs."""
     dynamic_matmul: bool = False
     """Products of two activations, as attention needs."""
+    graded_spikes: bool = False
+    """Spikes that carry a number, as a shared residual stream needs, at the prices that the profile states."""
 
 
 class MemoryLevel(Table):

@@ -1,23 +1,30 @@
 """The whole way down: from the encoder's graph to populations and linear maps that live from step to step."""
 
+from typing import Literal
+
 from export.encoder.graph import Graph
 from export.encoder.passes.align import align
 from export.encoder.passes.expand import expand, unroll
 from export.encoder.passes.polyphase import polyphase
 from export.encoder.passes.remove_dead import remove_dead
+from export.encoder.passes.share_streams import share_streams
 from export.encoder.passes.valid_line import biases_from_valid_line
 
+Streams = Literal["copied", "shared"]
+"""``copied``: every LIF on a residual stream runs all maps that feed it. ``shared``: they read one ``Stream``."""
 
-def lower(graph: Graph, keep_large: bool = False) -> Graph:
+
+def lower(graph: Graph, keep_large: bool = False, streams: Streams = "copied") -> Graph:
     """Lower a folded graph (float or integer) to ``Input``, neurons, delays, ``Conv`` and ``Dense``, without biases.
 
     Args:
         keep_large: leave what is too large in the graph (an ``Attention``), for a dialect that can mark it.
+        streams: what becomes of residual streams; ``shared`` ones need targets with graded spikes.
 
     Raises:
         GraphError: something cannot be lowered.
     """
-    graph = expand(graph, keep_large)
+    graph = expand(share_streams(graph) if streams == "shared" else graph, keep_large)
     for transform in (polyphase, align, unroll, biases_from_valid_line, remove_dead):
         graph = transform(graph)
     return graph

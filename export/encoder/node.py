@@ -43,7 +43,7 @@ class Node:
             """Shape of what it emits."""
 
     spiking: ClassVar[bool] = False
-    """Whether it emits spikes rather than currents."""
+    """Whether it is a population, which emits spikes (a ``Stream``: values), rather than a source of currents."""
     counted: ClassVar[bool] = False
     """Whether it is a population of the encoder, whose spikes are traced and compared."""
 

@@ -110,7 +110,7 @@ def _check(population: Population, arriving: Sequence[Projection], emitted: Mapp
         if emitted[part.source] is None and part.weights.nnz:
             raise GraphError(
                 f"node {population.name}: it gets potentials from {part.source}, Loihi's neurons get spikes: "
-                "put a spiking node between them"
+                "put a spiking node between them, or export with --streams copied"
             )
 
 

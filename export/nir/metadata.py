@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.encoder.certificate import Certificate
 from export.encoder.graph import Graph, Parts
+from export.encoder.lowering import Streams
 from export.encoder.network import Numbers
 from export.encoder.operations import Counter, Input, Output
 from export.encoder.work import Work
@@ -56,6 +57,8 @@ class Metadata(BaseModel):
     vote: int
     spike_rule: str = "v > threshold, then v = 0"
     input_layout: str
+    streams: Streams = "copied"
+    """Whether residual streams are populations with graded spikes (``shared``); in older files they are not."""
     flat: bool = False
     """Whether the graph reads flat arrays."""
     populations: tuple[EncoderLayer, ...]
@@ -93,6 +96,7 @@ def describe(
     layers: list[str],
     encoder: dict[str, Any],
     work: Work,
+    streams: Streams,
     flat: bool = False,
 ) -> Metadata:
     """Metadata of ``lowered``, which implements ``network``; ``layers`` are the populations worth comparing."""
@@ -107,6 +111,7 @@ def describe(
         bits=node.shape[0],
         vote=network.only(Counter)[1].votes,
         input_layout="(ON, OFF, valid) x height x width; valid is 1 during the window, 0 while the pipeline drains",
+        streams=streams,
         flat=flat,
         populations=tuple(_population(network, lowered, layer) for layer in layers),
         serves=lowered.serves,

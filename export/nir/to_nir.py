@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.encoder.executor import population_names
-from export.encoder.lowering import lower
+from export.encoder.lowering import Streams, lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, Numbers, load_network, probe_frames
 from export.encoder.work import Work
@@ -24,7 +24,7 @@ from export.nir.trace import first_difference, input_spikes, layer_spikes, outpu
 from export.onnx.counting import count_onnx
 from export.onnx.to_onnx import build_onnx
 from spikinghash.cli import run
-from spikinghash.errors import ComparisonError
+from spikinghash.errors import ComparisonError, GraphError
 from spikinghash.files import atomic_path
 
 WRITERS = {"native": write_native, "portable": write_portable}
@@ -42,18 +42,21 @@ class GraphSize:
 
 
 def export_nir(
-    network: Network, path: Path, dialect: Dialect = "native", dense: bool = False
+    network: Network, path: Path, dialect: Dialect = "native", dense: bool = False, streams: Streams = "copied"
 ) -> tuple[Metadata, GraphSize]:
     """Write ``network`` to ``path``, read it back, run it and compare it with ``network``.
 
     Args:
         dense: write convolutions out as Affine nodes (portable dialect only).
+        streams: residual streams as copied maps, or (native dialect only) as populations with graded spikes.
 
     Raises:
         GraphError: the network cannot be lowered.
         ComparisonError: the written graph computes something else; nothing is left at ``path``.
     """
-    lowered = lower(network.graph, keep_large=dialect == "native")
+    if streams == "shared" and dialect != "native":
+        raise GraphError(f"streams: shared, but the {dialect} dialect has no graded spikes: use --streams copied")
+    lowered = lower(network.graph, keep_large=dialect == "native", streams=streams)
     graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
     metadata = describe(
         network.graph,
@@ -69,6 +72,7 @@ def export_nir(
         encoder=network.config.model_dump(mode="json"),
         work=natural_work(network),
         flat=dense,
+        streams=streams,
     )
     with atomic_path(path) as temporary:
         write_nir(temporary, graph, metadata)
@@ -107,7 +111,7 @@ def graph_size(graph: nir.NIRGraph, interpreter: Interpreter, path: Path) -> Gra
     units = (
         np.prod(interpreter.shape(name))
         for name, node in graph.nodes.items()
-        if isinstance(node, nir.Threshold | nir.Delay)
+        if isinstance(node, nir.Threshold | nir.Delay | nir.LI)
     )
     synapses = sum(matrix.nnz for matrix in interpreter.matrices.values())
     return GraphSize(len(graph.nodes), int(sum(neurons) + sum(units)), synapses, path.stat().st_size)
@@ -123,11 +127,14 @@ def main(
     no_conv: Annotated[
         bool, typer.Option("--no-conv", help="Write convolutions as Affine (small networks, portable).")
     ] = False,
+    streams: Annotated[
+        Streams, typer.Option(help="Residual streams: copied maps, or shared by graded spikes (native, Loihi 2).")
+    ] = "copied",
 ) -> None:
     """Write a checkpoint as a NIR graph, run what was written, and compare."""
     path = out or checkpoint.with_suffix(".nir")
     network = load_network(checkpoint, numbers)
-    metadata, size = export_nir(network, path, "portable" if no_conv else dialect, dense=no_conv)
+    metadata, size = export_nir(network, path, "portable" if no_conv else dialect, dense=no_conv, streams=streams)
     console = Console(highlight=False, soft_wrap=True)
     table = Table("nodes", "neurons", "synapses", "file", "time steps", "latency")
     table.add_row(

@@ -32,7 +32,7 @@ class _Tally:
     def __init__(self, samples: int, attentions: Mapping[str, MarkedAttention]) -> None:
         self.samples, self._attentions = samples, attentions
         self.emitted: dict[str, Array] = {}
-        """(neurons, samples) spikes of each neuron; of an attention, values that are not zero."""
+        """(neurons, samples) spikes of each neuron, a graded spike being a value that is not zero."""
         self.by_step: dict[str, list[float]] = {}
         """Spikes in each step, of all neurons and samples."""
         self.active: dict[str, Array] = {}
@@ -49,7 +49,7 @@ class _Tally:
         active = (arriving != 0) | (emitted != 0)
         if potential is not None:
             active |= potential != 0
-        self._add(name, emitted, active)
+        self._add(name, (emitted != 0).astype(float), active)
 
     def _add(self, name: str, emitted: Array, active: NDArray[np.bool_]) -> None:
         self.emitted[name] = self.emitted.get(name, 0.0) + emitted
@@ -148,7 +148,7 @@ def _layer(
     stored = [] if population.kind == "attention" else arriving
     linear = [graph.nodes[node] for node in dict.fromkeys(node for each in stored for node in each.nodes)]
     weights, direct = stored_weights(linear), sum(not each.nodes for each in stored)
-    graded = [each for each in stored if network.by_name[each.source].kind == "attention"]
+    graded = [each for each in stored if each.source in network.graded]
     fan_in = sum((np.diff(each.weights.indptr) for each in arriving), np.zeros(neurons, np.int64))
     emitted = np.concatenate([tally.emitted[name] for tally in tallies], axis=1)
     return LayerCounts(
@@ -168,7 +168,7 @@ def _layer(
         weight_bits=widest_weight(
             (network.by_name[each.source], stored_weights(graph.nodes[node] for node in each.nodes)) for each in stored
         ),
-        state_bits=state_bits(population, graph.nodes.get(name), metadata),
+        state_bits=state_bits(population, graph.nodes.get(name), metadata, name in network.graded),
         dense_ands=steps * _dense_products(population, network, products=True),
         ands=_joined([tally.ands for tally in tallies], name),
         dense_adds=steps * _dense_products(population, network, products=False),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from export.synaptic.natural import NaturalCounts
 from spikinghash.errors import GraphError
 
-Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention"]
+Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention", "integrator"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SAMPLED = ("spikes", "synops", "active_updates")
 _OPTIONAL = ("integer_synops", "ands", "adds", "neuron_spikes", "step_spikes")

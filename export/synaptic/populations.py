@@ -107,6 +107,14 @@ class SynapseNetwork:
         """The populations of one kind."""
         return [population for population in self.populations if population.kind == kind]
 
+    @cached_property
+    def graded(self) -> frozenset[str]:
+        """Populations that emit values other than zero and one, delays of such included."""
+        found = {each.name for each in self.populations if each.kind in ("attention", "integrator")}
+        for delay in self.of_kind("delay"):
+            found |= {delay.name for each in self.arriving[delay.name] if each.source in found}
+        return frozenset(found)
+
     @property
     def input(self) -> Population:
         """The only input."""

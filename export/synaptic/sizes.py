@@ -42,16 +42,28 @@ def dense_macs(node: nir.NIRNode) -> int:
     return int(np.size(getattr(node, "weight", getattr(node, "scale", ()))))
 
 
-def state_bits(population: Population, node: nir.NIRNode | None, metadata: Metadata) -> int:
-    """What one neuron keeps from a step to the next: none without memory, one bit per step of a delay.
+def state_bits(population: Population, node: nir.NIRNode | None, metadata: Metadata, graded: bool = False) -> int:
+    """What one neuron keeps from a step to the next: none without memory, one value per step of a delay.
+
+    A value is a bit, or, if ``graded``, a current of the layer that the delay serves.
 
     A membrane potential has the worst-case bits of the encoder's certificate: those of its layer, or the largest for
     helpers that the certificate does not name; 32 without a certificate. An attention starts anew in every step.
     """
     if isinstance(node, nir.Delay):
-        return int(np.round(np.max(node.delay) / metadata.dt))
-    if population.kind in ("input", "threshold", "attention", "readout"):
+        return int(np.round(np.max(node.delay) / metadata.dt)) * (_current_bits(population, metadata) if graded else 1)
+    if population.kind in ("input", "threshold", "attention", "readout") or _forgets(population):
         return 0
     certificate: Mapping[str, Any] = metadata.certificate or {"bounds": [], "bits": FLOAT_BITS}
     bounds = {str(bound["population"]): int(bound["bits"]) for bound in certificate["bounds"]}
     return bounds.get(population.name, bounds.get(population.layer, int(certificate["bits"])))
+
+
+def _forgets(population: Population) -> bool:
+    rule = population.rule
+    return rule is not None and rule.current_decay is None and bool((rule.decay == 1).all())
+
+
+def _current_bits(population: Population, metadata: Metadata) -> int:
+    currents = {each.name: each.current_bits for each in metadata.work.neurons} if metadata.work else {}
+    return currents.get(population.layer, FLOAT_BITS)

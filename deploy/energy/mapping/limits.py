@@ -32,6 +32,8 @@ class Capacities:
     mesh_rows: int = 0
     dynamic_product: bool = False
     """Whether the platform multiplies two signals, as a marked attention needs."""
+    graded_spikes: bool = False
+    """Whether its spikes carry numbers, as a shared residual stream needs."""
 
     @staticmethod
     def of(profile: Profile) -> "Capacities":
@@ -46,7 +48,8 @@ class Capacities:
             )
         names = {field.name for field in fields(Capacities)}
         stated = {name: limit.value for name, limit in profile.limits if limit is not None and name in names}
-        return Capacities(**stated, dynamic_product=profile.support.dynamic_matmul)
+        support = profile.support
+        return Capacities(**stated, dynamic_product=support.dynamic_matmul, graded_spikes=support.graded_spikes)
 
     @property
     def cores(self) -> int:
@@ -91,6 +94,7 @@ REMEDIES = {
     "neurons on": "use a smaller network, or a platform of more chips",
     "bits per weight": "quantise to fewer bits, or use a platform with wider weights",
     "products of two activations": "export with coincidence gates: use more heads or fewer tokens",
+    "graded spikes": "export with --streams copied",
     "weight memory bytes": "use a smaller network, or a processor with more memory",
     "working memory bytes": "use a smaller network, or a processor with more memory",
 }

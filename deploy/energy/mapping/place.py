@@ -80,6 +80,8 @@ def _platform_checks(network: SynapseNetwork, use: CoreUse, capacities: Capaciti
     for population in network.populations:
         if population.attention is not None and not capacities.dynamic_product:
             yield Check("products of two activations", population.neurons, 0, population.name)
+    for population in () if capacities.graded_spikes else network.of_kind("integrator"):
+        yield Check("graded spikes", population.neurons, 0, population.name)
 
 
 def _weight_checks(network: SynapseNetwork, has: float) -> Iterator[Check]:

@@ -53,6 +53,9 @@ def _network_checks(placed: Sequence[LayerCounts], capacities: Capacities) -> It
     attentions = [layer.name for layer in placed if layer.kind == "attention"]
     if attentions and not capacities.dynamic_product:
         yield Check("products of two activations", len(attentions), 0, attentions[0])
+    for layer in () if capacities.graded_spikes else placed:
+        if layer.kind == "integrator":
+            yield Check("graded spikes", layer.neurons, 0, layer.name)
 
 
 def _weight_bits(placed: Sequence[LayerCounts]) -> int:

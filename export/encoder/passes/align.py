@@ -9,6 +9,7 @@ def align(graph: Graph) -> Graph:
 
     A ``BlockLinear`` over B steps answers B - 1 steps late. What else flows into the neurons behind it must be as late.
     Currents are no spikes and no hardware delays them; so the spikes are delayed and pass a second copy of the map.
+    The graded values of a ``Stream`` are delayed as they are.
     """
     graph = graph.copy().sort()
     latency: dict[str, int] = {}
@@ -28,7 +29,9 @@ def align(graph: Graph) -> Graph:
 
 
 def _delayed(graph: Graph, copies: dict[tuple[str, int], str], latency: dict[str, int], source: str, late: int) -> str:
-    """A copy of linear map ``source`` that answers ``late`` steps later than it."""
+    """A copy of linear map ``source`` that answers ``late`` steps later than it; of a population, its delay line."""
+    if graph.nodes[source].spiking:
+        return delay_line(graph, source, late)
     key = (source, late)
     if key not in copies:
         (spikes,) = graph.sources(source)

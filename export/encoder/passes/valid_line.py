@@ -4,11 +4,13 @@ A bias in a neuron would act before the data arrives and after it has left, and 
 never be at rest. The valid line comes in as a third input channel and is delayed with the data.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Linear
-from export.encoder.operations import Dense, Lif
+from export.encoder.operations import Delay, Dense, Lif, Stream
 from export.encoder.operations.lines import valid_line
 
 
@@ -28,6 +30,15 @@ def biases_from_valid_line(graph: Graph) -> Graph:
 
 
 def _total_bias(graph: Graph, name: str) -> Array | None:
-    sources = [graph.nodes[source] for source in graph.sources(name)]
-    biases = [node.bias for node in sources if isinstance(node, Linear) and node.bias is not None]
+    biases = list(_biases(graph, name))
     return np.sum(biases, axis=0) if biases else None
+
+
+def _biases(graph: Graph, name: str) -> Iterator[Array]:
+    """Those of all maps whose currents arrive at ``name``, through a ``Stream`` or not."""
+    for source in graph.sources(name):
+        node = graph.nodes[source]
+        if isinstance(node, Stream | Delay):
+            yield from _biases(graph, source)
+        elif isinstance(node, Linear) and node.bias is not None:
+            yield node.bias

@@ -75,6 +75,10 @@ class Dialect:
         """A delay of ``steps[c]`` time steps for channel c."""
         self._refuse("delay")
 
+    def stream(self, shape: Shape) -> nir.NIRNode:
+        """A sum of currents that is emitted as it is, as a graded spike."""
+        self._refuse("graded spikes")
+
     def product(self, shape: Shape, heads: int) -> nir.NIRNode:
         """Coincidence counts Q (K^T V) of queries, keys and values."""
         self._refuse("product of two signals")

@@ -33,6 +33,10 @@ class Native(Dialect):
         """NIR's own."""
         return nir.Delay(TIME_STEP * np.broadcast_to(np.array(steps, float)[:, None, None], shape).copy())
 
+    def stream(self, shape: Shape) -> nir.NIRNode:
+        """``v <- v + (i - v) dt/tau`` with tau = dt: it forgets, and emits v."""
+        return nir.LI(tau=np.full(shape, TIME_STEP), r=np.ones(shape), v_leak=np.zeros(shape))
+
     def product(self, shape: Shape, heads: int) -> nir.NIRNode:
         """A marked subgraph."""
         return MarkedAttention(shape, heads).subgraph()
