@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikinghash.errors import GraphError
+
 # NumPy does not document what it raises: it parses the headers of arrays as Python source. RuntimeError is zipfile's,
 # over members that claim to be encrypted, or compressed in a way that it does not know.
 _DAMAGED = (ValueError, EOFError, OverflowError, SyntaxError, TypeError, TokenError)
@@ -27,6 +29,23 @@ def read_archive(path: Path) -> dict[str, NDArray[Any]]:
             return dict(file)
     except _DAMAGED_ARCHIVE as error:
         raise ValueError(_in_one_line(error)) from None
+
+
+def read_spikes(source: Path) -> NDArray[np.float32]:
+    """The array ``spikes`` of an .npz file, float32 (samples, steps, ...).
+
+    Raises:
+        GraphError: it is missing, or has too few axes.
+    """
+    try:
+        spikes = np.asarray(read_archive(source)["spikes"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise GraphError(f"{source}: no .npz file with an array 'spikes' (samples, steps, ...): {error}") from None
+    if spikes.ndim < 3:
+        raise GraphError(f"{source}: spikes has shape {spikes.shape}, at least (samples, steps, neurons) is needed")
+    if not np.isfinite(spikes).all():
+        raise GraphError(f"{source}: spikes holds values that are not finite: give numbers")
+    return spikes
 
 
 def map_array(path: Path) -> NDArray[Any]:

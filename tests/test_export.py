@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 import torch
 
-from deploy.backends.encoders import load_encoder
+from deploy.backends.encoders import Trace, load_encoder
 from deploy.backends.verify import compare
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import Network, build_network
@@ -159,10 +159,10 @@ def test_one_weight_changed_by_one_is_found(tmp_path: Path) -> None:
         outputs, recorded = Interpreter(graph).run(input_spikes(frames, metadata), recorded_nodes(metadata))
         weight[place] = before
         shown = layer_spikes(recorded, metadata)
-        traced = {"codes": output_codes(outputs)} | {f"spikes/{layer}": value for layer, value in shown.items()}
+        traced = Trace(output_codes(outputs), {}, shown)
         changed = any(not np.array_equal(shown[layer], spikes[layer]) for layer in spikes)
         altered |= {name} if changed else set()
-        assert compare("nir", codes, spikes, traced).equal != (changed or not np.array_equal(traced["codes"], codes))
+        assert compare("nir", codes, spikes, traced).equal != (changed or not np.array_equal(traced.codes, codes))
     assert len(altered) > len(linear) / 3
 
 

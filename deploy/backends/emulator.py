@@ -20,19 +20,7 @@ class EmulatorRunner:
     def run(
         self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
-        """Run samples from rest.
-
-        Args:
-            graph_path: a NIR file with one Input and one Output.
-            spikes: whole numbers, (samples, steps, *input shape).
-            record: names of Neuron and Delay nodes whose spikes are wanted.
-
-        Returns:
-            Outputs, float32 (samples, steps, *output shape), and by recorded node its spikes (samples, steps, *shape).
-
-        Raises:
-            GraphError: the graph cannot run in fixed point, or does not fit the input.
-        """
+        """As ``GraphRunner`` says; ``spikes`` are whole numbers, ``record`` names Neuron and Delay nodes."""
         network = lower(read_graph(Path(graph_path)), record)
         if spikes.shape[2:] != network.input.shape:
             raise GraphError(f"input frames have shape {spikes.shape[2:]}, the graph takes {network.input.shape}")

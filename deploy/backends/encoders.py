@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.lava_backend import Executor, LavaBackend
 from deploy.backends.simulator_backend import SimulatorBackend
-from deploy.backends.simulators.runners import RUNNERS
+from deploy.backends.simulators import RUNNERS
 from export.encoder.network import Numbers, load_network
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import parse_metadata, read_encoder
@@ -69,7 +69,15 @@ class GraphRunner(Protocol):
     def run(
         self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
-        """Outputs (samples, steps, ...) and recorded spikes, both aligned to the graph's own steps."""
+        """Run a graph with one Input and one Output on ``spikes``, every sample from rest.
+
+        Returns:
+            Outputs, float32 (samples, steps, *output shape), and by node in ``record`` its spikes, (samples, steps,
+            *shape); both aligned to the graph's own steps.
+
+        Raises:
+            GraphError: the graph cannot run, or does not fit the input.
+        """
 
 
 class NirRunner:

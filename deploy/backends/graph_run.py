@@ -17,8 +17,8 @@ from export.nir.interpreter import Array, Interpreter
 from export.nir.read import TIME_STEP_KEY, named_time_step, read_graph
 from export.nir.stepwise.plan import SPIKING_NODES
 from export.synaptic.activity import Activity, count_activity, populations_to_record
-from spikinghash.arrays import read_archive
-from spikinghash.errors import GraphError, SpikinghashError
+from spikinghash.arrays import read_spikes
+from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
 
 SILENCE_BATCH = 8
@@ -92,23 +92,6 @@ def run_on_file(
     with _with_time_step(graph, dt) as path:
         done = _run(path, spikes, runner, trace)
         return replace(done, remarks=tuple(_remarks(graph.name, read_graph(path), spikes, done.outputs)))
-
-
-def read_spikes(source: Path) -> NDArray[np.float32]:
-    """The array ``spikes`` of an .npz file, float32 (samples, steps, ...).
-
-    Raises:
-        GraphError: it is missing, or has too few axes.
-    """
-    try:
-        spikes = np.asarray(read_archive(source)["spikes"], np.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise GraphError(f"{source}: no .npz file with an array 'spikes' (samples, steps, ...): {error}") from None
-    if spikes.ndim < 3:
-        raise GraphError(f"{source}: spikes has shape {spikes.shape}, at least (samples, steps, neurons) is needed")
-    if not np.isfinite(spikes).all():
-        raise GraphError(f"{source}: spikes holds values that are not finite: give numbers")
-    return spikes
 
 
 def _run(path: Path, spikes: NDArray[np.float32], runner: GraphRunner, trace: bool) -> GraphRun:

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from deploy.backends.kept_results import KeptResults
-from deploy.backends.lava_worker import worker
-from spikinghash.errors import BackendError, GraphError, MissingToolError, SpikinghashError
+from deploy.backends.worker import ROOT, python_of, worker
+from spikinghash.errors import BackendError, GraphError, SpikinghashError
 
-ROOT = Path(__file__).resolve().parents[2]
 INTERPRETER_VARIABLE = "SPIKINGHASH_LAVA_PYTHON"
+SHARED_MEMORY = Path("/dev/shm")
 
 CHUNK_STEPS = 2048
 """Time steps that run back to back: bounds the worker's memory and what a failure costs."""
@@ -64,19 +64,10 @@ class LavaBackend:
     def run(
         self, graph_path: Path, spikes: npt.NDArray[Any], record: Sequence[str] = ()
     ) -> tuple[npt.NDArray[np.float32], Arrays]:
-        """Run every sample from reset.
+        """As ``GraphRunner`` says; ``record`` names Neuron and Delay nodes, whose spikes are uint8.
 
         When a run fails or is interrupted after some chunks of samples, their outputs are kept in the user's cache
         folder, and the same call goes on from there.
-
-        Args:
-            graph_path: a NIR file with one Input and one Output.
-            spikes: (samples, steps, *input shape).
-            record: names of Neuron and Delay nodes whose spikes are wanted.
-
-        Returns:
-            Outputs, float32 (samples, steps, *output shape), and by recorded node its spikes, uint8 (samples, steps,
-            *shape), in the graph's own time steps.
 
         Raises:
             GraphError: the graph cannot run on Lava, or does not fit the input.
@@ -102,11 +93,7 @@ def find_interpreter() -> Path:
     Raises:
         MissingToolError: it does not exist.
     """
-    named = os.environ.get(INTERPRETER_VARIABLE)
-    path = Path(named) if named else ROOT / ".venv-lava" / "bin" / "python"
-    if not os.access(path, os.X_OK):
-        raise MissingToolError(f"no Lava environment at {path}: run `make setup`, or set {INTERPRETER_VARIABLE}")
-    return path
+    return python_of("Lava", INTERPRETER_VARIABLE, ".venv-lava", "setup")
 
 
 @dataclass(frozen=True)
@@ -179,8 +166,12 @@ class _Run:
         command = [str(self.interpreter), "-m", "deploy.backends.lava.worker", str(job)]
         steps = (len(self.spikes) - first) * self.spikes.shape[1]
         limit = self.backend.start_seconds + self.backend.step_seconds * steps
-        with worker(command, job, _environment(job), segments) as running:
-            running.follow(limit, self.backend.silent_seconds, self._tell)
+        try:
+            with worker("Lava", command, job, _environment(job)) as running:
+                running.follow(limit, self.backend.silent_seconds, self._tell)
+        finally:
+            for segment in SHARED_MEMORY.glob(f"{segments}*"):
+                segment.unlink(missing_ok=True)
 
     def _write(self, job: Path, first: int, segments: str) -> None:
         shutil.copyfile(self.graph, job / "graph.nir")

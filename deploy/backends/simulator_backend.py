@@ -3,11 +3,8 @@
 The simulators live in an environment of their own; this module starts its interpreter and talks to it through files.
 """
 
-import contextlib
 import math
 import os
-import signal
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +13,15 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.backends.simulators import RUNNERS
 from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
 from deploy.backends.simulators.recording import SimulatorRun, read_recording
-from deploy.backends.simulators.runners import RUNNERS
-from spikinghash.errors import BackendError, MissingToolError
+from deploy.backends.worker import ROOT, python_of, worker
+from spikinghash.errors import BackendError
 
 INTERPRETER_VARIABLE = "SPIKINGHASH_INTEROP_PYTHON"
 CHUNK_BYTES = 2**29
 """Input, output and recorded spikes of one simulator process. It holds about three copies, beside 1 GiB of its own."""
-
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class SimulatorBackend:
@@ -50,15 +46,7 @@ class SimulatorBackend:
     def run(
         self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.bool_]]]:
-        """Run a portable NIR file step by step, every sample from rest.
-
-        Args:
-            graph_path: the NIR file; the simulator's own importer reads it as it is.
-            spikes: float32 (samples, steps, *input shape).
-            record: names of spiking nodes whose spikes are wanted.
-
-        Returns:
-            Outputs, float32 (samples, steps, *output shape), and per recorded node bool (samples, steps, *node shape).
+        """As ``GraphRunner`` says; the simulator's own importer reads the file; ``record`` names spiking nodes.
 
         Raises:
             GraphError: the file, the input's shape or a recorded name cannot be used.
@@ -76,39 +64,14 @@ class SimulatorBackend:
         with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
             source, target = Path(folder, "X.npz"), Path(folder, "Y.npz")
             np.savez(source, spikes=spikes)
-            command = [
-                self.name,
-                str(Path(graph_path).resolve()),
-                str(source),
-                str(target),
-                "--record",
-                ",".join(record),
-            ]
-            self._start([str(self._interpreter), "-m", "deploy.backends.simulators", *command])
+            module = [str(self._interpreter), "-m", "deploy.backends.simulators", self.name]
+            files = [str(path) for path in (Path(graph_path).resolve(), source, target)]
+            environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
+            environment["PYTHONPATH"] = str(ROOT)
+            command = [*module, *files, "--record", ",".join(record)]
+            with worker(self.name, command, Path(folder), environment) as running:
+                running.wait(self.time_limit)
             return read_recording(target)
-
-    def _start(self, command: list[str]) -> None:
-        """Run a command in its own process group; end the group when time is up or on any exception here."""
-        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-        with subprocess.Popen(
-            command,
-            cwd=_ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                _, complaint = process.communicate(timeout=self.time_limit)
-            except subprocess.TimeoutExpired:
-                _kill_group(process)
-                raise BackendError(f"{self.name}: no result after {self.time_limit:g} s; run fewer samples") from None
-            except BaseException:
-                _kill_group(process)
-                raise
-        if process.returncode:
-            raise BackendError(_reason(self.name, process.returncode, complaint))
 
 
 def find_interpreter() -> Path:
@@ -117,14 +80,7 @@ def find_interpreter() -> Path:
     Raises:
         MissingToolError: it is neither where the environment variable says nor beside the project.
     """
-    chosen = os.environ.get(INTERPRETER_VARIABLE)
-    interpreter = Path(chosen) if chosen else _ROOT / ".venv-interop" / "bin" / "python"
-    if not os.access(interpreter, os.X_OK):
-        raise MissingToolError(
-            f"{interpreter}: no Python of the simulators' environment; "
-            f"run 'make interop-setup' or set {INTERPRETER_VARIABLE}"
-        )
-    return interpreter.absolute()  # not resolved: the link is what makes it a virtual environment
+    return python_of("simulators'", INTERPRETER_VARIABLE, ".venv-interop", "interop-setup")
 
 
 def _bytes_per_sample(graph: nir.NIRGraph, steps: int, record: Sequence[str]) -> int:
@@ -132,16 +88,3 @@ def _bytes_per_sample(graph: nir.NIRGraph, steps: int, record: Sequence[str]) ->
     neurons = neuron_shapes(graph)
     values = 4 * (math.prod(input_shape(graph)) + math.prod(output_shape(graph)))
     return max(1, steps * (values + sum(math.prod(neurons[name]) for name in record)))
-
-
-def _reason(name: str, code: int, complaint: str) -> str:
-    """Return one line: the simulator's own error line, or how its process ended."""
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    if code < 0:
-        return f"{name}: ended by signal {signal.Signals(-code).name}; run fewer samples if memory ran out"
-    return lines[-1].removeprefix("error: ") if lines else f"{name}: ended with exit code {code} and no message"
-
-
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

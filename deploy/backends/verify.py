@@ -1,12 +1,9 @@
 """Compare backends spike by spike: ``python -m export.verify CKPT --backends torch,onnxruntime,nir,lava``.
 
-The reference is the integer network on torch. Every backend runs as a process of its own
-(``python -m deploy.backends.trace``), so that this module depends on no runtime.
+The reference is the integer network on torch.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +14,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
+from deploy.backends.encoders import Trace, load_encoder
 from export.encoder.network import Network, load_network
 from export.loihi.drift import drift, drift_table
 from export.nir.metadata import Dialect, read_encoder
@@ -66,15 +64,11 @@ class Result:
         return self.codes_equal and self.difference is None
 
 
-def compare(
-    backend: str, codes: NDArray[np.uint8], spikes: dict[str, NDArray[Any]], traced: dict[str, NDArray[Any]]
-) -> Result:
-    """Hold what a backend ``traced`` (codes, ``counts/LAYER``, ``spikes/LAYER``) against the reference."""
-    counts = {name.removeprefix("counts/"): value for name, value in traced.items() if name.startswith("counts/")}
-    shown = {name.removeprefix("spikes/"): value for name, value in traced.items() if name.startswith("spikes/")}
-    difference = first_difference(spikes, shown) or _first_count(spikes, counts)
-    bits = int(np.unpackbits(codes ^ traced["codes"]).sum())
-    totals = {name: int(value.sum()) for name, value in counts.items()}
+def compare(backend: str, codes: NDArray[np.uint8], spikes: dict[str, NDArray[Any]], traced: Trace) -> Result:
+    """Hold what a backend ``traced`` against the reference."""
+    difference = first_difference(spikes, traced.spikes) or _first_count(spikes, traced.counts)
+    bits = int(np.unpackbits(codes ^ traced.codes).sum())
+    totals = {name: int(value.sum()) for name, value in traced.counts.items()}
     return Result(backend, bits == 0, bits, None if difference is None else str(difference), totals)
 
 
@@ -88,21 +82,16 @@ def _first_count(spikes: dict[str, NDArray[Any]], counts: dict[str, NDArray[Any]
     return None
 
 
-def trace_backend(backend: str, encoder: Path, frames: Path, folder: Path) -> dict[str, NDArray[Any]]:
-    """Run ``backend`` on the frames of an .npy file, in a process of its own.
+def trace_backend(backend: str, encoder: Path, frames: NDArray[np.uint8]) -> Trace:
+    """What ``encoder`` does on ``backend`` with frames (B, T, 2, H, W).
 
     Raises:
-        BackendError: it failed; its own last line is the message.
+        BackendError: it failed.
     """
-    target = folder / f"{backend}.npz"
-    arguments = [str(encoder), str(frames), str(target), "--backend", backend]
-    command = [sys.executable, "-m", "deploy.backends.trace", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise BackendError(f"{backend}: {lines[-1].removeprefix('error: ')}")
-    with np.load(target) as file:
-        return dict(file)
+    try:
+        return load_encoder(encoder, backend).trace(frames)
+    except SpikinghashError as error:
+        raise BackendError(f"{backend}: {error}") from None
 
 
 def write_encoder(network: Network, kind: str, checkpoint: Path, folder: Path) -> Path:
@@ -130,13 +119,11 @@ def verify(
     codes, spikes = network.executor().layers(frames)
     with tempfile.TemporaryDirectory(prefix="spikinghash-") as name:
         folder = Path(name)
-        np.save(folder / "frames.npy", frames)
         results = []
         for backend in backends:
             kind = FILES[backend]
             encoder = files.get(kind) or write_encoder(network, kind, checkpoint, folder)
-            traced = trace_backend(backend, encoder, folder / "frames.npy", folder)
-            results.append(compare(backend, codes, spikes, traced))
+            results.append(compare(backend, codes, spikes, trace_backend(backend, encoder, frames)))
         return results
 
 

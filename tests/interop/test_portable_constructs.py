@@ -14,8 +14,8 @@ from portable_graphs import Array, Builder, simulate
 
 from deploy.backends import simulators
 from deploy.backends.simulator_backend import INTERPRETER_VARIABLE, SimulatorBackend, find_interpreter
+from deploy.backends.simulators import RUNNERS
 from deploy.backends.simulators.graphs import neuron_shapes
-from deploy.backends.simulators.runners import RUNNERS
 from spikinghash.errors import BackendError, GraphError, MissingToolError
 
 
@@ -103,7 +103,7 @@ def test_chunks_of_samples_join_in_order(graph: Path, monkeypatch: pytest.Monkey
     spikes = random_spikes(3, 3, 6, 2, 4, 4)
     backend = SimulatorBackend("norse")
     outputs, recorded = backend.run(graph, spikes, ["lif"])
-    monkeypatch.setattr(simulators, "CHUNK_BYTES", 2 * 6 * (4 * 32 + 4 * 48 + 48))
+    monkeypatch.setattr("deploy.backends.simulator_backend.CHUNK_BYTES", 2 * 6 * (4 * 32 + 4 * 48 + 48))
     again, recorded_again = backend.run(graph, spikes, ["lif"])
     np.testing.assert_array_equal(again, outputs)
     np.testing.assert_array_equal(recorded_again["lif"], recorded["lif"])

@@ -6,3 +6,11 @@ step. The modules run in an environment of their own (``make interop-setup``); t
 
     python -m deploy.backends.simulators SIMULATOR GRAPH.nir X.npz Y.npz [--record NODE,NODE]
 """
+
+RUNNERS = {
+    "norse": "norse_runner",
+    "snntorch": "snntorch_runner",
+    "spikingjelly": "spikingjelly_runner",
+    "sc-neurocore": "sc_neurocore_runner",
+}
+"""The simulators by name, each with the module that runs it."""

@@ -4,13 +4,15 @@ Exit codes: 0 done, 2 bad input or a simulator that failed; the last line on sta
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
+from deploy.backends.simulators import RUNNERS
 from deploy.backends.simulators.graphs import check_request, first_line, read_planned
-from deploy.backends.simulators.recording import read_spikes, write_recording
-from deploy.backends.simulators.runners import RUNNERS, import_runner
-from spikinghash.errors import BackendError, SpikinghashError
+from deploy.backends.simulators.recording import write_recording
+from spikinghash.arrays import read_spikes
+from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
 
 
 def main() -> int:
@@ -33,13 +35,17 @@ def simulate(simulator: str, path: Path, source: Path, target: Path, record: tup
 
     Raises:
         GraphError: the graph, the input or a recorded name cannot be used.
-        MissingToolError: the simulator is not installed.
+        MissingToolError: this interpreter lacks the simulator or a package that it needs.
         BackendError: the simulator refused the graph or failed.
     """
     graph = read_planned(path)
     spikes = read_spikes(source)
     check_request(graph, path, spikes, record)
-    runner = import_runner(simulator)
+    try:
+        runner = importlib.import_module(f"deploy.backends.simulators.{RUNNERS[simulator]}")
+    except ImportError as error:
+        reason = f"{simulator}: {first_line(error)} in {sys.executable}"
+        raise MissingToolError(f"{reason}; run 'make interop-setup'") from error
     try:
         recording = runner.run(graph, spikes, record)
     except Exception as error:  # foreign code: whatever it raises is its answer to this graph

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deploy.backends.simulators.graphs import TIME_STEP
 from deploy.backends.simulators.recording import SimulatorRun
-from deploy.backends.simulators.torch_loop import batch_size, counts_axes_from_front, run_batches, run_singly
+from deploy.backends.simulators.torch_loop import counts_axes_from_front, run_module
 
 _NODE_TYPES = (nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.SumPool2d, nir.IF, nir.LIF, nir.CubaLIF)
 
@@ -28,7 +28,4 @@ def load(graph: nir.NIRGraph) -> torch.nn.Module:
 
 def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> SimulatorRun:
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
-    module = load(graph)
-    if counts_axes_from_front(graph):
-        return run_singly(module, spikes, record)
-    return run_batches(module, spikes, record, batch_size(graph))
+    return run_module(load(graph), graph, spikes, record, singly=counts_axes_from_front(graph))

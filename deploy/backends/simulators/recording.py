@@ -6,9 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.simulators.graphs import first_line
-from spikinghash.arrays import read_archive
-from spikinghash.errors import GraphError
 from spikinghash.files import atomic_path
 
 _RECORDED = "recorded_"
@@ -25,18 +22,6 @@ class SimulatorRun:
 
     outputs: NDArray[np.float32]
     recorded: dict[str, NDArray[np.bool_]]
-
-
-def read_spikes(path: Path) -> NDArray[np.float32]:
-    """Read ``spikes``, float32 (samples, steps, *input shape), from an ``.npz`` file.
-
-    Raises:
-        GraphError: the file is missing, no archive, or has no ``spikes``.
-    """
-    try:
-        return np.asarray(read_archive(path)["spikes"], dtype=np.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise GraphError(f"{path}: no array 'spikes' can be read ({first_line(error)})") from error
 
 
 def write_recording(path: Path, recording: SimulatorRun) -> None:

@@ -15,7 +15,7 @@ from snntorch import utils
 from snntorch.import_nir import import_from_nir
 
 from deploy.backends.simulators.recording import SimulatorRun
-from deploy.backends.simulators.torch_loop import batch_size, counts_axes_from_front, run_batches, run_singly
+from deploy.backends.simulators.torch_loop import counts_axes_from_front, run_module
 
 
 def load(graph: nir.NIRGraph) -> torch.nn.Module:
@@ -28,6 +28,4 @@ def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
     module = load(graph)
     reset = functools.partial(utils.reset, module)
-    if counts_axes_from_front(graph):
-        return run_singly(module, spikes, record, reset)
-    return run_batches(module, spikes, record, batch_size(graph), reset)
+    return run_module(module, graph, spikes, record, reset, singly=counts_axes_from_front(graph))

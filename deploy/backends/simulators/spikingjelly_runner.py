@@ -11,7 +11,7 @@ from spikingjelly.activation_based.nir_exchange import import_from_nir
 
 from deploy.backends.simulators.graphs import TIME_STEP
 from deploy.backends.simulators.recording import SimulatorRun
-from deploy.backends.simulators.torch_loop import batch_size, run_batches
+from deploy.backends.simulators.torch_loop import run_module
 
 
 def load(graph: nir.NIRGraph) -> torch.nn.Module:
@@ -21,4 +21,4 @@ def load(graph: nir.NIRGraph) -> torch.nn.Module:
 
 def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...]) -> SimulatorRun:
     """Run ``graph`` on ``spikes``, float32 (samples, steps, *input shape), and record the nodes in ``record``."""
-    return run_batches(load(graph), spikes, record, batch_size(graph))
+    return run_module(load(graph), graph, spikes, record)

@@ -6,6 +6,7 @@ Norse, snnTorch and SpikingJelly all build on nirtorch, whose modules take ``(in
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import nir
@@ -32,37 +33,32 @@ def counts_axes_from_front(graph: nir.NIRGraph) -> bool:
     return any(isinstance(node, nir.Flatten) and node.start_dim >= 0 for node in graph.nodes.values())
 
 
-def run_batches(
+def run_module(
     module: torch.nn.Module,
+    graph: nir.NIRGraph,
     spikes: NDArray[np.float32],
     record: Sequence[str],
-    batch: int,
     reset: Callable[[], None] = lambda: None,
+    *,
+    singly: bool = False,
 ) -> SimulatorRun:
-    """Run ``spikes`` (samples, steps, *input shape) through an imported module, ``batch`` samples side by side.
+    """Run ``spikes`` (samples, steps, *input shape) through the imported ``graph``.
 
-    ``reset`` is called before each batch, for simulators that keep state inside their modules.
+    Args:
+        reset: called before each batch, for simulators that keep state inside their modules.
+        singly: one sample at a time, without a sample axis inside the module; else as many as fit side by side.
     """
-    parts = []
-    for first in range(0, len(spikes), batch):
+    parts, size = [], 1 if singly else batch_size(graph)
+    for first in range(0, len(spikes), size):
         reset()
-        parts.append(_run(module, torch.from_numpy(spikes[first : first + batch]), record, time_axis=1))
-    return _join(parts, record)
-
-
-def run_singly(
-    module: torch.nn.Module,
-    spikes: NDArray[np.float32],
-    record: Sequence[str],
-    reset: Callable[[], None] = lambda: None,
-) -> SimulatorRun:
-    """Run ``spikes`` (samples, steps, *input shape) one sample at a time, without a sample axis inside the module."""
-    parts = []
-    for sample in spikes:
-        reset()
-        alone = _run(module, torch.from_numpy(sample), record, time_axis=0)
-        parts.append({name: values[None] for name, values in alone.items()})
-    return _join(parts, record)
+        batch = torch.from_numpy(spikes[first : first + size])
+        if singly:
+            alone = _run(module, batch[0], record, time_axis=0)
+            parts.append({name: values[None] for name, values in alone.items()})
+        else:
+            parts.append(_run(module, batch, record, time_axis=1))
+    joined = {name: torch.cat([part[name] for part in parts]).numpy() for name in ("", *record)}
+    return SimulatorRun(joined.pop("").astype(np.float32), joined)
 
 
 def _run(module: torch.nn.Module, spikes: torch.Tensor, record: Sequence[str], time_axis: int) -> Spikes:
@@ -80,21 +76,12 @@ def _run(module: torch.nn.Module, spikes: torch.Tensor, record: Sequence[str], t
 def _listening(module: torch.nn.Module, record: Sequence[str], series: dict[str, list[torch.Tensor]]) -> Iterator[None]:
     """Append what each recorded submodule puts out to ``series`` while the context is open."""
 
-    def listener(name: str) -> Callable[..., None]:
-        def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-            spikes = output[0] if isinstance(output, tuple) else output
-            series[name].append(spikes != 0)
+    def keep(name: str, _module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        series[name].append((output[0] if isinstance(output, tuple) else output) != 0)
 
-        return keep
-
-    hooks = [module.get_submodule(name).register_forward_hook(listener(name)) for name in record]
+    hooks = [module.get_submodule(name).register_forward_hook(partial(keep, name)) for name in record]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _join(parts: Sequence[Spikes], record: Sequence[str]) -> SimulatorRun:
-    joined = {name: torch.cat([part[name] for part in parts]).numpy() for name in ("", *record)}
-    return SimulatorRun(joined.pop("").astype(np.float32), joined)
