@@ -22,7 +22,7 @@ from deploy.search.searcher import Answer, Searcher
 from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
 from spikinghash.cli import SKIPPED, run
 from spikinghash.errors import SearchError
-from training.data.recordings import SensorSize
+from training.data.recordings import SensorSize, parse_sensor
 
 Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that read and encode; each holds an encoder.")]
@@ -46,7 +46,7 @@ def build(
     sources = list(find_sources(recordings))
     bits = load_encoder(encoder).bits
     with writing(index):
-        manifest = open_or_create(index, encoder, bits, kind, milvus, _sensor(sensor))
+        manifest = open_or_create(index, encoder, bits, kind, milvus, None if sensor is None else parse_sensor(sensor))
         report = add_sources(index, manifest, sources, workers=workers, engine=engine)
     _tell(index, manifest, report)
 
@@ -117,15 +117,6 @@ def serve(
     from deploy.search.serve import serve as serve_page
 
     serve_page(Searcher(index), host, port, max_upload * 2**20)
-
-
-def _sensor(text: str | None) -> SensorSize | None:
-    if text is None:
-        return None
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise SearchError(f"--sensor {text}: WIDTHxHEIGHT in pixels is needed, as 346x260")
-    return int(width), int(height), 2
 
 
 def _encode_queries(folder: Path, encoder: Path, workers: int, sensor: SensorSize | None) -> tuple[Queries, list[str]]:

@@ -45,11 +45,8 @@ def add_sources(
     left alone. A recording whose file has changed is encoded again; if it can no longer be, it keeps its code.
 
     Args:
-        folder: the index.
-        manifest: its manifest, open.
-        sources: recordings.
+        folder: the index; ``manifest`` is its own, open.
         workers: worker processes, or actors.
-        engine: what runs the stages.
         chunk: recordings committed at once, by the engine ``local``.
 
     Raises:

@@ -69,8 +69,6 @@ def encode_files(
     """Encode ``paths`` and yield the outcomes chunk by chunk, in order.
 
     Args:
-        paths: recordings.
-        encoder: file of the encoder.
         workers: worker processes, of one thread each; with 1, or one chunk only, the work is done in this process, on
             as many threads.
         sensor: of recordings that do not tell theirs.

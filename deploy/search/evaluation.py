@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from deploy.search.index import CodeIndex, Codes, Ids
 from spikinghash.errors import SearchError
 from training.data.progress import track
-from training.retrieval import DistanceCounts, average_precision, count_distances, hamming_distances
+from training.retrieval import DistanceCounts, average_precision, count_distances, hamming_distances, precision_within
 
 RADIUS = 2
 RECALL_AT = 10
@@ -58,21 +58,20 @@ def evaluate_index(index: CodeIndex, codes: Codes, labels: list[str], queries: Q
         chosen = slice(start, start + step)
         own = None if queries.own is None else queries.own[chosen]
         parts.append(_count(queries.codes[chosen], query_classes[chosen], codes, item_classes, own))
-    precisions = np.concatenate([average_precision(part) for part in parts]) if parts else np.empty(0)
-    if np.isnan(precisions).all():
+    if not any(part.relevant.any() for part in parts):
         raise SearchError(
             f"{len(queries.codes)} queries, {len(codes)} items: no query has an item of its class to find"
         )
-    near, hits = (
-        np.concatenate([getattr(part, field)[:, : RADIUS + 1].sum(axis=1) for part in parts])
-        for field in ("items", "relevant")
+    counts = DistanceCounts(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("items", "relevant"))
     )
+    precision, empty = precision_within(counts, RADIUS)
     return Evaluation(
         queries=len(queries.codes),
         items=len(codes),
-        mean_average_precision=float(np.nanmean(precisions)),
-        precision_within_2=float((hits / np.maximum(near, 1)).mean()),
-        empty_within_2=float((near == 0).mean()),
+        mean_average_precision=float(np.nanmean(average_precision(counts))),
+        precision_within_2=precision,
+        empty_within_2=empty,
         recall_at_10=recall(index, codes, queries.codes[:_RECALL_QUERIES], RECALL_AT),
     )
 

@@ -33,6 +33,8 @@ _VERSION = 2  # raise it when saved files change; version 1 held a code for ever
 _LEAST_ASKED = 64
 """Distinct codes that faiss is asked for at least: as cheap as 10, and seldom too few to hold all ties."""
 
+_NOTHING: Ids = np.empty(0, np.int64)
+
 
 class FlatIndex:
     """Compares a query with every distinct code (``IndexBinaryFlat``); the next search puts new codes in order."""
@@ -65,7 +67,7 @@ class FlatIndex:
         check_k(k)
         queries, k = checked_codes(queries, self.bits), min(k, len(self))
         if not k or not len(queries):
-            return [_nothing() for _ in queries]
+            return [Neighbours(_NOTHING, _NOTHING) for _ in queries]
         self._settle()
         asked = min(max(_LEAST_ASKED, k), len(self._distinct))
         distances, places = self._index.search(queries, asked)
@@ -143,7 +145,7 @@ class FlatIndex:
     def _reached(self, query: Codes, radius: int) -> tuple[NDArray[Any], Ids]:
         """Distances and places of all distinct codes within ``radius``."""
         if not len(self._distinct):
-            return np.empty(0, np.int64), np.empty(0, np.int64)
+            return _NOTHING, _NOTHING
         _, distances, places = self._index.range_search(query[None], radius + 1)  # faiss means "< radius"
         return distances, places
 
@@ -165,10 +167,6 @@ def _faiss_of(codes: Codes) -> faiss.IndexBinary:
     index.use_heap = False  # counting distances is faster than a heap of 64
     index.add(np.ascontiguousarray(codes))
     return index
-
-
-def _nothing() -> Neighbours:
-    return Neighbours(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def _read(path: Path) -> tuple[int, Codes, Ids]:

@@ -7,8 +7,7 @@ be made anew from it.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -51,15 +50,6 @@ class Facts(BaseModel):
     """Sensor of recordings that do not tell theirs."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An encoded recording."""
-
-    id: int
-    path: Path
-    label: str
-
-
 class Manifest:
     """The open manifest of an index folder."""
 
@@ -91,13 +81,11 @@ class Manifest:
         """Whether ``folder`` has a manifest; one whose making was killed is none."""
         if not (folder / FILE).is_file():
             return False
-        database = sqlite3.connect(folder / FILE, timeout=60)
-        try:
-            return bool(database.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.Error:
-            return True  # opening it tells what is wrong
-        finally:
-            database.close()
+        with closing(sqlite3.connect(folder / FILE, timeout=60)) as database:
+            try:
+                return bool(database.execute("PRAGMA user_version").fetchone()[0])
+            except sqlite3.Error:
+                return True  # opening it tells what is wrong
 
     @classmethod
     def create(cls, folder: Path, facts: Facts) -> Self:
@@ -105,7 +93,8 @@ class Manifest:
         folder.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
         try:
-            with _transaction(database):
+            with database:  # a transaction
+                database.execute("BEGIN IMMEDIATE")
                 if database.execute("PRAGMA user_version").fetchone()[0] == 0:
                     for statement in _SCHEMA.split(";"):
                         database.execute(statement)
@@ -143,7 +132,8 @@ class Manifest:
         pairs = list(encoded)
         stamps = [(str(source.path), source.size, source.modified) for source, _ in pairs]
         rows = [(*stamp, source.label, code) for stamp, (source, code) in zip(stamps, pairs, strict=True)]
-        with self._told(), _transaction(self._database):
+        with self._told(), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(f"INSERT INTO retired SELECT id {_CHANGED}", stamps)
             self._database.executemany(f"DELETE {_CHANGED}", stamps)
             self._database.executemany(
@@ -176,14 +166,14 @@ class Manifest:
         with self._told():
             return [label for (label,) in self._database.execute("SELECT label FROM recordings ORDER BY id")]
 
-    def entries(self, ids: Iterable[int]) -> list[Entry]:
-        """What is known of the recordings ``ids``, in their order."""
-        statement = "SELECT id, path, label FROM recordings WHERE id = ?"
+    def entries(self, ids: Iterable[int]) -> list[tuple[Path, str]]:
+        """Path and label of the recordings ``ids``, in their order."""
+        statement = "SELECT path, label FROM recordings WHERE id = ?"
         with self._told():
             rows = [self._database.execute(statement, (int(id),)).fetchone() for id in ids]
         if None in rows:
             raise SearchError(f"{self.path}: a recording that was found has a new code since: open the index again")
-        return [Entry(id, Path(path), label) for id, path, label in rows]
+        return [(Path(path), label) for path, label in rows]
 
     def close(self) -> None:
         """Close the database."""
@@ -195,14 +185,3 @@ class Manifest:
             yield
         except sqlite3.Error as error:
             raise SearchError(f"{self.path}: not a readable manifest: {error}: build it again") from None
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")

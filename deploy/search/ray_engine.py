@@ -98,15 +98,10 @@ def _cluster(workers: int) -> Iterator[None]:
     # What the actors import must be found by them too.
     settings: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": str(_ROOT)}}}
     if "RAY_ADDRESS" not in os.environ:
-        settings |= {
-            "num_cpus": workers,
-            "object_store_memory": _STORE_BYTES,
-            "include_dashboard": False,
-        }
+        settings |= {"num_cpus": workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     _start(ray, settings)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield
     finally:

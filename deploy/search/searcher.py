@@ -61,7 +61,6 @@ class Searcher:
         """The ``k`` recordings nearest to the file ``recording``, or with ``radius`` the (first ``k``) within it.
 
         Args:
-            recording: file of the query.
             k: recordings to find at most; None for all within ``radius``.
             radius: Hamming distance in bits, inclusive.
             name: what the answer and messages call the query.
@@ -84,9 +83,8 @@ class Searcher:
             found = self.index.search(code, 10 if k is None else k)[0]
         else:
             found = self.index.within(code, radius)[0]
-        entries = self.manifest.entries(found.ids[:k].tolist())
-        distances = found.distances[:k].tolist()
+        ids, distances = found.ids[:k].tolist(), found.distances[:k].tolist()
         return [
-            Hit(entry.id, distance, entry.label, entry.path, self.manifest.facts.sensor)
-            for entry, distance in zip(entries, distances, strict=True)
+            Hit(id, distance, label, path, self.manifest.facts.sensor)
+            for id, distance, (path, label) in zip(ids, distances, self.manifest.entries(ids), strict=True)
         ]

@@ -11,7 +11,9 @@ import secrets
 import socket
 import tempfile
 import threading
+import time
 import traceback
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -186,19 +188,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Read what a refused client still sends for a moment: closing at once would hide the answer from it."""
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_WR)
-        self.connection.settimeout(LINGER_SECONDS)
-        timer = threading.Timer(LINGER_SECONDS, self._cut)
-        timer.start()
-        try:
-            while self.connection.recv(_BLOCK):
-                pass
-        except OSError:
-            pass
-        finally:
-            timer.cancel()
-
-    def _cut(self) -> None:
-        self.connection.shutdown(socket.SHUT_RD)
+        end = time.monotonic() + LINGER_SECONDS
+        with suppress(OSError):
+            while (left := end - time.monotonic()) > 0:
+                self.connection.settimeout(left)
+                if not self.connection.recv(_BLOCK):
+                    return
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of requests that went well or were refused."""
@@ -214,7 +209,6 @@ def serve(searcher: Searcher, host: str = "127.0.0.1", port: int = 8000, max_upl
     """Serve the page until Ctrl-C.
 
     Args:
-        searcher: an open index.
         host: address to listen on; any but that of this machine lets others in.
         port: 0 for any that is free.
         max_upload: longest recording that is taken, in bytes.

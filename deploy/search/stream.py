@@ -59,59 +59,31 @@ def encode_stream(
         raise SpikinghashError(f"window_us is {window_us}: {encoder.time_steps} time steps need as many microseconds")
     if hop_us < 1:
         raise SpikinghashError(f"hop_us is {hop_us}: at least 1 microsecond is needed")
-    windows = _Windows(encoder, window_us, hop_us, sensor_size)
+    start, last, kept = None, 0, np.empty(0, EVENT_DTYPE)
     for number, chunk in enumerate(events):
-        if len(chunk):
-            yield from windows.push(chunk, f"stream, chunk {number}")
-    yield from windows.flush()
-
-
-class _Windows:
-    """The events of the windows that are still open."""
-
-    def __init__(self, encoder: Encoder, window_us: int, hop_us: int, sensor_size: SensorSize) -> None:
-        self._encoder, self._window, self._hop, self._sensor = encoder, window_us, hop_us, sensor_size
-        self._start: int | None = None
-        self._last = 0
-        self._kept: Events = np.empty(0, EVENT_DTYPE)
-
-    def push(self, events: Events, name: str) -> Iterator[WindowCode]:
-        check_events(events, self._sensor, name)
-        first = int(events["t"][0])
-        if self._start is None:
-            self._start = first
-        elif first < self._last:
+        if not len(chunk):
+            continue
+        name, first = f"stream, chunk {number}", int(chunk["t"][0])
+        check_events(chunk, sensor_size, name)
+        if start is not None and first < last:
             raise RecordingError(
-                f"{name}: event 0: t = {first} us, after {self._last} us in the chunk before; time must not decrease: "
+                f"{name}: event 0: t = {first} us, after {last} us in the chunk before; time must not decrease: "
                 "sort the events by time"
             )
-        self._last = int(events["t"][-1])
-        self._kept = np.concatenate([self._kept, events])
-        while self._last >= self._start + self._window:
-            yield self._close()
-        self._drop()
+        start, last, kept = first if start is None else start, int(chunk["t"][-1]), np.concatenate([kept, chunk])
+        while last >= start + window_us:
+            yield _encoded(kept, start, start + window_us, encoder, sensor_size)
+            start += hop_us
+        kept = kept[int(np.searchsorted(kept["t"], start)) :].copy()  # a copy, so that the chunk itself is freed
+    while start is not None and start <= last:
+        yield _encoded(kept, start, start + window_us, encoder, sensor_size)
+        start += hop_us
 
-    def flush(self) -> Iterator[WindowCode]:
-        """The windows that have begun."""
-        while self._start is not None and self._start <= self._last:
-            yield self._close()
 
-    def _close(self) -> WindowCode:
-        """Encode the oldest open window and go on to the next."""
-        assert self._start is not None
-        start, end = self._start, self._start + self._window
-        first, after = np.searchsorted(self._kept["t"], [start, end])
-        self._start += self._hop
-        return WindowCode(start, end, self._encode(self._kept[first:after]))
-
-    def _encode(self, events: Events) -> Codes | None:
-        try:
-            frames = Recording(events, self._sensor).frames(self._encoder.time_steps, self._encoder.size)
-        except RecordingError:  # too few events, or too close in time; all else was checked on arrival
-            return None
-        return self._encoder.encode(frames[None])[0]
-
-    def _drop(self) -> None:
-        assert self._start is not None
-        first = int(np.searchsorted(self._kept["t"], self._start))
-        self._kept = self._kept[first:].copy()  # a copy, so that the chunk itself is freed
+def _encoded(events: Events, start: int, end: int, encoder: Encoder, sensor_size: SensorSize) -> WindowCode:
+    first, after = np.searchsorted(events["t"], [start, end])
+    try:
+        frames = Recording(events[first:after], sensor_size).frames(encoder.time_steps, encoder.size)
+    except RecordingError:  # too few events, or too close in time; all else was checked on arrival
+        return WindowCode(start, end, None)
+    return WindowCode(start, end, encoder.encode(frames[None])[0])
