@@ -64,13 +64,9 @@ def _listing(loaded: list[LoadedProfile]) -> Table:
         limits = sum(limit is not None for _, limit in profile.limits)
         times = len(profile.time) + len(profile.rate)
         numbers = (str(number) for number in (prices, times, limits))
-        table.add_row(profile.meta.id, _platform(profile), profile.meta.execution, *numbers, evidence or "none")
+        platform = profile.meta.name + (f", {profile.meta.process_nm:g} nm" if profile.meta.process_nm else "")
+        table.add_row(profile.meta.id, platform, profile.meta.execution, *numbers, evidence or "none")
     return table
-
-
-def _platform(profile: Profile) -> str:
-    node = f", {profile.meta.process_nm:g} nm" if profile.meta.process_nm else ""
-    return f"{profile.meta.name}{node}"
 
 
 def _validations(checked: list[tuple[Profile, "Accuracy"]]) -> Table:

@@ -70,11 +70,5 @@ class PowerEstimate(Estimate):
 class RateEstimate(Estimate):
     """Operations or bytes per second."""
 
-    factors: ClassVar[dict[str, float]] = {
-        "Mop/s": 1e6,
-        "Gop/s": 1e9,
-        "Top/s": 1e12,
-        "MB/s": 1e6,
-        "GB/s": 1e9,
-    }
+    factors: ClassVar[dict[str, float]] = {"Mop/s": 1e6, "Gop/s": 1e9, "Top/s": 1e12, "MB/s": 1e6, "GB/s": 1e9}
     unit: Literal["Mop/s", "Gop/s", "Top/s", "MB/s", "GB/s"]

@@ -3,10 +3,12 @@
 import hashlib
 import re
 import tomllib
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -17,8 +19,6 @@ from hardware_profiles.terms import EVENT_TERMS, TERM_PATHS
 from spikinghash.errors import ProfileError
 
 _FOLDER = Path(__file__).parent
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]")
-_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_\-.\s]|"[^"]*"|'[^']*')+?)\s*=""")
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,9 @@ def parse_profile(text: str, source: str) -> Profile:
     except ValidationError as error:
         first = error.errors()[0]
         raise _problem(text, source, first["loc"], _explain(first)) from None
-    _check_references(profile, text, source)
-    return profile
-
-
-def _check_references(profile: Profile, text: str, source: str) -> None:
     for place, what in _inconsistencies(profile):
         raise _problem(text, source, place, what)
+    return profile
 
 
 def _inconsistencies(profile: Profile) -> Iterator[tuple[Location, str]]:
@@ -148,43 +144,22 @@ def _problem(text: str, source: str, place: Location, what: str) -> ProfileError
 
 
 def line_of(text: str, place: Location) -> int:
-    """Line (from 1) of the longest part of ``place`` that the document writes out; 1 when there is none."""
-    lines = _key_lines(text)
+    """Line (from 1) at which the longest part of ``place`` that the document writes out begins; 1 if there is none."""
+    lines = text.splitlines()
     for length in range(len(place), 0, -1):
-        if place[:length] in lines:
-            return lines[place[:length]]
+        if _is_written(lines, len(lines), place[:length]):
+            return bisect_left(range(len(lines)), True, key=lambda end: _is_written(lines, end, place[:length]))
     return 1
 
 
-def _key_lines(text: str) -> dict[Location, int]:
-    """Line of every table header and every key. Reads the one-key-per-line TOML that profiles are written in."""
-    lines: dict[Location, int] = {}
-    repeats: Counter[Location] = Counter()
-    table: Location = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.match(line):
-            names, is_array = _names(header[2]), header[1] == "[["
-            table = _inside(names, repeats, is_array)
-            repeats[names] += is_array
-            lines.setdefault(names, number)
-            lines.setdefault(table, number)
-        elif key := _KEY.match(line):
-            lines.setdefault((*table, *_names(key[1])), number)
-    return lines
-
-
-def _names(dotted: str) -> Location:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
-
-
-def _inside(names: Location, repeats: Mapping[Location, int], is_array: bool) -> Location:
-    """The place of a table: an array that it lies in is followed by the index of its latest element."""
-    place: Location = ()
-    for length, name in enumerate(names, start=1):
-        place = (*place, name)
-        seen = repeats.get(names[:length], 0)
-        if length == len(names):
-            place = (*place, seen) if is_array else place
-        elif seen:
-            place = (*place, seen - 1)
-    return place
+def _is_written(lines: Sequence[str], end: int, place: Location) -> bool:
+    """Whether the lines up to ``end``, and what the value on the last of them goes on with, write out ``place``."""
+    try:
+        found: Any = tomllib.loads("\n".join(lines[:end]))
+        for part in place:
+            found = found[part]
+    except tomllib.TOMLDecodeError:
+        return end < len(lines) and _is_written(lines, end + 1, place)
+    except (LookupError, TypeError):
+        return False
+    return True

@@ -79,7 +79,8 @@ def barrier_price(estimates: Sequence[TimeEstimate], tiles: int) -> Price | None
     what a stronger source found on smaller systems. Where no single source has points on both sides, bounds of
     different sources are combined and the kind is "derived". ``None`` when no source reaches ``tiles``.
     """
-    curves = [_curve(estimates, key) for key in _sources(estimates)]
+    ascending = sorted(estimates, key=lambda estimate: estimate.at)
+    curves = [[e for e in ascending if e.source == key] for key in _sources(estimates)]
     around = [curve for curve in curves if curve[0].at <= tiles <= curve[-1].at]
     floors = [max(e.si for e in curve if e.at <= tiles) for curve in around or curves if curve[0].at <= tiles]
     ceilings = [next(e for e in curve if e.at >= tiles) for curve in around or curves if curve[-1].at >= tiles]
@@ -97,11 +98,6 @@ def barrier_price(estimates: Sequence[TimeEstimate], tiles: int) -> Price | None
 def _strength(estimate: Estimate) -> int:
     """Rank of the evidence; 0 is the strongest."""
     return KINDS.index(estimate.kind)
-
-
-def _curve(estimates: Sequence[TimeEstimate], source: str) -> list[TimeEstimate]:
-    """Points of one source, smallest system first."""
-    return sorted((e for e in estimates if e.source == source), key=lambda estimate: estimate.at)
 
 
 def _sources(estimates: Sequence[Estimate]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """Kinds of evidence, strongest first: ``fitted`` to silicon, ``simulated`` before or after layout, ``derived`` by
 arithmetic from published figures."""
 
-EnergyTerm = Literal[
+EventTerm = Literal[
     "synop",
     "neuron_update_active",
     "neuron_update_inactive",
@@ -16,6 +16,12 @@ EnergyTerm = Literal[
     "hop",
     "chip_crossing",
     "reset",
+]
+"""What a spiking network on cores is billed for."""
+EVENT_TERMS: tuple[EventTerm, ...] = get_args(EventTerm)
+
+EnergyTerm = Literal[
+    EventTerm,
     "ac_int32",
     "mul_int32",
     "mac_int8",
@@ -68,18 +74,6 @@ TERM_PATHS = (
     *(f"power.{term}" for term in get_args(PowerTerm)),
 )
 """Every term by its place in a profile."""
-
-EVENT_TERMS: tuple[EnergyTerm, ...] = (
-    "synop",
-    "neuron_update_active",
-    "neuron_update_inactive",
-    "spike_out",
-    "packet",
-    "hop",
-    "chip_crossing",
-    "reset",
-)
-"""What a spiking network on cores is billed for."""
 
 PLACEMENT_LIMITS = ("neurons_per_core", "synapse_bytes_per_core", "synapse_bits", "cores_per_chip")
 """Limits without which no network can be placed on cores."""

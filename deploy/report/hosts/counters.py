@@ -5,7 +5,6 @@ A counter that cannot be read is no counter: the reason goes with the result, an
 
 import importlib
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -27,20 +26,17 @@ class Counter(Protocol):
         """Joules since the counter was made. Must be called at least once per wrap-around of the hardware."""
 
 
-@dataclass
 class _Domain:
-    name: str
-    energy: Path
-    wraps_at: int
-    """Microjoules after which the hardware starts again from 0."""
-    last: int
-    total: int = 0
+    def __init__(self, folder: Path) -> None:
+        self.name, self._energy = (folder / "name").read_text().strip(), folder / "energy_uj"
+        self._wraps_at = int((folder / "max_energy_range_uj").read_text())  # microjoules; then it starts again from 0
+        self._last, self._total = _microjoules(self._energy), 0
 
     def advance(self) -> int:
-        now = _microjoules(self.energy)
-        self.total += now - self.last if now >= self.last else now + self.wraps_at - self.last
-        self.last = now
-        return self.total
+        now = _microjoules(self._energy)
+        self._total += (now - self._last) if now >= self._last else now + self._wraps_at - self._last
+        self._last = now
+        return self._total
 
 
 class Rapl:
@@ -59,11 +55,9 @@ class Rapl:
     def __init__(self, root: Path = POWERCAP) -> None:
         if not root.is_dir():
             raise MissingToolError(f"no energy counter: {root} is absent")
-        self._domains = [
-            domain
-            for folder in sorted(root.glob("intel-rapl:*"))
-            if (domain := _domain(folder)) and domain.name.startswith(("package", "dram"))
-        ]
+        folders = [folder for folder in sorted(root.glob("intel-rapl:*")) if (folder / "energy_uj").exists()]
+        domains = [_Domain(folder) for folder in folders]
+        self._domains = [domain for domain in domains if domain.name.startswith(("package", "dram"))]
         if not self._domains:
             raise MissingToolError(f"no energy counter: {root} has no intel-rapl package")
         self.covers = ", ".join(domain.name for domain in self._domains)
@@ -71,14 +65,6 @@ class Rapl:
     def read(self) -> float:
         """Joules of all domains since the counter was made."""
         return sum(domain.advance() for domain in self._domains) * 1e-6
-
-
-def _domain(folder: Path) -> _Domain | None:
-    energy = folder / "energy_uj"
-    if not energy.exists():
-        return None
-    name = (folder / "name").read_text().strip()
-    return _Domain(name, energy, int((folder / "max_energy_range_uj").read_text()), _microjoules(energy))
 
 
 def _microjoules(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -114,12 +115,10 @@ def timed(
     """Seconds of each timed call after the warm-up, the window of all of them, and the joules in it."""
     for _ in range(WARMUP):
         call()
-    if counter is None:
+    metering = None if counter is None else Metering(counter)
+    with metering or nullcontext():
         times, window = _repeat(call, plan)
-        return times, window, None
-    with Metering(counter) as metering:
-        times, window = _repeat(call, plan)
-    return times, window, metering.joules
+    return times, window, None if metering is None else metering.joules
 
 
 def _repeat(call: Callable[[], object], plan: Plan) -> tuple[NDArray[np.float64], Window]:
