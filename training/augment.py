@@ -1,49 +1,18 @@
 """Random changes of training recordings: frames (B, T, C, H, W), of any type, that stay binary."""
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.config import TrainConfig
+
 _BENDS = 5
 """Points along each side between which the field of an elastic distortion is smooth."""
 
 
-class Augmentation(Protocol):
-    """How far recordings are changed; 0 or ``False`` leaves a change out."""
-
-    @property
-    def max_shift(self) -> int:
-        """Largest shift, in pixels."""
-
-    @property
-    def flip(self) -> bool:
-        """Mirror half of the recordings left to right. Only where a mirrored recording is of the same class."""
-
-    @property
-    def drop(self) -> float:
-        """Share of the marked pixels that are left out."""
-
-    @property
-    def time_jitter(self) -> int:
-        """Largest move in time, in steps."""
-
-    @property
-    def rotate(self) -> float:
-        """Largest rotation, in degrees."""
-
-    @property
-    def zoom(self) -> float:
-        """Largest change of size, as a share of the size."""
-
-    @property
-    def elastic(self) -> float:
-        """Standard deviation of the field that bends a recording, in pixels."""
-
-
-def augment(frames: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(frames: Tensor, settings: TrainConfig, generator: torch.Generator) -> Tensor:
     """Change each recording of ``frames`` at random, as far as ``settings`` says.
 
     All numbers are drawn from ``generator`` (of the CPU), and none for a change that is left out.

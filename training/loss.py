@@ -74,7 +74,7 @@ class HashLoss(nn.Module):
 
     def forward(self, output: HashOutput, labels: Tensor) -> Tensor:
         """The loss of a batch, a scalar; ``labels`` has shape (B,)."""
-        return self.of_codes(self.relaxed_codes(output.spikes), output.potentials.mean(0), labels)
+        return self.of_codes(relaxed_codes(output.spikes, self.votes), output.potentials.mean(0), labels)
 
     def of_codes(self, codes: Tensor, potentials: Tensor, labels: Tensor) -> Tensor:
         """The loss of relaxed codes in (-1, 1) and mean membrane potentials, both (B, K)."""
@@ -89,10 +89,6 @@ class HashLoss(nn.Module):
             soft = cross_entropy(code_logits, soft_logits.sigmoid().detach(), weights)
             loss = loss + self.soft_weight * (soft + cross_entropy(soft_logits, hard, weights))
         return loss
-
-    def relaxed_codes(self, spikes: Tensor) -> Tensor:
-        """Of the votes in force; (T, B, K) to (B, K)."""
-        return relaxed_codes(spikes, self.votes)
 
 
 def relaxed_codes(spikes: Tensor, votes: int) -> Tensor:

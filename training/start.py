@@ -1,5 +1,6 @@
 """Where a training begins: the weights of another one, fitted to other time steps and levels."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -92,14 +93,11 @@ def input_statistics(model: Spikinghash, frames: Tensor) -> dict[str, tuple[Tens
     plain = PlainEncoder(model)  # here every layer is called
     statistics: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def watch(name: str, norm: Norm) -> None:
-        def enter(_: nn.Module, inputs: tuple[Tensor]) -> None:
-            by_channel = inputs[0].transpose(0, 1).flatten(1)
-            statistics[name] = by_channel.mean(1), by_channel.var(1, correction=0)
-
-        norm.register_forward_pre_hook(enter)
+    def enter(name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        by_channel = inputs[0].transpose(0, 1).flatten(1)
+        statistics[name] = by_channel.mean(1), by_channel.var(1, correction=0)
 
     for name, norm in batch_norms(plain.encoder).items():
-        watch(name, norm)
+        norm.register_forward_pre_hook(partial(enter, name))
     plain(frames)
     return statistics

@@ -30,6 +30,8 @@ from training.sparsity.economy import Economy
 from training.start import start_from, unfold
 
 LAST, METRICS, CURVE = "last.pt", "metrics.jsonl", "curve.png"
+STATES = ("model", "loss", "economy", "optimiser", "schedule")
+"""What of an experiment a resumed training takes over."""
 UNFOLDED = 160
 """Training recordings, about, from whose statistics a network on grids gets batch normalisations anew."""
 WARM_UP = 0.1
@@ -58,14 +60,9 @@ class Experiment:
         """Finished epochs."""
         return len(self.history)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """A last batch that is not full is left out: its batch statistics would differ."""
-        return steps_per_epoch(self.config, self.sets)
-
 
 def steps_per_epoch(config: Config, sets: Split) -> int:
-    """Full batches in the training set."""
+    """Full batches in the training set. A last one that is not full is left out: its batch statistics would differ."""
     return max(1, len(sets.training) // config.train.batch_size)
 
 
@@ -127,11 +124,11 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
     All randomness of an epoch follows from the seed and the epoch's number, so that a resumed training takes the
     same course as one that was never interrupted.
     """
-    settings = experiment.config.train
+    settings, steps = experiment.config.train, steps_per_epoch(experiment.config, experiment.sets)
     seed = int(np.random.SeedSequence((settings.seed, experiment.epoch)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(experiment.sets.training), generator=generator).numpy()
-    shuffled = experiment.sets.training[order][: experiment.steps_per_epoch * settings.batch_size]
+    shuffled = experiment.sets.training[order][: steps * settings.batch_size]
     experiment.model.train(not settings.quantise)  # folded norms are constants
     total = 0.0
     for batch in batches(shuffled, settings.batch_size):
@@ -147,7 +144,7 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
         experiment.schedule.step()
         total += value.item()
         progress.update(task, advance=1, loss=value.item(), spent=experiment.economy.spent)
-    return total / experiment.steps_per_epoch
+    return total / steps
 
 
 def validate(experiment: Experiment) -> float:
@@ -168,14 +165,8 @@ def score_names(config: Config) -> tuple[str, str]:
 
 def checkpoint_of(experiment: Experiment) -> Checkpoint:
     """The present state, ready to be saved."""
-    resume: dict[str, Any] = {
-        "model": experiment.model.state_dict(),
-        "loss": experiment.loss.state_dict(),
-        "economy": experiment.economy.state_dict(),
-        "optimiser": experiment.optimiser.state_dict(),
-        "schedule": experiment.schedule.state_dict(),
-        "history": experiment.history,
-    }
+    resume: dict[str, Any] = {name: getattr(experiment, name).state_dict() for name in STATES}
+    resume["history"] = experiment.history
     model, metrics = experiment.model, dict(experiment.history[-1])
     if isinstance(experiment.loss, HashLoss):
         metrics |= experiment.loss.similarity.learned()
@@ -195,11 +186,8 @@ def restore(experiment: Experiment, path: Path) -> None:
         raise ConfigError(f"{path}: it was trained with another config: use another --out, or delete it to start anew")
     if saved.resume is None:
         raise CheckpointError(f"{path}: a published checkpoint cannot be resumed: use another --out")
-    experiment.model.load_state_dict(saved.resume["model"])
-    experiment.loss.load_state_dict(saved.resume["loss"])
-    experiment.economy.load_state_dict(saved.resume["economy"])
-    experiment.optimiser.load_state_dict(saved.resume["optimiser"])
-    experiment.schedule.load_state_dict(saved.resume["schedule"])
+    for name in STATES:
+        getattr(experiment, name).load_state_dict(saved.resume[name])
     experiment.history.extend(saved.resume["history"])
 
 
@@ -217,7 +205,7 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
         TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}{{task.fields[spent]}}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        steps, epochs = experiment.steps_per_epoch, config.train.epochs
+        steps, epochs = steps_per_epoch(config, experiment.sets), config.train.epochs
         shown: dict[str, Any] = {"epoch": f"{experiment.epoch}/{epochs}", "loss": float("nan"), "score": float("nan")}
         shown["spent"] = ""
         task = progress.add_task("", total=steps * epochs, completed=steps * experiment.epoch, **shown)

@@ -1,6 +1,7 @@
 """Figures of what the activation functions of a network put out."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,11 @@ def measure(
     """``figure`` of the output of each module of ``kinds`` on ``frames``, in evaluation mode, by the module's name."""
     found: dict[str, float] = {}
 
-    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            found[name] = figure(output)
+    def leave(name: str, _: nn.Module, __: object, output: Tensor) -> None:
+        found[name] = figure(output)
 
-        return module.register_forward_hook(hook)
-
-    handles = [watch(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    watched = [(name, module) for name, module in network.named_modules() if isinstance(module, kinds)]
+    handles = [module.register_forward_hook(partial(leave, name)) for name, module in watched]
     try:
         network.eval()(frames)
     finally:

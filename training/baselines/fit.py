@@ -45,9 +45,7 @@ def fit(
         network: frames (B, T, 2, H, W) to values before the sign (B, K); it is trained in place.
         loss: these values, classes (B,) and the share of the training that is done to a scalar; what it learns is
             trained too.
-        dataset: the frames and classes.
-        sets: which of them are trained on.
-        settings: epochs, learning rate and so on.
+        sets: which recordings of ``dataset`` are trained on.
         bfloat16: mixed precision in training; weights and evaluation stay float32.
         pruning: of the network's weights, if any.
     """

@@ -8,7 +8,6 @@ is held in reset for the refractory time. Thresholds differ from pixel to pixel;
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +54,6 @@ def record(sensor: Sensor, images: Floats, path: Floats, seeds: Integers) -> Ite
     """Let ``sensor`` watch each of ``images`` moving along ``path``.
 
     Args:
-        sensor: the sensor.
         images: ink, from 0 (white) to 1 (black), shape (images, h, w); white outside.
         path: position of the image's first pixel on the sensor at each step, shape (steps + 1, 2), x and y in pixels.
         seeds: one seed per image for its noise, so that a recording does not depend on those beside it.
@@ -99,27 +97,19 @@ class _Scene:
         return rows[:, :, self._margin - shift :][:, :, : self._sensor.width]
 
 
-@dataclass(frozen=True)
-class _Noise:
-    """Spontaneous events within one step, sorted by pixel, one per pixel at most."""
+def _noise(sensor: Sensor, steps: int, seeds: Integers) -> list[Integers]:
+    """Draw the spontaneous events of each image from its own generator and sort them into steps.
 
-    pixels: Integers
-    times: Integers
-    signs: Integers
-
-
-def _noise(sensor: Sensor, steps: int, seeds: Integers) -> list[_Noise]:
-    """Draw the spontaneous events of each image from its own generator and sort them into steps."""
+    Those of a step are rows pixel, time, sign (1 = ON, -1 = OFF), sorted by pixel, one per pixel at most.
+    """
     area = sensor.width * sensor.height
     drawn = [_noise_of_image(sensor, steps, int(seed)) for seed in seeds]
     images = np.repeat(np.arange(len(seeds)), [part.shape[1] for part in drawn])
-    pixels, times, signs = np.concatenate(drawn, axis=1)
-    pixels += images * area
-    moments = np.minimum(times // sensor.step, steps - 1)
-    _, first = np.unique(moments * area * len(seeds) + pixels, return_index=True)
-    pixels, times, signs = pixels[first], times[first], signs[first]
-    bounds = np.searchsorted(moments[first], np.arange(steps + 1))
-    return [_Noise(pixels[a:b], times[a:b], signs[a:b]) for a, b in pairwise(bounds)]
+    events = np.concatenate(drawn, axis=1)
+    events[0] += images * area
+    moments = np.minimum(events[1] // sensor.step, steps - 1)
+    _, first = np.unique(moments * area * len(seeds) + events[0], return_index=True)
+    return np.split(events[:, first], np.searchsorted(moments[first], np.arange(1, steps)), axis=1)
 
 
 def _noise_of_image(sensor: Sensor, steps: int, seed: int) -> Integers:
@@ -133,7 +123,7 @@ def _noise_of_image(sensor: Sensor, steps: int, seed: int) -> Integers:
 class _Simulation:
     """The state of all pixels. A pixel's number is its index in the flattened (images, height, width) array."""
 
-    def __init__(self, sensor: Sensor, scene: _Scene, noise: list[_Noise]) -> None:
+    def __init__(self, sensor: Sensor, scene: _Scene, noise: list[Integers]) -> None:
         self._sensor, self._scene, self._noise = sensor, scene, noise
         self._thresholds = sensor.thresholds()
         self._level = scene.log_intensity(0)
@@ -154,10 +144,10 @@ class _Simulation:
 
     def _spontaneous(self, change: Floats, step: int) -> Integers:
         """Mark pixels that fire without cause by an infinite change; returns their times, sorted by pixel."""
-        noise = self._noise[step - 1]
-        awake = self._ready[noise.pixels] <= noise.times
-        change.ravel()[noise.pixels[awake]] = noise.signs[awake] * np.inf
-        return noise.times[awake]
+        pixels, times, signs = self._noise[step - 1]
+        awake = self._ready[pixels] <= times
+        change.ravel()[pixels[awake]] = signs[awake] * np.inf
+        return np.asarray(times[awake])
 
     def _crossing_times(self, before: Floats, change: Floats, pixels: Integers, step: int) -> Integers:
         """When each pixel's change reached its threshold, the intensity being taken as linear within the step."""

@@ -68,21 +68,17 @@ def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:
     if not len(events):
         raise RecordingError(f"{name}: empty: it has 0 events, at least 1 is needed; leave it out or record it again")
     for axis, limit in zip("xy", sensor_size, strict=False):
-        _check_axis(events, axis, limit, name)
+        outside = np.flatnonzero((events[axis] < 0) | (events[axis] >= limit))
+        if len(outside):
+            index = int(outside[0])
+            raise RecordingError(
+                f"{name}: event {index}: {axis} = {events[axis][index]}, outside the sensor (0 to {limit - 1}); "
+                "crop the recording or check that it comes from a sensor of this size"
+            )
     back = np.flatnonzero(np.diff(events["t"]) < 0)
     if len(back):
         index = int(back[0]) + 1
         raise RecordingError(
             f"{name}: event {index}: t = {events['t'][index]} us, after {events['t'][index - 1]} us in event "
             f"{index - 1}; time must not decrease: sort the events by time"
-        )
-
-
-def _check_axis(events: Events, axis: str, limit: int, name: str) -> None:
-    outside = np.flatnonzero((events[axis] < 0) | (events[axis] >= limit))
-    if len(outside):
-        index = int(outside[0])
-        raise RecordingError(
-            f"{name}: event {index}: {axis} = {events[axis][index]}, outside the sensor (0 to {limit - 1}); "
-            "crop the recording or check that it comes from a sensor of this size"
         )

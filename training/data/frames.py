@@ -1,5 +1,6 @@
 """Whole data sets as binary frames, kept in the user's cache folder."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 from training.config import DataName
-from training.data import digits, folders, images, nmnist, reversal, tonic_sets
+from training.data import digits, images, nmnist, reversal, tonic_sets
 from training.data.cache import Arrays, cached
 from training.data.progress import track
-from training.data.source import Frames, Recordings, Source
+from training.data.recordings import SUFFIXES, recording_frames
+from training.data.source import Frames, Recordings, Source, class_folders
 
 _VERSION = 2  # raise it when the same recordings make other frames
 
@@ -77,7 +79,9 @@ def _find(name: DataName, root: str | Path | None, sensor: tuple[int, int] | Non
     if name == "nmnist":
         return nmnist.source(root)
     if name == "folder":
-        return folders.source(root, None if sensor is None else (*sensor, 2))
+        told = None if sensor is None else (*sensor, 2)
+        read = functools.partial(recording_frames, sensor_size=told)
+        return class_folders(root, SUFFIXES, "recordings", read, sensor=told)
     return images.source(root) if name == "images" else tonic_sets.source(name, root)
 
 

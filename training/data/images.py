@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter
 
 from spikinghash.arrays import map_array
 from spikinghash.errors import RecordingError
-from training.data.source import Frames, Recordings, Source, class_labels, file_key, files_in_classes
+from training.data.source import Frames, Source, class_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 CONTRAST = 0.1
@@ -32,16 +32,11 @@ def source(root: Path) -> Source:
     Raises:
         RecordingError: there are none.
     """
-    paths = files_in_classes(root, SUFFIXES, "images")
 
-    def open_images() -> Recordings:
-        def frames(index: int, time_steps: int, size: int) -> Frames:
-            return image_to_frames(read_image(paths[index], size), time_steps, str(paths[index]))
+    def frames(path: Path, time_steps: int, size: int) -> Frames:
+        return image_to_frames(read_image(path, size), time_steps, str(path))
 
-        ids = [path.relative_to(root).as_posix() for path in paths]
-        return Recordings(class_labels([path.parent.name for path in paths]), ids, frames)
-
-    return Source({"files": file_key(paths, root), "version": _VERSION}, open_images)
+    return class_folders(root, SUFFIXES, "images", frames, version=_VERSION)
 
 
 def read_image(path: Path, size: int) -> NDArray[np.float32]:

@@ -78,7 +78,6 @@ def load_recording(path: str | Path, sensor_size: SensorSize | None = None, name
     """Read and check the recording ``path``; its suffix names the format.
 
     Args:
-        path: the file.
         sensor_size: width, height, polarities of the sensor, for files that do not tell it; what a file tells goes
             first. A ``.bin`` of which neither tells is taken for N-MNIST.
         name: stands for the path in messages.

@@ -56,18 +56,31 @@ def class_labels(names: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
-def files_in_classes(root: Path, suffixes: Sequence[str], what: str) -> list[Path]:
+def class_folders(
+    root: Path, suffixes: Sequence[str], what: str, frames: Callable[[Path, int, int], Frames], **key: Any
+) -> Source:
     """All files ``root/CLASS/*`` with one of ``suffixes``, sorted; the class is the folder's name.
+
+    Args:
+        what: the files hold, for messages.
+        frames: ``frames(path, time_steps, size)`` of a file, shape (T, 2, size, size).
+        key: all that frames depend on beside the files.
 
     Raises:
         RecordingError: there are none.
     """
     folders = sorted(folder for folder in root.glob("*") if folder.is_dir() and not folder.name.startswith("."))
-    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
-    files = [path for path in files if not path.name.startswith(".")]
-    if not files:
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
+    paths = [path for path in paths if not path.name.startswith(".")]
+    if not paths:
         raise RecordingError(
             f"{root}: 0 {what} found, at least 1 is needed; give the folder that holds CLASS/FILE with one of "
             f"{', '.join(suffixes)}"
         )
-    return files
+
+    def open_files() -> Recordings:
+        ids = [path.relative_to(root).as_posix() for path in paths]
+        labels = class_labels([path.parent.name for path in paths])
+        return Recordings(labels, ids, lambda index, time_steps, size: frames(paths[index], time_steps, size))
+
+    return Source({"files": file_key(paths, root), **key}, open_files)

@@ -1,5 +1,6 @@
 """Seeded, stratified split of a data set into the sets that training and retrieval need."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,17 +56,15 @@ def split(
         RecordingError: a class has too few recordings; it is named.
     """
     names = np.unique(labels).tolist()
-    if official is None:
-        parts = [_split_class(labels, label, (test, validation), seed) for label in names]
-        tests, validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
-        return Split(database=rest, validation=validations, test=tests)
-    others = np.where(official, _OFFICIAL, labels)
-    parts = [_split_class(others, label, (validation,), seed) for label in names]
-    validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
-    return Split(database=rest, validation=validations, test=np.flatnonzero(official))
+    drawn, shares = labels, [test, validation]
+    if official is not None:
+        drawn, shares = np.where(official, _OFFICIAL, labels), [validation]
+    parts = [_split_class(drawn, label, shares, seed) for label in names]
+    *tests, validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
+    return Split(rest, validations, tests[0] if official is None else np.flatnonzero(official))
 
 
-def _split_class(labels: Indices, label: int, shares: tuple[float, ...], seed: int) -> list[Indices]:
+def _split_class(labels: Indices, label: int, shares: Sequence[float], seed: int) -> list[Indices]:
     """Draw ``shares`` of the class one after the other; the last part is what is left."""
     members = np.flatnonzero(labels == label)
     sizes = [max(1, round(share * len(members))) for share in shares]

@@ -104,10 +104,7 @@ def _read(part: Any, position: int, path: Path, check: Callable[[Path], None] | 
         text = " ".join(str(error).split())
         raise RecordingError(f"{path}: damaged: tonic says {text!r}; download the file again") from None
     packed = pack_events({field: events[field] for field in FIELDS}, str(path))
-    sensor: SensorSize = part.sensor_size or _bounding_box(packed)
+    corner = (int(packed[axis].max(initial=0)) + 1 for axis in "xy")
+    sensor: SensorSize = part.sensor_size or (*corner, 2)
     check_events(packed, sensor, str(path))
     return Recording(packed, sensor, str(path))
-
-
-def _bounding_box(events: np.ndarray[Any, np.dtype[np.void]]) -> SensorSize:
-    return int(events["x"].max(initial=0)) + 1, int(events["y"].max(initial=0)) + 1, 2

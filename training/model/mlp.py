@@ -79,33 +79,20 @@ class _Statistics:
 @torch.no_grad()
 def _statistics(norm: nn.BatchNorm2d, weight: Tensor, inputs: Tensor) -> _Statistics:
     """What ``norm`` takes for ``weight`` times ``inputs`` (..., C). In training mode its running ones follow."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    mean, variance, moments = norm.running_mean, norm.running_var, None
     if norm.training:
+        assert norm.num_batches_tracked is not None
+        assert norm.momentum is not None
         rows = inputs.flatten(0, -2)
         centre, covariance = _moments(rows)
         mean, variance = weight @ centre, ((weight @ covariance) * weight).sum(1)
-        _follow(norm, mean, variance, len(rows))
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (len(rows) / (len(rows) - 1)), norm.momentum)
+        norm.num_batches_tracked.add_(1)
         moments = centre.numpy(), covariance.numpy()
-    else:
-        (mean, variance), moments = _running_statistics(norm), None
     return _Statistics(mean.numpy(), (1 / torch.sqrt(variance + norm.eps)).numpy(), moments)
-
-
-def _running_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Running mean and variance, which all norms of the encoder keep."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return norm.running_mean, norm.running_var
-
-
-@torch.no_grad()
-def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Let the running statistics follow those of a batch: mean and mean square distance of ``count`` values."""
-    running_mean, running_variance = _running_statistics(norm)
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
-    running_mean.lerp_(mean, norm.momentum)
-    running_variance.lerp_(variance * (count / (count - 1)), norm.momentum)
-    norm.num_batches_tracked.add_(1)
 
 
 def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikinghash.errors import ConfigError
-from training.augment import Augmentation, augment
+from training.augment import augment
 from training.checkpoint import load_checkpoint
-from training.config import Config
+from training.config import Config, TrainConfig
 from training.data.configured import load_data
 from training.loss import relaxed_codes
 from training.model.encoder import HashOutput
@@ -41,7 +41,7 @@ class Teacher:
         self._frames = load_data(config.model_copy(update={"encoder": theirs}))[0].frames
 
     @torch.no_grad()
-    def answers(self, recordings: NDArray[np.int64], settings: Augmentation, generator: torch.Generator) -> Tensor:
+    def answers(self, recordings: NDArray[np.int64], settings: TrainConfig, generator: torch.Generator) -> Tensor:
         """Bits -1 and 1, or mean potentials (B, K), for recordings that are augmented as ``generator`` will do next.
 
         A teacher that sees the very view that its student sees teaches more than one that answers once
