@@ -1,5 +1,6 @@
-"""Similarity matrices of an encoder, as in the paper's figures: ``python -m training.figures CKPT --out DIR``."""
+"""Pictures of a training: its course, and similarity matrices: ``python -m training.figures CKPT --out DIR``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,21 @@ def similarity_matrices(checkpoint: Checkpoint, per_class: int) -> dict[str, NDA
     }
 
 
+def write_curve(path: Path, history: Sequence[dict[str, float]], key: str, name: str) -> None:
+    """Loss, and the score that some records of ``history`` have under ``key``, over the epochs, as PNG."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    left = figure.subplots()
+    right = left.twinx()
+    scored = [record for record in history if key in record]
+    for axis, value, records, colour in ((left, "loss", history, "tab:blue"), (right, key, scored, "tab:orange")):
+        axis.plot([record["epoch"] for record in records], [record[value] for record in records], ".-", color=colour)
+    left.set_xlabel("epoch")
+    left.set_ylabel("loss", color="tab:blue")
+    right.set_ylabel(name, color="tab:orange")
+    right.set_ylim(0, 1)
+    _save(figure, path)
+
+
 def draw(matrices: dict[str, NDArray[np.floating]], path: Path) -> None:
     """All matrices side by side, as PNG."""
     figure = Figure(figsize=(5 * len(matrices), 4.6), layout="constrained")
@@ -78,6 +94,10 @@ def draw(matrices: dict[str, NDArray[np.floating]], path: Path) -> None:
         axis.set_xlabel("test recording, sorted by class")
     axes[0].set_ylabel("test recording, sorted by class")
     figure.colorbar(image, ax=list(axes), label="similarity")
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 

@@ -19,10 +19,10 @@ from training.augment import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.codes import batches, float_encoder, retrieval_figures
 from training.config import Config, TrainConfig, load_config
-from training.curve import write_curve
 from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
+from training.figures import write_curve
 from training.loss import HashLoss
 from training.model.encoder import Spikinghash
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids

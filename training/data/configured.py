@@ -24,14 +24,11 @@ def load_data(config: Config) -> tuple[Dataset, Split]:
         extra = _load(DataConfig(name=name), config.encoder)
         allowed = np.ones(len(extra), bool)
         if config.data.name == "nmnist":
-            allowed[list(same_images(dataset.ids, _queries(dataset, sets)))] = False
+            queries = [dataset.ids[index] for index in np.concatenate([sets.validation, sets.test])]
+            allowed[list(same_images(dataset.ids, queries))] = False
         sets = replace(sets, extra=np.concatenate([sets.extra, np.flatnonzero(allowed) + len(dataset)]))
         dataset = _joined(dataset, extra)
     return dataset, sets
-
-
-def _queries(dataset: Dataset, sets: Split) -> list[str]:
-    return [dataset.ids[index] for index in np.concatenate([sets.validation, sets.test])]
 
 
 def _load(data: DataConfig, encoder: EncoderConfig) -> Dataset:

@@ -97,7 +97,11 @@ def _read(path: Path, sensor_size: SensorSize | None) -> tuple[Events, SensorSiz
     if path.suffix.lower() not in _READERS:
         raise RecordingError(f"{path}: suffix {path.suffix!r} is no format of recordings; use {', '.join(SUFFIXES)}")
     try:
-        _check_file(path)
+        size = path.stat().st_size
+        if not path.is_file():
+            raise RecordingError(f"{path}: not a file; give a recording ({', '.join(SUFFIXES)})")
+        if size > MAX_BYTES:
+            raise RecordingError(f"{path}: {size} bytes, at most {MAX_BYTES} are read; cut the recording into parts")
         events, told = _READERS[path.suffix.lower()](path)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
@@ -106,11 +110,3 @@ def _read(path: Path, sensor_size: SensorSize | None) -> tuple[Events, SensorSiz
         raise RecordingError(f"{path}: it does not tell the size of its sensor; give its width and height")
     check_events(events, sensor, str(path))
     return events, sensor
-
-
-def _check_file(path: Path) -> None:
-    size = path.stat().st_size
-    if not path.is_file():
-        raise RecordingError(f"{path}: not a file; give a recording ({', '.join(SUFFIXES)})")
-    if size > MAX_BYTES:
-        raise RecordingError(f"{path}: {size} bytes, at most {MAX_BYTES} are read; cut the recording into parts")
