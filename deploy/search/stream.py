@@ -49,7 +49,6 @@ def encode_stream(
         window_us: length of a window in microseconds.
         hop_us: time from the start of a window to the start of the next; if it is longer than a window, the events
             between windows are dropped.
-        sensor_size: width, height, polarities.
 
     Raises:
         SpikinghashError: a length cannot be used.
