@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.encoders import BACKENDS, GraphRunner, RunNumbers, graph_runner
+from deploy.backends.encoders import BACKENDS, RunNumbers, graph_runner
 from deploy.backends.lava_backend import Executor
 from export.nir.interpreter import Array, Interpreter
 from export.nir.read import TIME_STEP_KEY, named_time_step, read_graph
@@ -90,16 +90,10 @@ def run_on_file(
     spikes = read_spikes(source)
     runner = graph_runner(backend, numbers, executor)
     with _with_time_step(graph, dt) as path:
-        done = _run(path, spikes, runner, trace)
-        return replace(done, remarks=tuple(_remarks(graph.name, read_graph(path), spikes, done.outputs)))
-
-
-def _run(path: Path, spikes: NDArray[np.float32], runner: GraphRunner, trace: bool) -> GraphRun:
-    if not trace:
-        return GraphRun(runner.run(path, spikes)[0])
-    graph = read_graph(path)
-    outputs, recorded = runner.run(path, spikes, populations_to_record(graph))
-    return GraphRun(outputs, recorded, count_activity(graph, spikes, recorded))
+        network = read_graph(path)
+        outputs, recorded = runner.run(path, spikes, populations_to_record(network) if trace else ())
+        remarks = tuple(_remarks(graph.name, network, spikes, outputs))
+        return GraphRun(outputs, recorded, count_activity(network, spikes, recorded) if trace else {}, remarks)
 
 
 def _remarks(

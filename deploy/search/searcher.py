@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deploy.backends.encoders import load_encoder
-from deploy.search.index import Codes
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index
 from training.data.recordings import Recording, SensorSize, load_recording
@@ -51,7 +47,6 @@ class Searcher:
         """
         self.manifest = Manifest(folder)
         self._encoder = load_encoder(encoder_path(folder, self.manifest.facts))
-        self.bits, self.time_steps, self.size = self._encoder.bits, self._encoder.time_steps, self._encoder.size
         self.index = open_index(folder, self.manifest)
 
     def __len__(self) -> int:
@@ -69,22 +64,16 @@ class Searcher:
             RecordingError: the recording cannot be used.
             SearchError: ``k`` or ``radius`` cannot be.
         """
-        read = load_recording(recording, self.manifest.facts.sensor, name)
-        code = self.encode_frames(read.frames(self.time_steps, self.size)[None])
-        return Answer(name or recording.name, code.tobytes().hex(), read, self.find(code, k, radius))
-
-    def encode_frames(self, frames: NDArray[np.uint8]) -> Codes:
-        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
-        return self._encoder.encode(frames)
-
-    def find(self, code: Codes, k: int | None = 10, radius: int | None = None) -> list[Hit]:
-        """As ``query``, for a packed code (1, K/8)."""
+        sensor = self.manifest.facts.sensor
+        read = load_recording(recording, sensor, name)
+        code = self._encoder.encode(read.frames(self._encoder.time_steps, self._encoder.size)[None])
         if radius is None:
             found = self.index.search(code, 10 if k is None else k)[0]
         else:
             found = self.index.within(code, radius)[0]
         ids, distances = found.ids[:k].tolist(), found.distances[:k].tolist()
-        return [
-            Hit(id, distance, label, path, self.manifest.facts.sensor)
+        hits = [
+            Hit(id, distance, label, path, sensor)
             for id, distance, (path, label) in zip(ids, distances, self.manifest.entries(ids), strict=True)
         ]
+        return Answer(name or recording.name, code.tobytes().hex(), read, hits)

@@ -16,7 +16,7 @@ from deploy.backends.encoders import load_encoder
 from deploy.report.hosts.machine import describe_machine
 from deploy.report.hosts.measure import Plan, measure, measure_idle, open_counters
 from deploy.report.hosts.meter import add_meter, read_meter
-from deploy.report.hosts.results import Hosts, Run, read_hosts
+from deploy.report.hosts.results import Hosts, read_hosts
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError, SpikinghashError
 from spikinghash.files import atomic_path
@@ -86,19 +86,14 @@ def _table(hosts: Hosts) -> Table:
     for heading in ("encoder", "runtime", "device", "batch", "calls", "p50 ms", "p95 ms", "ms/code", "mJ/code", "by"):
         table.add_column(heading, justify="left" if heading in ("encoder", "runtime", "device", "by") else "right")
     for each in hosts.runs:
-        table.add_row(*_cells(each))
+        joules = each.energy.joules_per_code
+        table.add_row(
+            *(each.encoder, each.runtime, each.device, str(each.batch), str(each.repetitions)),
+            *(f"{1e3 * value:.3g}" for value in (each.seconds.p50, each.seconds.p95, each.per_code_s)),
+            "unknown" if joules is None else f"{1e3 * joules:.3g}",
+            each.energy.source or "",
+        )
     return table
-
-
-def _cells(each: Run) -> list[str]:
-    joules = each.energy.joules_per_code
-    times = (each.seconds.p50, each.seconds.p95, each.per_code_s)
-    return [
-        *(each.encoder, each.runtime, each.device, str(each.batch), str(each.repetitions)),
-        *(f"{1e3 * value:.3g}" for value in times),
-        "unknown" if joules is None else f"{1e3 * joules:.3g}",
-        each.energy.source or "",
-    ]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.report.hosts.results import Energy, Hosts, Run, Source, Window
+from deploy.report.hosts.results import Energy, Hosts, Source, Window
 from spikinghash.errors import RecordingError
 
 COLUMNS = ("time_s", "power_w")
@@ -58,8 +58,11 @@ def read_meter(path: Path) -> Meter:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            header = next(reader, [])
-            places = [_column(path, header, name) for name in COLUMNS]
+            names = [column.strip() for column in next(reader, [])]
+            if missing := [name for name in COLUMNS if name not in names]:
+                found = ",".join(names)[:80]
+                raise RecordingError(f"{path}:1: no column {missing[0]}, found {found!r}: use {','.join(COLUMNS)}")
+            places = [names.index(name) for name in COLUMNS]
             rows = [_row(f"{path}:{reader.line_num}", row, places) for row in reader if row]
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
@@ -73,13 +76,6 @@ def read_meter(path: Path) -> Meter:
         where, (time, _) = rows[int(back[0]) + 1]
         raise RecordingError(f"{where}: time_s {time} does not follow {values[back[0], 0]}: times must ascend")
     return Meter(path, values[:, 0], values[:, 1])
-
-
-def _column(path: Path, header: Sequence[str], name: str) -> int:
-    names = [column.strip() for column in header]
-    if name not in names:
-        raise RecordingError(f"{path}:1: no column {name}, found {','.join(names)[:80]!r}: use {','.join(COLUMNS)}")
-    return names.index(name)
 
 
 def _row(where: str, row: Sequence[str], places: Sequence[int]) -> tuple[str, tuple[float, float]]:
@@ -99,15 +95,13 @@ def add_meter(hosts: Hosts, meter: Meter) -> Hosts:
         RecordingError: the log does not cover the runs.
     """
     idle = meter.joules(hosts.idle, "the idle time") / hosts.idle.seconds
-    runs = tuple(_metered(run, meter, idle) for run in hosts.runs)
-    return hosts.model_copy(update={"runs": runs})
-
-
-def _metered(run: Run, meter: Meter, idle_watts: float) -> Run:
-    joules = meter.joules(run.window, f"the run of {run.encoder} with batch {run.batch}")
-    codes = run.batch * run.repetitions
-    energy = energy_per_code(joules, idle_watts, run.window, codes, "meter", "what the meter supplies")
-    return run.model_copy(update={"energy": energy})
+    runs = []
+    for run in hosts.runs:
+        joules = meter.joules(run.window, f"the run of {run.encoder} with batch {run.batch}")
+        codes = run.batch * run.repetitions
+        energy = energy_per_code(joules, idle, run.window, codes, "meter", "what the meter supplies")
+        runs.append(run.model_copy(update={"energy": energy}))
+    return hosts.model_copy(update={"runs": tuple(runs)})
 
 
 def energy_per_code(
