@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import GraphError
 
+Floats = NDArray[np.float32]
+Arrays = dict[str, NDArray[Any]]
+"""Arrays by name."""
+
 # NumPy does not document what it raises: it parses the headers of arrays as Python source. RuntimeError is zipfile's,
 # over members that claim to be encrypted, or compressed in a way that it does not know.
 _DAMAGED = (ValueError, EOFError, OverflowError, SyntaxError, TypeError, TokenError)
 _DAMAGED_ARCHIVE = (*_DAMAGED, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+def read_archive(path: Path) -> Arrays:
     """The arrays of the ``.npz`` file ``path`` by their names; the format checks the CRC of each.
 
     Raises:
@@ -31,7 +35,7 @@ def read_archive(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(_in_one_line(error)) from None
 
 
-def read_spikes(source: Path) -> NDArray[np.float32]:
+def read_spikes(source: Path) -> Floats:
     """The array ``spikes`` of an .npz file, float32 (samples, steps, ...).
 
     Raises:

@@ -2,24 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from export.loihi.network import as_recorded, to_fixed_point, whole_range
 from export.loihi.network_emulator import NetworkEmulator
 from export.nir.read import read_graph
 from export.synaptic.lowering import lower
+from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import GraphError
 
 
 class EmulatorRunner:
     """Runs NIR graphs in Loihi's arithmetic, int64 NumPy throughout; what the Lava backend has to equal."""
 
-    def run(
-        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    def run(self, graph_path: Path, spikes: Floats, record: Sequence[str] = ()) -> tuple[Floats, Arrays]:
         """As ``GraphRunner`` says; ``spikes`` are whole numbers, ``record`` names Neuron and Delay nodes."""
         network = lower(read_graph(Path(graph_path)), record)
         if spikes.shape[2:] != network.input.shape:

@@ -19,6 +19,7 @@ from export.nir.interpreter import Interpreter
 from export.nir.metadata import parse_metadata, read_encoder
 from export.nir.read import KEY, read_graph
 from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
+from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import GraphError, SpikinghashError
 
 Codes = NDArray[np.uint8]
@@ -66,9 +67,7 @@ class Encoder(Protocol):
 class GraphRunner(Protocol):
     """Runs any NIR graph: (samples, steps, ...) in and out, and the spikes of the nodes named in ``record``."""
 
-    def run(
-        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    def run(self, graph_path: Path, spikes: Floats, record: Sequence[str] = ()) -> tuple[Floats, Arrays]:
         """Run a graph with one Input and one Output on ``spikes``, every sample from rest.
 
         Returns:
@@ -86,9 +85,7 @@ class NirRunner:
     def __init__(self) -> None:
         self._interpreters: dict[Path, Interpreter] = {}
 
-    def run(
-        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[Any]]]:
+    def run(self, graph_path: Path, spikes: Floats, record: Sequence[str] = ()) -> tuple[Floats, Arrays]:
         """As ``GraphRunner`` says."""
         if graph_path not in self._interpreters:
             self._interpreters[graph_path] = Interpreter(read_graph(graph_path))

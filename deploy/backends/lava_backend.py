@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from deploy.backends.kept_results import KeptResults
 from deploy.backends.worker import ROOT, python_of, worker
+from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import BackendError, GraphError, SpikinghashError
 
 INTERPRETER_VARIABLE = "SPIKINGHASH_LAVA_PYTHON"
@@ -34,7 +35,6 @@ start from about a dozen on.
 """
 
 Progress = Callable[[int, int], None]
-Arrays = dict[str, npt.NDArray[Any]]
 Executor = Literal["processes", "local"]
 LavaNumbers = Literal["float", "fixed"]
 
@@ -61,9 +61,7 @@ class LavaBackend:
     numbers: LavaNumbers = "float"
     executor: Executor | None = None
 
-    def run(
-        self, graph_path: Path, spikes: npt.NDArray[Any], record: Sequence[str] = ()
-    ) -> tuple[npt.NDArray[np.float32], Arrays]:
+    def run(self, graph_path: Path, spikes: NDArray[Any], record: Sequence[str] = ()) -> tuple[Floats, Arrays]:
         """As ``GraphRunner`` says; ``record`` names Neuron and Delay nodes, whose spikes are uint8.
 
         When a run fails or is interrupted after some chunks of samples, their outputs are kept in the user's cache
@@ -103,7 +101,7 @@ class _Run:
     backend: LavaBackend
     interpreter: Path
     graph: Path
-    spikes: npt.NDArray[np.float32]
+    spikes: Floats
     record: tuple[str, ...]
 
     @property
@@ -111,7 +109,7 @@ class _Run:
         """Samples that run back to back."""
         return max(1, (RECORDED_CHUNK_STEPS if self.record else CHUNK_STEPS) // self.spikes.shape[1])
 
-    def outputs(self, job: Path) -> tuple[npt.NDArray[np.float32], Arrays]:
+    def outputs(self, job: Path) -> tuple[Floats, Arrays]:
         """What ``LavaBackend.run`` returns, worked out in the empty folder ``job``."""
         with self._kept(job / "outputs"):
             try:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import nir
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.backends.simulators import RUNNERS
 from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
 from deploy.backends.simulators.recording import SimulatorRun, read_recording
 from deploy.backends.worker import ROOT, python_of, worker
+from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import BackendError
 
 INTERPRETER_VARIABLE = "SPIKINGHASH_INTEROP_PYTHON"
@@ -43,9 +43,7 @@ class SimulatorBackend:
         self.time_limit = time_limit
         self._interpreter = find_interpreter()
 
-    def run(
-        self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str] = ()
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.bool_]]]:
+    def run(self, graph_path: Path, spikes: Floats, record: Sequence[str] = ()) -> tuple[Floats, Arrays]:
         """As ``GraphRunner`` says; the simulator's own importer reads the file; ``record`` names spiking nodes.
 
         Raises:
@@ -60,7 +58,7 @@ class SimulatorBackend:
         outputs = np.concatenate([chunk.outputs for chunk in chunks])
         return outputs, {name: np.concatenate([chunk.recorded[name] for chunk in chunks]) for name in record}
 
-    def _run_chunk(self, graph_path: Path, spikes: NDArray[np.float32], record: Sequence[str]) -> SimulatorRun:
+    def _run_chunk(self, graph_path: Path, spikes: Floats, record: Sequence[str]) -> SimulatorRun:
         with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
             source, target = Path(folder, "X.npz"), Path(folder, "Y.npz")
             np.savez(source, spikes=spikes)

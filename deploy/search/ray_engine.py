@@ -38,8 +38,7 @@ class EncodeBatch:
         """Encode the paths of ``batch``."""
         outcomes = self._stage([Path(path) for path in batch["path"]])
         return {
-            "number": batch["number"],
-            "path": batch["path"],
+            **batch,
             "code": np.array([outcome.code for outcome in outcomes], object),
             "error": np.array([outcome.error for outcome in outcomes], object),
         }

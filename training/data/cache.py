@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
-from spikinghash.arrays import read_archive
+from spikinghash.arrays import Arrays, read_archive
 from spikinghash.files import atomic_path
-
-Arrays = dict[str, NDArray[Any]]
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spikinghash.arrays import Arrays
 from spikinghash.errors import RecordingError
 from training.config import DataName
 from training.data import digits, images, nmnist, reversal, tonic_sets
-from training.data.cache import Arrays, cached
+from training.data.cache import cached
 from training.data.progress import track
 from training.data.recordings import SUFFIXES, recording_frames
 from training.data.source import Frames, Recordings, Source, class_folders

@@ -17,7 +17,8 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.cache import Arrays, cached
+from spikinghash.arrays import Arrays
+from training.data.cache import cached
 from training.data.dvs import Sensor, record
 from training.data.events import EVENT_DTYPE, Events
 from training.data.recordings import Recording
