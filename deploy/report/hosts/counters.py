@@ -6,7 +6,6 @@ A counter that cannot be read is no counter: the reason goes with the result, an
 import importlib
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from spikinghash.errors import MissingToolError
@@ -123,9 +122,7 @@ class Metering:
         while not self._done.wait(self._poll):
             self._counter.read()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
         self.joules = self._counter.read() - self._start
