@@ -1,4 +1,4 @@
-"""Residual streams as populations with graded spikes: the same spikes at fewer operations, or a refusal in one line."""
+"""Shared residual streams, biases in neurons: the same spikes at fewer operations, or a refusal in one line."""
 
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from deploy.backends.emulator import EmulatorRunner
+from deploy.backends.encoders import load_encoder
 from deploy.backends.lava_backend import LavaBackend, find_interpreter
 from deploy.energy.mapping.place import place
 from deploy.energy.mapping.uniform import place_counts
 from export.encoder.graph import Graph
-from export.encoder.lowering import Streams
+from export.encoder.lowering import Biases, Streams
 from export.encoder.network import Network, build_network
 from export.encoder.operations import Conv, Input, Lif, Stream
 from export.encoder.passes.share_streams import share_streams
@@ -49,10 +50,10 @@ def configs(draw: st.DrawFn) -> EncoderConfig:
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(configs(), st.sampled_from(["shared", "copied"]))
-def test_every_spike_is_the_networks(tmp_path: Path, config: EncoderConfig, streams: Streams) -> None:
+@given(configs(), st.sampled_from(["shared", "copied"]), st.sampled_from(["line", "neurons"]))
+def test_every_spike_is_the_networks(tmp_path: Path, config: EncoderConfig, streams: Streams, biases: Biases) -> None:
     network, path = build_network(calibrated(config)), tmp_path / "encoder.nir"
-    export_nir(network, path, streams=streams)
+    export_nir(network, path, streams=streams, biases=biases)
     graph, metadata = read_encoder(path)
     frames = random_frames(config, 3, density=0.4)
     codes, expected = network.executor().layers(frames)
@@ -60,7 +61,13 @@ def test_every_spike_is_the_networks(tmp_path: Path, config: EncoderConfig, stre
     outputs, recorded = Interpreter(graph).run(spikes, recorded_nodes(metadata))
     assert first_difference(expected, layer_spikes(recorded, metadata)) is None
     assert np.array_equal(output_codes(outputs), codes)
-    assert metadata.streams == streams
+    assert (metadata.streams, metadata.biases) == (streams, biases)
+    assert metadata.valid or metadata.latency == 0 or biases == "line"
+    by_layer = {each.name: each for each in metadata.populations}
+    silent = [name for name in expected if by_layer[name].kind == "map" and name != "output"]
+    for name in silent:
+        (node,) = by_layer[name].nodes
+        assert recorded[node].sum() == expected[name].sum(), f"{name} spikes outside of its window"
     if streams == "copied":
         _, emulated = EmulatorRunner().run(path, spikes, recorded_nodes(metadata))
         assert first_difference(expected, layer_spikes(emulated, metadata)) is None
@@ -71,10 +78,11 @@ def network() -> Network:
     return build_network(calibrated(WIDE))
 
 
-@pytest.fixture(scope="module", params=["copied", "shared"])
+@pytest.fixture(scope="module", params=["copied line", "shared neurons"])
 def encoder(request: pytest.FixtureRequest, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("streams") / f"{request.param}.nir"
-    export_nir(network, path, streams=request.param)
+    streams, biases = request.param.split()
+    export_nir(network, path, streams=streams, biases=biases)
     return path
 
 
@@ -110,6 +118,45 @@ def test_shared_streams_cost_at_most_1_3_times_what_the_encoder_does(counts: Net
     assert np.all(lowered <= 1.3 * counts.natural.synops)
     assert network.certificate is not None
     assert network.certificate.exact_in == "float32"
+
+
+def test_biases_in_neurons_cost_a_step_of_operations_for_every_step_of_latency(
+    network: Network, counts: NetworkCounts, tmp_path: Path
+) -> None:
+    """Of a first population nothing; of a hidden one (d late, all biases) d operations a neuron, and not T = 4."""
+    path = tmp_path / "encoder.nir"
+    export_nir(network, path, streams="shared", biases="neurons")
+    cheap = trace_counts(path, random_frames(WIDE, 4), 1e5)
+    by_name = [{layer.name: layer for layer in each.layers} for each in (counts, cheap)]
+    lags = {each.name: each.latency for each in read_encoder(path)[1].populations}
+    first, hidden = "stage1_block0_mixer_lif", "stage1_block0_mlp_hidden_lif"
+    assert (lags[first], lags[hidden]) == (0, 1)
+    for name in (first, hidden):
+        line, neurons = (layers[name] for layers in by_name)
+        maps = [node for node in network.graph.sources(name) if network.graph.nodes[node].bias is not None]
+        bias = sum(network.graph.nodes[node].bias for node in maps)
+        threshold = network.graph.nodes[name].threshold
+        pixels = line.neurons // len(bias)
+        steps = 4 - lags[name]  # the valid line's, less those in which a neuron is held before its window
+        after = (counts.latency - lags[name]) * np.count_nonzero(2 * bias > threshold)
+        np.testing.assert_array_equal(line.synops - neurons.synops, (steps * np.count_nonzero(bias) - after) * pixels)
+        np.testing.assert_array_equal(line.spikes, neurons.spikes)
+    assert counts.natural is not None
+    assert cheap.natural is not None
+    np.testing.assert_array_equal(cheap.natural.synops, counts.natural.synops)
+
+
+def test_without_latency_no_graph_has_a_valid_line(tmp_path: Path) -> None:
+    config = WIDE.model_copy(update={"levels": (0, 0), "blocks": (1, 1)})
+    network, path = build_network(calibrated(config)), tmp_path / "encoder.nir"
+    metadata, _ = export_nir(network, path, biases="neurons")
+    frames = random_frames(config, 2)
+    assert not metadata.valid
+    assert input_spikes(frames, metadata).shape == frames.shape
+    assert load_encoder(path, "nir").encode(frames).tolist() == network.executor().layers(frames)[0].tolist()
+    counts = trace_counts(path, frames, 1e5)
+    assert counts.natural is not None
+    assert [layer.name for layer in counts.layers if "valid" in layer.name] == []
 
 
 def test_an_event_is_a_value_that_is_not_zero(counts: NetworkCounts, network: Network) -> None:
@@ -185,4 +232,6 @@ def test_fixed_point_and_the_portable_dialect_refuse_in_one_line(
         EmulatorRunner().run(shared, spikes)
     with pytest.raises(GraphError, match=r"portable dialect has no graded spikes: use --streams copied$"):
         export_nir(network, tmp_path / "portable.nir", "portable", streams="shared")
+    with pytest.raises(GraphError, match=r"portable dialect has no leak potentials: use --biases line$"):
+        export_nir(network, tmp_path / "portable.nir", "portable", biases="neurons")
     assert not list(tmp_path.iterdir())

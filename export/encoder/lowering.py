@@ -8,23 +8,29 @@ from export.encoder.passes.expand import expand, unroll
 from export.encoder.passes.polyphase import polyphase
 from export.encoder.passes.remove_dead import remove_dead
 from export.encoder.passes.share_streams import share_streams
-from export.encoder.passes.valid_line import biases_from_valid_line
+from export.encoder.passes.valid_line import biases_from_valid_line, biases_in_neurons
 
 Streams = Literal["copied", "shared"]
 """``copied``: every LIF on a residual stream runs all maps that feed it. ``shared``: they read one ``Stream``."""
 
 
-def lower(graph: Graph, keep_large: bool = False, streams: Streams = "copied") -> Graph:
+Biases = Literal["line", "neurons"]
+"""``line``: synapses from the valid line. ``neurons``: leak potentials, held down until the data arrives."""
+
+
+def lower(graph: Graph, keep_large: bool = False, streams: Streams = "copied", biases: Biases = "line") -> Graph:
     """Lower a folded graph (float or integer) to ``Input``, neurons, delays, ``Conv`` and ``Dense``, without biases.
 
     Args:
         keep_large: leave what is too large in the graph (an ``Attention``), for a dialect that can mark it.
         streams: what becomes of residual streams; ``shared`` ones need targets with graded spikes.
+        biases: where they come from.
 
     Raises:
         GraphError: something cannot be lowered.
     """
     graph = expand(share_streams(graph) if streams == "shared" else graph, keep_large)
-    for transform in (polyphase, align, unroll, biases_from_valid_line, remove_dead):
+    place_biases = biases_in_neurons if biases == "neurons" else biases_from_valid_line
+    for transform in (polyphase, align, unroll, place_biases, remove_dead):
         graph = transform(graph)
     return graph

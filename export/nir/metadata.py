@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.encoder.certificate import Certificate
 from export.encoder.graph import Graph, Parts
-from export.encoder.lowering import Streams
+from export.encoder.lowering import Biases, Streams
 from export.encoder.network import Numbers
 from export.encoder.operations import Counter, Input, Output
 from export.encoder.work import Work
@@ -18,6 +18,8 @@ from spikinghash.errors import GraphError
 
 FORMAT = 1
 """Version of the metadata; a reader refuses any other."""
+
+VALID_LAYOUT = "(ON, OFF, valid) x height x width; valid is 1 during the window, 0 while the pipeline drains"
 
 Dialect = Literal["native", "portable"]
 
@@ -59,6 +61,10 @@ class Metadata(BaseModel):
     input_layout: str
     streams: Streams = "copied"
     """Whether residual streams are populations with graded spikes (``shared``); in older files they are not."""
+    biases: Biases = "line"
+    """Whether they are synapses from the valid line, or leak potentials of the neurons."""
+    valid: bool = True
+    """Whether the input has the valid line as its last channel; a graph that nothing makes late may do without."""
     flat: bool = False
     """Whether the graph reads flat arrays."""
     populations: tuple[EncoderLayer, ...]
@@ -97,10 +103,12 @@ def describe(
     encoder: dict[str, Any],
     work: Work,
     streams: Streams,
+    biases: Biases,
     flat: bool = False,
 ) -> Metadata:
     """Metadata of ``lowered``, which implements ``network``; ``layers`` are the populations worth comparing."""
     output, node = lowered.only(Output)
+    valid = lowered.only(Input)[1].shape[0] > network.only(Input)[1].shape[0]
     return Metadata(
         dialect=dialect,
         numbers=numbers,
@@ -110,8 +118,10 @@ def describe(
         size=network.only(Input)[1].shape[1],
         bits=node.shape[0],
         vote=network.only(Counter)[1].votes,
-        input_layout="(ON, OFF, valid) x height x width; valid is 1 during the window, 0 while the pipeline drains",
+        input_layout=VALID_LAYOUT if valid else "(ON, OFF) x height x width",
         streams=streams,
+        biases=biases,
+        valid=valid,
         flat=flat,
         populations=tuple(_population(network, lowered, layer) for layer in layers),
         serves=lowered.serves,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.encoder.executor import population_names
-from export.encoder.lowering import Streams, lower
+from export.encoder.lowering import Biases, Streams, lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, Numbers, load_network, probe_frames
 from export.encoder.work import Work
@@ -42,13 +42,19 @@ class GraphSize:
 
 
 def export_nir(
-    network: Network, path: Path, dialect: Dialect = "native", dense: bool = False, streams: Streams = "copied"
+    network: Network,
+    path: Path,
+    dialect: Dialect = "native",
+    dense: bool = False,
+    streams: Streams = "copied",
+    biases: Biases = "line",
 ) -> tuple[Metadata, GraphSize]:
     """Write ``network`` to ``path``, read it back, run it and compare it with ``network``.
 
     Args:
         dense: write convolutions out as Affine nodes (portable dialect only).
         streams: residual streams as copied maps, or (native dialect only) as populations with graded spikes.
+        biases: synapses from the valid line, or (native dialect only) leak potentials of the neurons.
 
     Raises:
         GraphError: the network cannot be lowered.
@@ -56,7 +62,9 @@ def export_nir(
     """
     if streams == "shared" and dialect != "native":
         raise GraphError(f"streams: shared, but the {dialect} dialect has no graded spikes: use --streams copied")
-    lowered = lower(network.graph, keep_large=dialect == "native", streams=streams)
+    if biases == "neurons" and dialect != "native":
+        raise GraphError(f"biases: neurons, but the {dialect} dialect has no leak potentials: use --biases line")
+    lowered = lower(network.graph, dialect == "native", streams, biases)
     graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
     metadata = describe(
         network.graph,
@@ -73,6 +81,7 @@ def export_nir(
         work=natural_work(network),
         flat=dense,
         streams=streams,
+        biases=biases,
     )
     with atomic_path(path) as temporary:
         write_nir(temporary, graph, metadata)
@@ -130,11 +139,15 @@ def main(
     streams: Annotated[
         Streams, typer.Option(help="Residual streams: copied maps, or shared by graded spikes (native, Loihi 2).")
     ] = "copied",
+    biases: Annotated[
+        Biases, typer.Option(help="Biases: synapses from the valid line, or in the neurons (native).")
+    ] = "line",
 ) -> None:
     """Write a checkpoint as a NIR graph, run what was written, and compare."""
     path = out or checkpoint.with_suffix(".nir")
     network = load_network(checkpoint, numbers)
-    metadata, size = export_nir(network, path, "portable" if no_conv else dialect, dense=no_conv, streams=streams)
+    written: Dialect = "portable" if no_conv else dialect
+    metadata, size = export_nir(network, path, written, no_conv, streams, biases)
     console = Console(highlight=False, soft_wrap=True)
     table = Table("nodes", "neurons", "synapses", "file", "time steps", "latency")
     table.add_row(

@@ -14,11 +14,11 @@ Spikes = NDArray[Any]
 
 
 def input_spikes(frames: NDArray[np.uint8], metadata: Metadata) -> NDArray[np.float32]:
-    """Frames (B, T, 2, H, W) as input of the graph: (B, T + latency, 3, H, W) with the valid channel."""
+    """Frames (B, T, 2, H, W) as input of the graph: (B, T + latency, 3, H, W) with the valid channel, if it has one."""
     samples, steps, channels, height, width = frames.shape
-    spikes = np.zeros((samples, metadata.steps, channels + 1, height, width), np.float32)
+    spikes = np.zeros((samples, metadata.steps, channels + metadata.valid, height, width), np.float32)
     spikes[:, :steps, :channels] = frames
-    spikes[:, :steps, channels] = 1.0
+    spikes[:, :steps, channels:] = 1.0
     return spikes
 
 

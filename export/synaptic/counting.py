@@ -131,8 +131,8 @@ def _natural(tallies: Sequence[_Tally], graph: nir.NIRGraph, metadata: Metadata,
     frames = next(name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
     code = next(source for source, target in graph.edges if isinstance(graph.nodes[target], nir.Output))
     emitted = {name: np.concatenate([tally.emitted[name] for tally in tallies], axis=1) for name in tallies[0].emitted}
-    valid = metadata.size**2  # the last channel of the input tells when a window lasts; the encoder has none
-    spikes = {"input": emitted[frames][:-valid].T, "vote": emitted[code].T} | neuron_spikes(emitted, metadata)
+    # A last channel of the input tells when a window lasts; the encoder has none.
+    spikes = {"input": emitted[frames][:frame_pixels].T, "vote": emitted[code].T} | neuron_spikes(emitted, metadata)
     return count_natural(metadata.work, spikes, frame_pixels, metadata.time_steps)
 
 

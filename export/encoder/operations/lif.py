@@ -10,7 +10,7 @@ from torch import Tensor
 
 from export.encoder.graph import Graph
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Dialect, Node, OnnxWriter, Shape, Value
+from export.encoder.node import Array, Dialect, Node, OnnxWriter, Shape, Value
 from training.model.lif import DECAY, THRESHOLD
 
 LIF_THRESHOLD = THRESHOLD / DECAY
@@ -23,11 +23,15 @@ class Lif(Node):
 
     shape: Shape
     threshold: float
+    bias: Array | None = None
+    """Of a lowered graph: part of a that flows in every step, (channels,)."""
     spiking: ClassVar[bool] = True
     counted: ClassVar[bool] = True
 
     def evaluate(self, name: str, total: Tensor) -> Tensor:
         """Spikes of currents (T, ...), step by step."""
+        if self.bias is not None:
+            self.refuse(name, "with a bias of its own belongs to a lowered graph: run it as NIR")
         return lif_steps(total, self.threshold)
 
     def on_grid(self, step: float, time_steps: int) -> "Lif":
@@ -44,7 +48,9 @@ class Lif(Node):
 
     def to_nir(self, name: str, dialect: Dialect, gain: float) -> Any:
         """The node of the same name."""
-        return dialect.lif(self.shape, self.threshold)
+        if self.bias is None:
+            return dialect.lif(self.shape, self.threshold)
+        return dialect.biased_lif(self.shape, self.threshold, self.bias)
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """Unrolled over the steps, on negated currents."""

@@ -31,6 +31,21 @@ def valid_line(graph: Graph, latency: int) -> str:
     return delay_line(graph, VALID, latency) if latency else VALID
 
 
+def valid_but(graph: Graph, latency: int, other: int) -> str:
+    """A neuron that spikes where the valid line that is ``latency`` steps late does, but not the one ``other`` late.
+
+    In a window of T steps: before step ``other`` if ``latency`` is 0; if it is the larger of both, from step
+    T + ``other`` on until T + ``latency``.
+    """
+    name = f"{VALID}_{latency}_but_{other}"
+    if name not in graph.nodes:
+        with graph.within("valid line"):
+            minus = graph.add(f"{name}_minus", Conv((1, 1, 1), -np.ones((1, 1, 1, 1))), valid_line(graph, other))
+            graph.add(name, Threshold((1, 1, 1), 0.5), valid_line(graph, latency), minus)
+        graph.serves[name] = VALID
+    return name
+
+
 def _add_valid(graph: Graph) -> None:
     name, _ = graph.only(Input)
     _widen(graph, name)

@@ -51,6 +51,10 @@ class Dialect:
             v_threshold=np.full(shape, threshold),
         )
 
+    def biased_lif(self, shape: Shape, threshold: float, bias: Array) -> nir.NIRNode:
+        """A LIF with a current per channel that flows in every step."""
+        self._refuse("LIF with a bias")
+
     def convolution(self, weight: Array, source: Shape, stride: int, padding: Sequence[int]) -> nir.NIRNode:
         """A convolution of maps of shape ``source``, all channels in one group."""
         return nir.Conv2d(

@@ -6,7 +6,7 @@ import nir
 import numpy as np
 
 from export.encoder.graph import Graph
-from export.encoder.node import Shape
+from export.encoder.node import Array, Shape
 from export.nir.dialects.dialect import TIME_STEP, Dialect
 from export.nir.marked_attention import MarkedAttention
 
@@ -20,6 +20,12 @@ class Native(Dialect):
     """All that NIR has, and marks for the products that it has not."""
 
     name = "native"
+
+    def biased_lif(self, shape: Shape, threshold: float, bias: Array) -> nir.NIRNode:
+        """The bias as leak potential, which like other currents is divided by tau/dt."""
+        node = self.lif(shape, threshold)
+        node.v_leak = np.broadcast_to(self.lif_gain * bias[:, None, None], shape).copy()
+        return node
 
     def threshold(self, shape: Shape, threshold: float) -> nir.NIRNode:
         """NIR's own."""
