@@ -14,7 +14,8 @@ import typer
 from rich.table import Table
 
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.model import SPIKING, assess
+from deploy.energy.assessment import SPIKING
+from deploy.energy.model import assess
 from deploy.energy.networks.baselines import ann_twin, qnn_twin
 from deploy.report.inputs import read_about, read_counts
 from export.synaptic.counts import NetworkCounts

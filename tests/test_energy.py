@@ -25,12 +25,13 @@ from hypothesis import strategies as st
 from deploy.energy.accelerator import ann_charges, spiking_charges
 from deploy.energy.amounts import exact, mean
 from deploy.energy.ann_network import AnnLayer, AnnNetwork
+from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment
 from deploy.energy.bill import Bill, Charge, make_bill, price_of
 from deploy.energy.break_even import break_even
 from deploy.energy.clocked import clocked_latency
 from deploy.energy.mapping.traffic import bounded_traffic
 from deploy.energy.mapping.uniform import place_counts
-from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess, paper_style
+from deploy.energy.model import assess, paper_style
 from deploy.energy.timestep_barrier import barrier_latency
 from deploy.energy.wording import band, si, two_figures
 from export.synaptic.counts import LayerCounts, NetworkCounts, network_id

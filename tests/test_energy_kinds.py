@@ -12,11 +12,12 @@ from scipy import sparse
 
 from deploy.energy.amounts import exact, mean
 from deploy.energy.ann_network import AnnLayer, AnnNetwork
+from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING, Assessment
 from deploy.energy.bill import Bill, Charge, make_bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.event_async import depth
 from deploy.energy.event_cores import fit_network
-from deploy.energy.model import BUSY, REAL_TIME, SPIKING, Assessment, assess
+from deploy.energy.model import assess
 from deploy.energy.roofline import roofline_latency, work_bill
 from deploy.energy.validation import validate
 from deploy.energy.wording import term_name

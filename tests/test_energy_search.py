@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.energy.amounts import mean
-from deploy.energy.model import REAL_TIME
+from deploy.energy.assessment import REAL_TIME
 from deploy.energy.search import FOUND, SEARCH, assess_search, associative_memory, scan_charges
 from deploy.energy.search_counts import scan
 from hardware_profiles.loader import load_profile, load_profiles

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import energy_by_hand
-from deploy.energy.model import SPIKING, assess
+from deploy.energy.assessment import SPIKING
+from deploy.energy.model import assess
 from deploy.energy.networks.baselines import ann_twin, qnn_twin
 from export.encoder.lowering import attention
 from export.encoder.natural import linear_maps, neurons, stored_weights

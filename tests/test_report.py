@@ -16,7 +16,7 @@ from report_cases import HOSTS, report_of
 from rich.console import Console
 from rich.table import Table
 
-from deploy.energy.model import REAL_TIME, SPIKING
+from deploy.energy.assessment import REAL_TIME, SPIKING
 from deploy.energy.wording import si, two_figures
 from deploy.report.answers import LABELS, platform_answer
 from deploy.report.chart import bubble_chart, chart_points

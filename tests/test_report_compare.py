@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_cases import report_of
 
-from deploy.energy.model import SPIKING
+from deploy.energy.assessment import SPIKING
 from deploy.report.compare import compare_reports, comparison_tables, ratio
 from deploy.report.model import FORMAT, Report, read_report
 from spikinghash.errors import GraphError

@@ -1,30 +1,17 @@
 """Machines without time steps: every event is handled as it comes (Speck, analogue chips)."""
 
-from collections.abc import Sequence
 from graphlib import TopologicalSorter
 
 import numpy as np
 
 from deploy.energy.amounts import Amount, exact, priced
-from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import Assessment
-from deploy.energy.event_cores import assess_on_cores
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.mapping.traffic import Traffic
 from deploy.energy.wording import si
 from export.synaptic.counts import NetworkCounts
-from export.synaptic.populations import SynapseNetwork
-from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import Price, price, weakest
 from hardware_profiles.schema import Profile
-
-
-def assess(
-    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], synapses: SynapseNetwork | None
-) -> Assessment:
-    """Assess the spiking network on such a machine."""
-    return assess_on_cores(loaded, counts, networks, synapses, event_latency)
 
 
 def event_latency(profile: Profile, counts: NetworkCounts, _: Placement, traffic: Traffic) -> Latency:

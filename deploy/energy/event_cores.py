@@ -1,6 +1,7 @@
 """A spiking network on neuromorphic cores: what its events cost, whatever the way in which time passes there."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from deploy.energy.amounts import exact
 from deploy.energy.ann_network import AnnNetwork
@@ -12,7 +13,7 @@ from deploy.energy.mapping.place import place
 from deploy.energy.mapping.placement import Fit, Placement
 from deploy.energy.mapping.traffic import Traffic, bounded_traffic, counted_traffic
 from deploy.energy.mapping.uniform import place_counts
-from deploy.energy.roofline import DenseBills, ann_work, dense_bills, runs_dense
+from deploy.energy.roofline import ann_work, assess_dense, runs_dense
 from deploy.energy.stepped import billed_steps
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
@@ -40,10 +41,9 @@ def assess_on_cores(
     """
     profile = loaded.profile
     fit = fit_network(profile, counts, synapses)
-    dense = _dense(profile, counts, networks)
+    dense = _dense(loaded, counts, networks)
     if fit.verdict == "no" or fit.placement is None:
-        refusals = (_unplaced(fit, profile), *dense.refusals)
-        return Assessment(loaded, fit, dense.latencies, dense.scenarios, (), refusals)
+        return replace(dense, fit=fit, refusals=(_unplaced(fit, profile), *dense.refusals))
     placement = fit.placement
     if synapses is not None and placement.core_of:
         traffic = counted_traffic(counts, synapses, placement)
@@ -57,11 +57,12 @@ def assess_on_cores(
     return without_figures(Assessment(loaded, fit, latencies, (*scenarios, *dense.scenarios), (), refusals))
 
 
-def _dense(profile: Profile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> DenseBills:
+def _dense(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> Assessment:
+    profile = loaded.profile
     if runs_dense(profile):
-        return dense_bills(profile, [ann_work(profile, network) for network in networks], counts)
+        return assess_dense(loaded, [ann_work(profile, network) for network in networks], counts)
     refusals = tuple(Refusal(network.label, _NO_ANN[profile.support.dense]) for network in networks)
-    return DenseBills({}, (), refusals)
+    return Assessment(loaded, None, {}, (), (), refusals)
 
 
 def fit_network(profile: Profile, counts: NetworkCounts, synapses: SynapseNetwork | None = None) -> Fit:

@@ -1,31 +1,19 @@
 """Machines whose time steps last one tick of a clock, whatever there is to do (TrueNorth, SpiNNaker, Tianjic)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.energy.amounts import Amount, exact, priced
-from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import Assessment
-from deploy.energy.event_cores import assess_on_cores
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.mapping.traffic import Traffic
 from deploy.energy.stepped import activity, latency_of
 from deploy.energy.wording import si
 from export.synaptic.counts import NetworkCounts
-from export.synaptic.populations import SynapseNetwork
-from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import Price, price
 from hardware_profiles.schema import Profile
-
-
-def assess(
-    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], synapses: SynapseNetwork | None
-) -> Assessment:
-    """Assess the spiking network on such a machine."""
-    return assess_on_cores(loaded, counts, networks, synapses, tick_latency)
 
 
 def tick_latency(profile: Profile, counts: NetworkCounts, _: Placement, traffic: Traffic) -> Latency:

@@ -1,47 +1,26 @@
 """The assessment of one network on one platform: fit, latency, bills, break-even. One module per way of execution."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from deploy.energy import clocked, event_async, fixed_tick, roofline, timestep_barrier
+from deploy.energy import clocked, roofline
 from deploy.energy.amounts import exact
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import (
-    BUSY,
-    DYNAMIC,
-    REAL_TIME,
-    SPIKING,
-    Assessment,
-    Scenario,
-    spikes_per_synapse,
-)
+from deploy.energy.assessment import SPIKING, Assessment, Scenario
 from deploy.energy.bill import WHOLE_NETWORK, Charge, make_bill
-from deploy.energy.clocked import SCHEDULE_LABELS
+from deploy.energy.event_async import event_latency
+from deploy.energy.event_cores import LatencyModel, assess_on_cores
+from deploy.energy.fixed_tick import tick_latency
+from deploy.energy.timestep_barrier import barrier_latency
 from export.synaptic.counts import NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.schema import Profile
 from hardware_profiles.terms import Execution
 
-__all__ = [
-    "BUSY",
-    "DYNAMIC",
-    "REAL_TIME",
-    "SCHEDULE_LABELS",
-    "SPIKING",
-    "Assessment",
-    "Scenario",
-    "assess",
-    "paper_style",
-    "spikes_per_synapse",
-]
-
-_ON_CORES: dict[
-    Execution,
-    Callable[[LoadedProfile, NetworkCounts, Sequence[AnnNetwork], SynapseNetwork | None], Assessment],
-] = {
-    "timestep_barrier": timestep_barrier.assess,
-    "fixed_tick": fixed_tick.assess,
-    "event_async": event_async.assess,
+_ON_CORES: dict[Execution, LatencyModel] = {
+    "timestep_barrier": barrier_latency,
+    "fixed_tick": tick_latency,
+    "event_async": event_latency,
 }
 
 
@@ -69,7 +48,7 @@ def assess(
         return clocked.assess(loaded, counts, networks)
     if execution == "roofline":
         return roofline.assess(loaded, counts, networks)
-    return _ON_CORES[execution](loaded, counts, networks, synapses)
+    return assess_on_cores(loaded, counts, networks, synapses, _ON_CORES[execution])
 
 
 def paper_style(profile: Profile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> list[Scenario]:

@@ -5,7 +5,7 @@ steps. Nothing is gained from silent neurons, and zero activations of an ANN are
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,24 +54,14 @@ class Work:
     """Linear ones, each of which starts when the one before it is done."""
 
 
-@dataclass(frozen=True)
-class DenseBills:
-    """Networks that run as dense arithmetic: times, bills, and why some have none."""
-
-    latencies: dict[str, Latency]
-    scenarios: tuple[Scenario, ...]
-    refusals: tuple[Refusal, ...]
-
-
 def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> Assessment:
     """Time every network by the roofline and price the time with the power drawn meanwhile."""
     profile = loaded.profile
     works = [ann_work(profile, network) for network in networks]
     if counts.natural is not None:
         works.insert(0, spiking_work(profile, counts.natural))
-    dense = dense_bills(profile, works, counts)
-    refusals = (*latency_refusals(dense.latencies), *lowered_only(counts), *dense.refusals)
-    return Assessment(loaded, None, dense.latencies, dense.scenarios, (), refusals)
+    dense = assess_dense(loaded, works, counts)
+    return replace(dense, refusals=(*latency_refusals(dense.latencies), *lowered_only(counts), *dense.refusals))
 
 
 def runs_dense(profile: Profile) -> bool:
@@ -79,8 +69,9 @@ def runs_dense(profile: Profile) -> bool:
     return _compute_rate(profile)[0] is not None and "memory" in profile.rate and "busy" in profile.power
 
 
-def dense_bills(profile: Profile, works: Sequence[Work], counts: NetworkCounts) -> DenseBills:
+def assess_dense(loaded: LoadedProfile, works: Sequence[Work], counts: NetworkCounts) -> Assessment:
     """Bill dense work; a network whose weights or activations do not fit is refused."""
+    profile = loaded.profile
     latencies: dict[str, Latency] = {}
     scenarios: list[Scenario] = []
     refusals: list[Refusal] = []
@@ -93,7 +84,7 @@ def dense_bills(profile: Profile, works: Sequence[Work], counts: NetworkCounts) 
         scenarios += _scenarios(profile, work.network, latency, counts.window_us)
     if "static" not in profile.power:
         refusals.append(Refusal(REAL_TIME, unstated("its idle power")))
-    return DenseBills(latencies, tuple(scenarios), tuple(refusals))
+    return Assessment(loaded, None, latencies, tuple(scenarios), (), tuple(refusals))
 
 
 def work_latency(profile: Profile, work: Work, samples: int) -> Latency:

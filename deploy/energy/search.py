@@ -14,10 +14,20 @@ import numpy as np
 
 from deploy.energy.accelerator import buffer_for, operations
 from deploy.energy.amounts import between, exact
-from deploy.energy.assessment import BUSY, REAL_TIME, Assessment, Scenario, latency_refusals, standing, without_figures
+from deploy.energy.assessment import (
+    BUSY,
+    REAL_TIME,
+    SPIKING,
+    Assessment,
+    Scenario,
+    latency_refusals,
+    standing,
+    without_figures,
+)
 from deploy.energy.bill import WHOLE_NETWORK, Charge
 from deploy.energy.clocked import clocked_latency
-from deploy.energy.model import SPIKING, assess
+from deploy.energy.latency import Latency
+from deploy.energy.model import assess
 from deploy.energy.roofline import work_bill
 from deploy.energy.search_counts import ScanWork, scan
 from export.synaptic.counts import LayerCounts, NetworkCounts
@@ -36,10 +46,10 @@ def assess_search(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:
     platform = loaded.profile.meta.platform
     if platform == "event_cores":
         return _on_cores(loaded, codes, bits)
-    work = scan(codes, bits, _WORD)
-    if platform == "processor":
-        return _on_processor(loaded, work)
-    return _on_accelerator(loaded, work)
+    scanned = _on_processor if platform == "processor" else _on_accelerator
+    latency, rows = scanned(loaded.profile, scan(codes, bits, _WORD))
+    refusals = tuple(latency_refusals({SEARCH: latency}))
+    return without_figures(Assessment(loaded, None, {SEARCH: latency}, tuple(rows), (), refusals))
 
 
 def scan_charges(profile: Profile, work: ScanWork) -> list[Charge]:
@@ -78,17 +88,14 @@ def _on_cores(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:
     return Assessment(loaded, found.fit, latencies, tuple(scenarios), (), refusals)
 
 
-def _on_accelerator(loaded: LoadedProfile, work: ScanWork) -> Assessment:
-    charges = scan_charges(loaded.profile, work)
-    latency = clocked_latency(loaded.profile, operations(charges))
-    rows = [row for row in standing(loaded.profile, SEARCH, "", charges, latency, 1, 0.0) if row.basis != REAL_TIME]
-    refusals = tuple(latency_refusals({SEARCH: latency}))
-    return without_figures(Assessment(loaded, None, {SEARCH: latency}, tuple(rows), (), refusals))
+def _on_accelerator(profile: Profile, work: ScanWork) -> tuple[Latency, list[Scenario]]:
+    charges = scan_charges(profile, work)
+    latency = clocked_latency(profile, operations(charges))
+    rows = standing(profile, SEARCH, "", charges, latency, 1, 0.0)
+    return latency, [row for row in rows if row.basis != REAL_TIME]
 
 
-def _on_processor(loaded: LoadedProfile, work: ScanWork) -> Assessment:
+def _on_processor(profile: Profile, work: ScanWork) -> tuple[Latency, list[Scenario]]:
     arithmetic = exact(float(work.xors + work.popcounts + work.adds + work.compares))
-    latency, bill = work_bill(loaded.profile, arithmetic, exact(float(work.bytes_read)))
-    rows = (Scenario(SEARCH, BUSY, bill),) if latency.busy is not None else ()
-    refusals = tuple(latency_refusals({SEARCH: latency}))
-    return without_figures(Assessment(loaded, None, {SEARCH: latency}, rows, (), refusals))
+    latency, bill = work_bill(profile, arithmetic, exact(float(work.bytes_read)))
+    return latency, [Scenario(SEARCH, BUSY, bill)] if latency.busy is not None else []

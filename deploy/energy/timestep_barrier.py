@@ -1,32 +1,19 @@
 """Machines whose cores wait for each other at the end of every time step (Loihi)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.energy.amounts import Amount, exact
-from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import Assessment
-from deploy.energy.event_cores import assess_on_cores
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.mapping.traffic import Events, Traffic, population_shares
 from deploy.energy.stepped import activity, latency_of
 from export.synaptic.counts import NetworkCounts
-from export.synaptic.populations import SynapseNetwork
-from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.prices import SIGNIFICANT_SHARE, Price, barrier_price, price
 from hardware_profiles.schema import Profile
 from hardware_profiles.terms import Kind, TimeTerm
-
-
-def assess(
-    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], synapses: SynapseNetwork | None
-) -> Assessment:
-    """Assess the spiking network on such a machine."""
-    return assess_on_cores(loaded, counts, networks, synapses, barrier_latency)
 
 
 def barrier_latency(profile: Profile, counts: NetworkCounts, placement: Placement, traffic: Traffic) -> Latency:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deploy.energy.model import BUSY, REAL_TIME, SPIKING
+from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING
 from deploy.energy.wording import band, si, span, times, two_figures
 from deploy.report.model import Answer, Comparison, Network, Platform, Priced, Report, Retrieval, Spiking
 

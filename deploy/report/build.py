@@ -6,14 +6,14 @@ from itertools import groupby
 
 import numpy as np
 
-from deploy.energy.amounts import Amount, Band, mean
+from deploy.energy.amounts import Band, mean
 from deploy.energy.ann_network import AnnNetwork
-from deploy.energy.assessment import Assessment, Refusal, Scenario, spikes_per_synapse
+from deploy.energy.assessment import SPIKING, Assessment, Refusal, Scenario, spikes_per_synapse
 from deploy.energy.bill import PARTS, Bill
 from deploy.energy.break_even import operations_only
 from deploy.energy.latency import Latency
 from deploy.energy.mapping.placement import Placement
-from deploy.energy.model import SPIKING, assess, paper_style
+from deploy.energy.model import assess, paper_style
 from deploy.energy.search import assess_search
 from deploy.energy.stepped import STEPPED
 from deploy.energy.validation import Outcome, validate
@@ -156,56 +156,35 @@ def _layer(name: str, group: list[LayerCounts]) -> model.Layer:
 def _baseline(network: AnnNetwork, selection: Selection) -> model.Baseline:
     """Operations of a conventional network, layer by layer."""
     layers = tuple(
-        model.BaselineLayer(
+        model.BaselineLayer.of(
+            layer,
             layer=layer.name,
-            macs=layer.macs,
-            transform_adds=layer.transform_adds,
-            weight_bytes=layer.weight_bytes,
             activation_bytes=layer.activation_bytes(network.frames) * network.activation_bits // 8,
             density=network.density.get(layer.name, 1.0),
         )
         for layer in network.layers
     )
-    return model.Baseline(
-        network=network.label,
-        kind=network.kind,
-        weights=network.weights,
-        maps=selection.retrievals(network.kind),
-        frames=network.frames,
-        activation_bits=network.activation_bits,
-        macs=network.macs,
-        effective_macs=network.effective_macs,
-        layers=layers,
-    )
+    maps = selection.retrievals(network.kind)
+    return model.Baseline.of(network, network=network.label, maps=maps, layers=layers)
 
 
 def _platform(assessment: Assessment, counts: NetworkCounts) -> model.Platform:
     profile, fit = assessment.profile, assessment.fit
     only, accuracy = operations_only(profile), validate(profile)
-    return model.Platform(
-        id=profile.meta.id,
-        name=profile.meta.name,
+    return model.Platform.of(
+        profile.meta,
         family=profile.meta.platform,
-        process_nm=profile.meta.process_nm,
-        execution=profile.meta.execution,
-        note=profile.meta.note,
         profile_sha256=assessment.loaded.sha256,
         validation=tuple(map(_validated, accuracy.outcomes)),
         energy_error=accuracy.text("energy"),
         time_error=accuracy.text("time"),
-        unvalidated=profile.meta.unvalidated,
         steps=counts.machine_steps if profile.meta.execution in STEPPED else None,
         checks=fit.checks if fit else (),
         placed=_placed(fit.placement) if fit and fit.placement else None,
         times={network: _time(profile, latency) for network, latency in assessment.latencies.items()},
         bills=tuple(_priced(profile, scenario) for scenario in assessment.scenarios),
-        even=tuple(
-            model.EvenAt(
-                against=each.against, basis=each.basis, measured=each.measured, at=each.at, ratio=each.ratio.corners
-            )
-            for each in assessment.break_evens
-        ),
-        operations_only=only.corners if only else None,
+        even=tuple(map(model.EvenAt.of, assessment.break_evens)),
+        operations_only=only,
         runs=profile.run,
         refusals=_refusals(assessment.refusals),
         sources=profile.sources,
@@ -221,61 +200,48 @@ def _refusals(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
 
 
 def _validated(outcome: Outcome) -> model.Validated:
-    return model.Validated(
-        name=outcome.case.name,
-        unit=outcome.unit,
-        predicted=outcome.predicted.corners,
-        measured=outcome.measured,
-        tolerance=outcome.case.tolerance_rel,
+    case = outcome.case
+    return model.Validated.of(
+        outcome,
+        name=case.name,
+        tolerance=case.tolerance_rel,
         error=outcome.error_text,
-        passed=outcome.passed,
-        claimed=outcome.case.claimed,
-        note=outcome.case.note,
+        claimed=case.claimed,
+        note=case.note,
     )
 
 
 def _placed(placement: Placement) -> model.Placed:
-    return model.Placed(
-        cores=placement.cores,
-        tiles=placement.tiles,
-        chips=placement.chips,
-        neurons_used=placement.neurons_used,
-        memory_used=placement.memory_used,
-        populations=tuple(
-            model.PopulationCores(population=name, neurons=int(row.sum()), cores=placement.cores_of(name))
-            for name, row in zip(placement.populations, placement.held, strict=True)
-        ),
+    populations = tuple(
+        model.PopulationCores(population=name, neurons=int(row.sum()), cores=placement.cores_of(name))
+        for name, row in zip(placement.populations, placement.held, strict=True)
     )
+    return model.Placed.of(placement, populations=populations)
 
 
 def _time(profile: Profile, latency: Latency) -> model.Time:
-    def corners(amount: Amount | None) -> tuple[float, float, float] | None:
-        return None if amount is None else mean(amount).corners
-
-    return model.Time(
-        busy_s=corners(latency.busy),
-        after_window_s=corners(latency.response),
+    return model.Time.of(
+        latency,
+        busy_s=None if latency.busy is None else mean(latency.busy),
+        after_window_s=None if latency.response is None else mean(latency.response),
         grade=latency.kind,
         untimed=tuple(term_name(profile, term) for term in latency.untimed),
-        refused=latency.refused,
-        note=latency.note,
     )
 
 
 def _priced(profile: Profile, scenario: Scenario) -> model.Priced:
     bill = scenario.bill
     terms = dict.fromkeys(line.charge.term for line in bill.lines)
-    return model.Priced(
+    return model.Priced.of(
+        bill,
         network=scenario.network,
         basis=scenario.basis,
-        complete=bill.complete,
-        energy_j=bill.total.corners,
+        energy_j=bill.total,
         recordings_p5_p95_j=bill.spread,
-        grade=bill.grade,
         unpriced=tuple(term_name(profile, term) for term in bill.unpriced),
         covered={term_name(profile, term): term_name(profile, by) for term, by in bill.covered.items()},
         terms=tuple(_term(profile, bill, term) for term in terms),
-        parts={part: bill.of_part(part).corners for part in PARTS if bill.of_part(part).high},
+        parts={part: bill.of_part(part) for part in PARTS if bill.of_part(part).high},
         layers=_parts_by_layer(bill),
     )
 
@@ -323,9 +289,8 @@ def _search(inputs: Inputs) -> model.Search | None:
 
 def _lookup(loaded: LoadedProfile, codes: int, bits: int) -> model.Lookup:
     found, profile = assess_search(loaded, codes, bits), loaded.profile
-    return model.Lookup(
-        id=profile.meta.id,
-        name=profile.meta.name,
+    return model.Lookup.of(
+        profile.meta,
         bills=tuple(_priced(profile, row) for row in found.scenarios),
         time=next((_time(profile, each) for each in found.latencies.values()), None),
         refusals=_refusals(found.refusals),

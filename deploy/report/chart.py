@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator
 
-from deploy.energy.model import REAL_TIME
+from deploy.energy.assessment import REAL_TIME
 from deploy.energy.wording import band, si
 from deploy.report.model import Network, Platform, Priced, Report, Retrieval
 from deploy.report.svg import Palette, svg

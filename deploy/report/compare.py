@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.table import Table
 
-from deploy.energy.model import SPIKING
+from deploy.energy.assessment import SPIKING
 from deploy.energy.wording import band, si, span, two_figures
 from deploy.report.answers import map_text
 from deploy.report.model import Corners, Figure, Platform, Priced, Record, Report

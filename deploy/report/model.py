@@ -6,10 +6,11 @@ the highest published prices. Every float has six digits, so that equal inputs g
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from deploy.energy.amounts import Band
 from deploy.energy.assessment import REAL_TIME, SPIKING, Refusal
 from deploy.energy.mapping.limits import Check
 from deploy.energy.wording import si
@@ -23,7 +24,9 @@ FORMAT: Final = 3
 """Version of the JSON file; a reader refuses any other."""
 
 Figure = Annotated[float, AfterValidator(lambda value: float(f"{value:.6g}"))]
-Corners = tuple[Figure, Figure, Figure]
+Corners = Annotated[
+    tuple[Figure, Figure, Figure], BeforeValidator(lambda value: value.corners if isinstance(value, Band) else value)
+]
 """Low, nominal, high."""
 
 
@@ -31,6 +34,12 @@ class Record(BaseModel):
     """A part of the report."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, source: object, **others: Any) -> Self:
+        """The part whose fields are the attributes of ``source`` with the same names, but for the ``others``."""
+        shared = cls.model_fields.keys() - others.keys()
+        return cls(**{name: getattr(source, name) for name in shared if hasattr(source, name)}, **others)
 
 
 class Retrieval(Record):

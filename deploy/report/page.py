@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jinja2
 
+from deploy.energy.assessment import SPIKING
 from deploy.energy.bill import PARTS
-from deploy.energy.model import SPIKING
 from deploy.energy.wording import band, si, span, two_figures
 from deploy.report.answers import (
     energy_text,

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from deploy.energy.model import SPIKING
+from deploy.energy.assessment import SPIKING
 from deploy.energy.wording import band, si, two_figures
 from deploy.report.answers import fairest, map_text, pair_answer, unpriced
 from deploy.report.model import Platform, Priced, Report
