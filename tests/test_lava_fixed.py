@@ -20,8 +20,7 @@ from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT
 from export.loihi.registers import registers
 from export.nir.attention_mappings import attention_graph as mapped
 from export.nir.interpreter import Interpreter
-from export.nir.mapping_size import MappingSize, as_gates, as_product
-from export.nir.marked_attention import MarkedAttention
+from export.nir.marked_attention import MappingSize, MarkedAttention, as_gates, as_product
 from export.synaptic.lowering import lower
 from export.synaptic.schedule import mapping_size, pipeline_depth, schedule
 from spikinghash.errors import GraphError, MissingToolError

@@ -40,13 +40,6 @@ def _all_heads(attention: MarkedAttention) -> tuple[np.ndarray, np.ndarray]:
     channels, height, width = attention.shape
     tokens, per_head = height * width, channels // attention.heads
     into, total = (weights[:, :, 0, 0] for weights in gate_weights(per_head, tokens))
-    gates, rows = len(into), per_head * tokens
-    all_into = np.zeros((attention.heads * gates, 3 * channels * tokens))
-    all_total = np.zeros((channels * tokens, attention.heads * gates))
-    for head in range(attention.heads):
-        own = slice(head * gates, (head + 1) * gates)
-        for part in range(3):
-            first = part * channels * tokens + head * rows
-            all_into[own, first : first + rows] = into[:, part * rows : (part + 1) * rows]
-        all_total[head * rows : (head + 1) * rows, own] = total
-    return all_into, all_total
+    one_per_head = np.eye(attention.heads)
+    all_into = np.hstack([np.kron(one_per_head, part) for part in np.split(into, 3, axis=1)])
+    return all_into, np.kron(one_per_head, total)

@@ -4,6 +4,7 @@ Any NIR graph: its nodes with their sizes by block of the network, totals, metad
 operators and metadata.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.encoder.certificate import Certificate
-from export.nir.mapping_size import as_gates, as_product
-from export.nir.marked_attention import MarkedAttention
+from export.nir.marked_attention import MarkedAttention, as_gates, as_product
 from export.nir.metadata import Metadata, parse_metadata, read_metadata
 from export.nir.picture import draw
 from export.nir.read import KEY, read_graph
@@ -154,7 +154,7 @@ def inspect_onnx(path: Path, console: Console) -> None:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise GraphError(f"{path}: not a readable ONNX model ({reason}): export it again") from None
     console.print(operators_table(model))
-    weights = sum(_size(tensor) for tensor in model.graph.initializer)
+    weights = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
     console.print(f"{weights:,} stored weights, opset {opsets}, {path.stat().st_size / 1e6:.1f} MB")
     text = next((entry.value for entry in model.metadata_props if entry.key == KEY), None)
@@ -163,13 +163,6 @@ def inspect_onnx(path: Path, console: Console) -> None:
         return
     for line in describe_metadata(parse_metadata(text, str(path)), str(path)):
         console.print(line)
-
-
-def _size(tensor: onnx.TensorProto) -> int:
-    size = 1
-    for length in tensor.dims:
-        size *= length
-    return size
 
 
 def main(

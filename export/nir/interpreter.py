@@ -85,7 +85,7 @@ class Interpreter:
             for name in record:
                 recorded[name][step] = values[name]
         return _unpack(outputs, self.output_shape), {
-            name: _unpack(_as_spikes(value) if self._is_delay(name) else value, self.shape(name))
+            name: _unpack(_as_spikes(value) if isinstance(self.nodes[name], nir.Delay) else value, self.shape(name))
             for name, value in recorded.items()
         }
 
@@ -139,9 +139,6 @@ class Interpreter:
 
     def _kind(self, name: str) -> type[np.uint8] | type[np.float32]:
         return np.uint8 if isinstance(self.nodes[name], SPIKING_NODES) else np.float32
-
-    def _is_delay(self, name: str) -> bool:
-        return isinstance(self.nodes[name], nir.Delay)
 
     def _unit(self, name: str, samples: int) -> Any:
         """The state of a node at rest, or None for a node without."""

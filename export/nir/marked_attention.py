@@ -3,9 +3,13 @@
 A coincidence gate per (query, key, value) triple is exact everywhere, but N tokens take N^2 gates. An attention too
 large for that is written as a nested NIRGraph whose metadata say what it computes. Its body is a placeholder of the
 right shapes with NaN for weights: a backend replaces it, and one that runs it all the same gets no plausible number.
+
+Either mapping, formed as one product or spelled out in gates, leads from the spikes of queries, keys and values to what
+reads the counts, over one synapse per count.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +65,34 @@ class MarkedAttention:
         q, k, v = spikes.reshape(3, self.heads, channels // self.heads, height * width, samples)
         weights = np.einsum("hajs,hbjs->habs", k, v, optimize=True)
         return np.einsum("hais,habs->hbis", q, weights, optimize=True).reshape(-1, samples)
+
+
+STEPS = 2
+"""Time steps that an attention takes in either mapping: into the product or the gates, and out of them."""
+
+
+@dataclass(frozen=True)
+class MappingSize:
+    """What a network takes on hardware."""
+
+    neurons: int
+    """A product counts with one per value that it emits."""
+    synapses: int
+    steps: int
+    """Time steps of the hardware from the input to the output."""
+
+
+def as_product(attention: MarkedAttention) -> MappingSize:
+    """A product reads each query, key and value once and emits a count per channel and token."""
+    counts = math.prod(attention.shape)
+    return MappingSize(counts, 3 * counts + counts, STEPS)
+
+
+def as_gates(attention: MarkedAttention) -> MappingSize:
+    """``N^2 d_h^2`` gates per head of width d_h on N tokens, each with three synapses and one onwards."""
+    channels, height, width = attention.shape
+    gates = (height * width) ** 2 * channels * (channels // attention.heads)
+    return MappingSize(gates, 3 * gates + gates, STEPS)
 
 
 def read_marked(name: str, node: nir.NIRNode) -> MarkedAttention | None:

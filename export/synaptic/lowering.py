@@ -9,8 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from export.nir.marked_attention import MarkedAttention, read_marked
-from export.nir.stepwise.delays import delay_steps
-from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics, relay_dynamics
+from export.nir.stepwise.dynamics import NEURONS, Dynamics, delay_steps, dynamics, relay_dynamics
 from export.nir.stepwise.plan import GraphPlan, make_plan
 from export.nir.synapse_matrix import LINEAR_NODES, bias_vector
 from export.synaptic.flow import Flow

@@ -9,7 +9,7 @@ from itertools import count
 
 import nir
 
-from export.nir.mapping_size import MappingSize
+from export.nir.marked_attention import MappingSize
 from export.synaptic.lowering import lower
 from export.synaptic.populations import SynapseNetwork
 

@@ -1,4 +1,4 @@
-"""NIR neurons as discrete dynamics, by the forward Euler step of NIR's equations.
+"""NIR neurons as discrete dynamics, by the forward Euler step of NIR's equations, and delays in whole time steps.
 
 Pedersen et al. 2024, "Neuromorphic intermediate representation", doi 10.1038/s41467-024-52259-9. A neuron spikes where
 ``v > v_threshold`` and is then set to ``v_reset``. At the start v, and the synaptic current of a CubaLIF, is 0.
@@ -46,52 +46,32 @@ def dynamics(node: nir.NIRNode, dt: float) -> Dynamics:
     raise TypeError(f"a {type(node).__name__} is no neuron")
 
 
-@dynamics.register
-def _lif(node: nir.LIF, dt: float) -> Dynamics:
+@dynamics.register(nir.LIF)
+@dynamics.register(nir.LI)
+def _leaky(node: nir.LIF | nir.LI, dt: float) -> Dynamics:
     """``v <- v + dt/tau (v_leak - v + r i)``."""
     decay = _rate(node, "tau", dt)
-    return Dynamics(
-        decay, decay * _flat(node.r), decay * _flat(node.v_leak), _flat(node.v_threshold), _flat(node.v_reset)
-    )
+    return _neuron(node, decay, decay * _flat(node.r), decay * _flat(node.v_leak))
 
 
-@dynamics.register
-def _li(node: nir.LI, dt: float) -> Dynamics:
-    """As LIF, but v is emitted."""
-    decay = _rate(node, "tau", dt)
-    return _integrator(decay, decay * _flat(node.r), decay * _flat(node.v_leak))
-
-
-@dynamics.register
-def _if(node: nir.IF, dt: float) -> Dynamics:
+@dynamics.register(nir.IF)
+@dynamics.register(nir.I)
+def _without_leak(node: nir.IF | nir.I, dt: float) -> Dynamics:
     """``v <- v + dt r i``."""
     gain = dt * _flat(node.r)
-    zeros = np.zeros_like(gain)
-    return Dynamics(zeros, gain, zeros, _flat(node.v_threshold), _flat(node.v_reset))
+    return _neuron(node, np.zeros_like(gain), gain, np.zeros_like(gain))
 
 
-@dynamics.register
-def _i(node: nir.I, dt: float) -> Dynamics:
-    """As IF, but v is emitted."""
-    gain = dt * _flat(node.r)
-    return _integrator(np.zeros_like(gain), gain, np.zeros_like(gain))
-
-
-@dynamics.register
-def _cuba_lif(node: nir.CubaLIF, dt: float) -> Dynamics:
+@dynamics.register(nir.CubaLIF)
+@dynamics.register(nir.CubaLI)
+def _cuba(node: nir.CubaLIF | nir.CubaLI, dt: float) -> Dynamics:
     """``I <- I + dt/tau_syn (w_in i - I)``, then ``v <- v + dt/tau_mem (v_leak - v + r I)`` with the new current.
 
     Scaled to ``u = dt/tau_mem r I``. Norse, snnTorch, SpikingJelly and sc-neurocore update in the same order.
     """
-    current_decay, decay, gain, drive = _cuba(node, dt)
-    return Dynamics(decay, gain, drive, _flat(node.v_threshold), _flat(node.v_reset), current_decay)
-
-
-@dynamics.register
-def _cuba_li(node: nir.CubaLI, dt: float) -> Dynamics:
-    """As CubaLIF, but v is emitted."""
-    current_decay, decay, gain, drive = _cuba(node, dt)
-    return _integrator(decay, gain, drive, current_decay)
+    current_decay, decay = _rate(node, "tau_syn", dt), _rate(node, "tau_mem", dt)
+    gain = decay * _flat(node.r) * (current_decay * _flat(node.w_in))
+    return _neuron(node, decay, gain, decay * _flat(node.v_leak), current_decay)
 
 
 @dynamics.register
@@ -102,11 +82,11 @@ def _threshold(node: nir.Threshold, dt: float) -> Dynamics:
     return Dynamics(ones, ones, zeros, threshold, zeros)
 
 
-def _cuba(node: nir.CubaLIF | nir.CubaLI, dt: float) -> tuple[Array, Array, Array, Array]:
-    """``current_decay``, ``decay``, ``gain`` and ``drive``."""
-    current_decay, decay = _rate(node, "tau_syn", dt), _rate(node, "tau_mem", dt)
-    gain = decay * _flat(node.r) * (current_decay * _flat(node.w_in))
-    return current_decay, decay, gain, decay * _flat(node.v_leak)
+def _neuron(node: nir.NIRNode, decay: Array, gain: Array, drive: Array, current_decay: Array | None = None) -> Dynamics:
+    """A neuron that spikes, or, where ``node`` has no threshold, emits v."""
+    if not hasattr(node, "v_threshold"):
+        return _integrator(decay, gain, drive, current_decay)
+    return Dynamics(decay, gain, drive, _flat(node.v_threshold), _flat(node.v_reset), current_decay)
 
 
 def _integrator(decay: Array, gain: Array, drive: Array, current_decay: Array | None = None) -> Dynamics:
@@ -117,6 +97,20 @@ def _integrator(decay: Array, gain: Array, drive: Array, current_decay: Array | 
 def relay_dynamics(neurons: int) -> Dynamics:
     """Neurons that pass on what arrives: ``v <- i``, emitted."""
     return _integrator(np.ones(neurons), np.ones(neurons), np.zeros(neurons))
+
+
+def delay_steps(node: nir.Delay, dt: float) -> npt.NDArray[np.int64]:
+    """``round(delay / dt)`` of each neuron, (neurons,); ``dt`` in seconds.
+
+    Raises:
+        ValueError: a delay is negative or not finite.
+    """
+    delay = _flat(node.delay)
+    if not np.all(np.isfinite(delay)):
+        raise ValueError("a delay is not finite")
+    if delay.min(initial=0) < 0:
+        raise ValueError(f"delay {delay.min():g} s is negative")
+    return np.round(delay / dt).astype(np.int64)
 
 
 def _rate(node: nir.NIRNode, name: str, dt: float) -> Array:

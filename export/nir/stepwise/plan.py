@@ -9,8 +9,7 @@ from scipy import sparse
 
 from export.nir.marked_attention import read_marked
 from export.nir.read import time_step
-from export.nir.stepwise.delays import delay_steps
-from export.nir.stepwise.dynamics import NEURONS, dynamics
+from export.nir.stepwise.dynamics import NEURONS, delay_steps, dynamics
 from export.nir.stepwise.flatten import Edges, Nodes, flatten
 from export.nir.stepwise.order import visiting_order
 from export.nir.stepwise.shapes import settled, taken_shape

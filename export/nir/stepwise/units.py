@@ -6,8 +6,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from export.nir.stepwise.delays import delay_steps
-from export.nir.stepwise.dynamics import NEURONS, Dynamics, dynamics
+from export.nir.stepwise.dynamics import NEURONS, Dynamics, delay_steps, dynamics
 
 Array = NDArray[np.float64]
 
