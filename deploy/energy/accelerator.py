@@ -26,7 +26,7 @@ capacity as in Jouppi et al. 2021, Table 2.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from export.synaptic.natural import MapCounts, NaturalCounts, NeuronCounts
 from hardware_profiles.schema import MemoryLevel, Profile
 
 Schedule = Literal["all steps", "step by step", "per operation"]
-SCHEDULES: tuple[Schedule, ...] = ("all steps", "step by step", "per operation")
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 WEIGHT_BITS = 8
 """Of an ANN."""

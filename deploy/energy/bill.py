@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,16 +15,7 @@ from hardware_profiles.terms import Kind
 Part = Literal[
     "synaptic operations", "operations", "memory", "neuron updates", "spike traffic", "input", "reset", "standing power"
 ]
-PARTS: tuple[Part, ...] = (
-    "synaptic operations",
-    "operations",
-    "memory",
-    "neuron updates",
-    "spike traffic",
-    "input",
-    "reset",
-    "standing power",
-)
+PARTS: tuple[Part, ...] = get_args(Part)
 WHOLE_NETWORK = "whole network"
 """Layer of charges that no single layer causes."""
 _PRICED_SECTIONS = ("energy", "power")

@@ -9,13 +9,7 @@ import jinja2
 from deploy.energy.assessment import SPIKING
 from deploy.energy.bill import PARTS
 from deploy.energy.wording import band, si, span, two_figures
-from deploy.report.answers import (
-    energy_text,
-    fairest,
-    map_text,
-    percent,
-    platform_answer,
-)
+from deploy.report.answers import energy_text, fairest, map_text, percent, platform_answer
 from deploy.report.chart import bubble_chart, chart_points
 from deploy.report.model import Priced, Report
 from deploy.report.tables import FAMILIES, nominal_text

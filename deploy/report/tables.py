@@ -77,17 +77,8 @@ def answer_lines(report: Report) -> Iterator[str]:
 
 def _family_table(report: Report, found: Sequence[Platform], title: str) -> Table:
     """One platform of each family: the one with the fewest open terms, then that of the least energy."""
-    table = Table(
-        "family",
-        "",
-        "of them",
-        "SNN",
-        "fairest ANN there",
-        "SNN / ANN",
-        "error against measurements",
-        title=title,
-        box=None,
-    )
+    headings = ("family", "", "of them", "SNN", "fairest ANN there", "SNN / ANN", "error against measurements")
+    table = Table(*headings, title=title, box=None)
     for family, name in FAMILIES.items():
         members = [each for each in found if each.family == family]
         if members:
@@ -125,9 +116,8 @@ def everything(report: Report) -> Iterator[str | Table]:
 
 
 def _bill_table(report: Report, complete: bool, title: str) -> Table:
-    table = Table(title=title)
-    for heading in ("platform", "network", "mAP", "basis", "energy", "band", "dynamic", "static", "grade"):
-        table.add_column(heading)
+    headings = ("platform", "network", "mAP", "basis", "energy", "band", "dynamic", "static", "grade")
+    table = Table(*headings, title=title)
     maps = {label: map_text(network).removeprefix("mAP ") for label, network in report.networks.items()}
     rows = [(place, bill) for place, bill in billed(report) if bill.complete == complete and bill.network in maps]
     for _, group in groupby(rows, key=lambda row: row[0]):

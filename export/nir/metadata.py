@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import nir
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from export.encoder.certificate import Certificate
+from export.encoder.executor import population_names
 from export.encoder.graph import Graph, Parts
 from export.encoder.lowering import Biases, Streams
-from export.encoder.network import Numbers
-from export.encoder.operations import Counter, Input, Output
+from export.encoder.network import Network, Numbers
+from export.encoder.operations import Input, Output
 from export.encoder.work import Work
+from export.nir.dialects.dialect import TIME_STEP
 from export.nir.read import KEY, read_graph
 from spikinghash.errors import GraphError
 
@@ -87,50 +88,44 @@ class Metadata(BaseModel):
         """Steps of one run."""
         return self.time_steps + self.latency
 
+    @classmethod
+    def of(cls, network: Network, **others: Any) -> Self:
+        """What any file says about ``network``, and the ``others``, which depend on the form that it is written in."""
+        config, certificate = network.config, network.certificate
+        return cls(
+            numbers=network.numbers,
+            time_steps=config.time_steps,
+            size=config.size,
+            bits=config.bits,
+            vote=config.votes,
+            grid_steps=network.grid_steps,
+            certificate=certificate.as_dict() if certificate else None,
+            checkpoint_sha256=network.checkpoint_sha256,
+            dataset=network.dataset,
+            encoder=config.model_dump(mode="json"),
+            **others,
+        )
+
 
 def describe(
-    network: Graph,
-    lowered: Graph,
-    *,
-    dialect: Dialect,
-    numbers: Numbers,
-    dt: float,
-    grid_steps: dict[str, float],
-    certificate: Certificate | None,
-    checkpoint_sha256: str,
-    dataset: str,
-    layers: list[str],
-    encoder: dict[str, Any],
-    work: Work,
-    streams: Streams,
-    biases: Biases,
-    flat: bool = False,
+    network: Network, lowered: Graph, dialect: Dialect, work: Work, streams: Streams, biases: Biases, flat: bool
 ) -> Metadata:
-    """Metadata of ``lowered``, which implements ``network``; ``layers`` are the populations worth comparing."""
-    output, node = lowered.only(Output)
-    valid = lowered.only(Input)[1].shape[0] > network.only(Input)[1].shape[0]
-    return Metadata(
+    """Metadata of ``lowered``, which implements ``network``."""
+    graph, output = network.graph, lowered.only(Output)[0]
+    valid = lowered.only(Input)[1].shape[0] > graph.only(Input)[1].shape[0]
+    return Metadata.of(
+        network,
         dialect=dialect,
-        numbers=numbers,
-        dt=dt,
-        time_steps=network.time_steps,
+        dt=TIME_STEP,
         latency=lowered.latency.get(output, 0),
-        size=network.only(Input)[1].shape[1],
-        bits=node.shape[0],
-        vote=network.only(Counter)[1].votes,
         input_layout=VALID_LAYOUT if valid else "(ON, OFF) x height x width",
         streams=streams,
         biases=biases,
         valid=valid,
         flat=flat,
-        populations=tuple(_population(network, lowered, layer) for layer in layers),
+        populations=tuple(_population(graph, lowered, layer) for layer in population_names(graph)),
         serves=lowered.serves,
         groups={name: lowered.groups[name] for name in lowered.nodes},
-        grid_steps=grid_steps,
-        certificate=certificate.as_dict() if certificate else None,
-        checkpoint_sha256=checkpoint_sha256,
-        dataset=dataset,
-        encoder=encoder,
         work=work,
     )
 

@@ -1,5 +1,6 @@
 """Write a checkpoint as a NIR graph: ``python -m export.to_nir CKPT [-o OUT.nir]``."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from export.encoder.executor import population_names
 from export.encoder.lowering import Biases, Streams, lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, Numbers, load_network, probe_frames
 from export.encoder.work import Work
-from export.nir.dialects.dialect import TIME_STEP
 from export.nir.dialects.native import write_native
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
@@ -66,23 +65,7 @@ def export_nir(
         raise GraphError(f"biases: neurons, but the {dialect} dialect has no leak potentials: use --biases line")
     lowered = lower(network.graph, dialect == "native", streams, biases)
     graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
-    metadata = describe(
-        network.graph,
-        lowered,
-        dialect=dialect,
-        numbers=network.numbers,
-        dt=TIME_STEP,
-        grid_steps=network.grid_steps,
-        certificate=network.certificate,
-        checkpoint_sha256=network.checkpoint_sha256,
-        dataset=network.dataset,
-        layers=population_names(network.graph),
-        encoder=network.config.model_dump(mode="json"),
-        work=natural_work(network),
-        flat=dense,
-        streams=streams,
-        biases=biases,
-    )
+    metadata = describe(network, lowered, dialect, natural_work(network), streams, biases, flat=dense)
     with atomic_path(path) as temporary:
         write_nir(temporary, graph, metadata)
         return metadata, _check(network, temporary)
@@ -114,16 +97,10 @@ def _check(network: Network, path: Path) -> GraphSize:
 
 def graph_size(graph: nir.NIRGraph, interpreter: Interpreter, path: Path) -> GraphSize:
     """Size of a graph that was read from ``path``."""
-    neurons = (
-        np.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, nir.LIF | nir.IF)
-    )
-    units = (
-        np.prod(interpreter.shape(name))
-        for name, node in graph.nodes.items()
-        if isinstance(node, nir.Threshold | nir.Delay | nir.LI)
-    )
+    held = (nir.LIF, nir.IF, nir.Threshold, nir.Delay, nir.LI)
+    neurons = sum(math.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, held))
     synapses = sum(matrix.nnz for matrix in interpreter.matrices.values())
-    return GraphSize(len(graph.nodes), int(sum(neurons) + sum(units)), synapses, path.stat().st_size)
+    return GraphSize(len(graph.nodes), neurons, synapses, path.stat().st_size)
 
 
 def main(

@@ -44,25 +44,16 @@ def build_onnx(network: Network) -> onnx.ModelProto:
 
 def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
     """Metadata of the ONNX model; its populations are the columns of ``spike_counts``."""
-    config, nodes = network.config, network.graph.nodes
-    return Metadata(
+    nodes = network.graph.nodes
+    return Metadata.of(
+        network,
         dialect="onnx",
-        numbers=network.numbers,
         dt=0.0,
-        time_steps=config.time_steps,
         latency=0,
-        size=config.size,
-        bits=config.bits,
-        vote=config.votes,
         input_layout="batch x time steps x (ON, OFF) x height x width, uint8, 0 or 1",
         populations=tuple(
             EncoderLayer(name=name, kind="map", nodes=(name,), shape=nodes[name].shape) for name in executor.populations
         ),
-        grid_steps=network.grid_steps,
-        certificate=network.certificate.as_dict() if network.certificate else None,
-        checkpoint_sha256=network.checkpoint_sha256,
-        dataset=network.dataset,
-        encoder=config.model_dump(mode="json"),
     )
 
 
