@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deploy.backends.simulator_backend import find_interpreter
 from deploy.energy.networks.module import count_module
-from deploy.energy.search_counts import scan
+from deploy.energy.search import scan
 from export.encoder.network import build_network
 from export.encoder.operations import attention
 from export.nir.interpreter import Interpreter

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.energy.amounts import mean
 from deploy.energy.assessment import REAL_TIME
-from deploy.energy.search import FOUND, SEARCH, assess_search, associative_memory, scan_charges
-from deploy.energy.search_counts import scan
+from deploy.energy.search import FOUND, SEARCH, assess_search, associative_memory, scan, scan_charges
 from hardware_profiles.loader import load_profile, load_profiles
 
 CMOS, LOIHI = load_profile("cmos_45nm"), load_profile("loihi1")

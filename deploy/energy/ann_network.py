@@ -9,16 +9,16 @@ class AnnLayer:
     """Work of one layer per code (all frames together), except for ``weights``, which are stored once."""
 
     name: str
-    macs: int
+    macs: int = 0
     """Multiply-accumulates, dense: every tap of a convolution counts, those on the zero padding too."""
-    adds: int
+    adds: int = 0
     """int32 additions outside the MACs: bias, residual, pooling, softmax sums."""
-    multiplies: int
+    multiplies: int = 0
     """int32 multiplications outside the MACs: requantisation, softmax."""
-    weights: int
-    inputs: int
+    weights: int = 0
+    inputs: int = 0
     """Activations read, each once."""
-    outputs: int
+    outputs: int = 0
     """Activations written."""
     transform_adds: int = 0
     """int32 additions of the Haar transform and its inverse."""

@@ -8,7 +8,8 @@
   both agree, K - d at Hamming distance d. Where every hop takes a step, that is three: query, codes, answer.
 """
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,16 +30,67 @@ from deploy.energy.clocked import clocked_latency
 from deploy.energy.latency import Latency
 from deploy.energy.model import assess
 from deploy.energy.roofline import work_bill
-from deploy.energy.search_counts import ScanWork, scan
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from hardware_profiles.loader import LoadedProfile
 from hardware_profiles.schema import Profile
+from spikinghash.errors import ConfigError
 
 SEARCH = "search"
 FOUND = 100
 """Stored codes that answer with a spike; the figures hardly depend on it."""
 _WORD = 32
 """Bits of the accelerator's integer unit."""
+
+
+@dataclass(frozen=True)
+class ScanWork:
+    """Operations of one query against N codes of K bits; a code lies in whole machine words."""
+
+    codes: int
+    bits: int
+    word_bits: int
+
+    @property
+    def words(self) -> int:
+        """Words read; as many XORs and popcounts are done."""
+        return self.codes * math.ceil(self.bits / self.word_bits)
+
+    @property
+    def bytes_read(self) -> int:
+        """Packed codes without padding: ceil(K / 8) bytes each."""
+        return self.codes * math.ceil(self.bits / 8)
+
+    @property
+    def xors(self) -> int:
+        """One per word."""
+        return self.words
+
+    @property
+    def popcounts(self) -> int:
+        """One per word."""
+        return self.words
+
+    @property
+    def adds(self) -> int:
+        """Sums of the popcounts of a code that takes several words."""
+        return self.words - self.codes
+
+    @property
+    def compares(self) -> int:
+        """One per code, with the worst distance kept or with the radius."""
+        return self.codes
+
+
+def scan(codes: int, bits: int, word_bits: int = 64) -> ScanWork:
+    """Work of one query against ``codes`` codes of ``bits`` bits on words of ``word_bits`` bits.
+
+    Raises:
+        ConfigError: a number is not positive.
+    """
+    for name, value in (("codes", codes), ("bits", bits), ("word_bits", word_bits)):
+        if value < 1:
+            raise ConfigError(f"{name}: {value} is too few: use 1 or more")
+    return ScanWork(codes, bits, word_bits)
 
 
 def assess_search(loaded: LoadedProfile, codes: int, bits: int) -> Assessment:

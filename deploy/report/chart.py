@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator
 
@@ -202,18 +202,13 @@ def _draw(axes: Axes, bubble: _Bubble, gid: str) -> None:
     }
     axes.plot([nominal], [bubble.y], color=_PALETTE["back"], linestyle="none", **shape)
     axes.plot(
-        [nominal], [bubble.y], markerfacecolor=(*_rgb(colour), 0.25), markeredgecolor=colour, markeredgewidth=1.4,
+        [nominal], [bubble.y], markerfacecolor=to_rgba(colour, 0.25), markeredgecolor=colour, markeredgewidth=1.4,
         linestyle="none", gid=gid, **shape,
     )  # fmt: skip
     axes.text(
         nominal, bubble.y, str(bubble.point.number), ha="center", va="center_baseline", fontsize=7.5,
         color=_PALETTE["ink"],
     )  # fmt: skip
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    red, green, blue = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return float(red), float(green), float(blue)
 
 
 def _title(point: Point) -> str:

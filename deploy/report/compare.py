@@ -102,16 +102,19 @@ def _side(report: Report, name: str) -> Side:
 
 def _layer_changes(before: Report, after: Report) -> list[LayerChange]:
     """Synaptic operations and neurons of every layer on both sides, the largest change first."""
-    sides = [{row.layer: row for row in report.spiking.layers} for report in (before, after)]
-    rows = [
-        LayerChange(
-            layer=name,
-            synops=tuple(side[name].synops.mean if name in side else 0.0 for side in sides),
-            neurons=tuple(side[name].neurons if name in side else 0 for side in sides),
-        )
-        for name in dict.fromkeys([*sides[0], *sides[1]])
+    layers = [report.spiking.layers for report in (before, after)]
+    neurons = [{row.layer: row.neurons for row in side} for side in layers]
+    changes = _changes(*({row.layer: row.synops.mean for row in side} for side in layers))
+    return [
+        LayerChange(layer=name, synops=synops, neurons=tuple(side.get(name, 0) for side in neurons))
+        for name, synops in changes
     ]
-    return sorted(rows, key=lambda row: -abs(row.synops[1] - row.synops[0]))
+
+
+def _changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[tuple[str, tuple[float, float]]]:
+    """Both values of everything that one of the sides has, the largest change first."""
+    pairs = {name: (before.get(name, 0.0), after.get(name, 0.0)) for name in [*before, *after]}
+    return sorted(pairs.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
 
 
 def _platform(before: Platform, after: Platform) -> PlatformChange:
@@ -165,12 +168,8 @@ def _layer_energies(old: Mapping[str, Priced], new: Mapping[str, Priced]) -> lis
     basis = next((each for each in old if each in new), None)
     if basis is None:
         return []
-    sides = old[basis].layers, new[basis].layers
-    pairs = [
-        LayerEnergy(layer=name, energy_j=tuple(sum(side.get(name, {}).values()) for side in sides))
-        for name in dict.fromkeys([*sides[0], *sides[1]])
-    ]
-    return sorted(pairs, key=lambda row: -abs(row.energy_j[1] - row.energy_j[0]))
+    sides = ({name: sum(parts.values()) for name, parts in side[basis].layers.items()} for side in (old, new))
+    return [LayerEnergy(layer=name, energy_j=energies) for name, energies in _changes(*sides)]
 
 
 def _notes(before: Mapping[str, Platform], after: Mapping[str, Platform]) -> Iterator[str]:

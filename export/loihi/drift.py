@@ -4,7 +4,7 @@ The float network is the trained one with its batch normalisation folded, in flo
 that is deployed; Loihi's arithmetic is that of ``export.loihi.emulator``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,6 +71,9 @@ class LayerDrift:
     loihi: SpikeDifference
     """Integer network against Loihi's arithmetic."""
 
+    def __add__(self, other: "LayerDrift") -> "LayerDrift":
+        return LayerDrift(self.layer, self.integer + other.integer, self.loihi + other.loihi)
+
 
 def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
     """Compare the three networks on binary frames (B, T, 2, H, W); a layer inherits what drifted before it.
@@ -88,7 +91,7 @@ def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
         networks = zip(_traced(trained, batch), _traced(executor, batch), _emulated(emulator, batch), strict=True)
         for (layer, a), (_, b), (_, c) in networks:
             found = LayerDrift(layer, _difference(a, b), _difference(b, c))
-            layers[layer] = _sum(layers[layer], found) if layer in layers else found
+            layers[layer] = layers[layer] + found if layer in layers else found
     return list(layers.values())
 
 
@@ -105,10 +108,6 @@ def _emulated(emulator: LoihiEmulator, frames: NDArray[np.uint8]) -> list[tuple[
 
 def _difference(first: NDArray[Any], second: NDArray[Any]) -> SpikeDifference:
     return SpikeDifference(int((first != second).sum()), first.size, int(first.sum()))
-
-
-def _sum(first: LayerDrift, second: LayerDrift) -> LayerDrift:
-    return replace(first, integer=first.integer + second.integer, loihi=first.loihi + second.loihi)
 
 
 def loihi_encoder(model: Spikinghash) -> Encode:

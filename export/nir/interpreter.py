@@ -125,11 +125,6 @@ class Interpreter:
         mapped: Array = self.matrices[name] @ arriving
         return mapped if bias is None else mapped + bias[:, None]
 
-    @property
-    def order(self) -> list[str]:
-        """Names of all nodes in the order in which a step visits them."""
-        return self.plan.order
-
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of what node ``name`` emits."""
         return self.plan.shapes[name]

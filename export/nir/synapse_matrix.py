@@ -4,9 +4,10 @@ Every linear primitive of NIR is a matrix between flattened arrays (C order). On
 the Lava lowering and the synaptic operation counts, so they cannot disagree about borders, strides or groups.
 """
 
+import math
 from collections.abc import Sequence
 from functools import singledispatch
-from typing import Any
+from typing import Any, NamedTuple
 
 import nir
 import numpy as np
@@ -84,11 +85,60 @@ def output_shape(node: nir.NIRNode) -> Shape:
         ValueError: the node does not know its input shape.
     """
     if isinstance(node, nir.Conv1d | nir.Conv2d):
-        return (node.weight.shape[0], *_convolved_shape(node))
+        return (node.weight.shape[0], *(axis.outputs for axis in _axes(node)))
     if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
-        channels, *size = input_shape(node)
-        return (channels, *(len(window_starts) for window_starts in _pool_starts(node, size)))
+        return (input_shape(node)[0], *(axis.outputs for axis in _axes(node)))
     return _integers(node.output_type["output"])
+
+
+class _Axis(NamedTuple):
+    """One axis of a convolution or a pooling."""
+
+    length: int
+    kernel: int
+    stride: int
+    begin: int
+    """Padding before the first element."""
+    end: int
+    dilation: int
+
+    @property
+    def outputs(self) -> int:
+        """Windows that fit (the floor rule of torch)."""
+        room = self.length + self.begin + self.end - self.dilation * (self.kernel - 1) - 1
+        return max(0, room // self.stride + 1)
+
+    def taps(self) -> list[sparse.csr_matrix]:
+        """Per kernel position, (outputs, length) with a 1 where an output position reads an input position."""
+        output = np.arange(self.outputs)
+        matrices = []
+        for tap in range(self.kernel):
+            read = output * self.stride - self.begin + tap * self.dilation
+            inside = (read >= 0) & (read < self.length)
+            entries = np.ones(np.count_nonzero(inside))
+            places = (output[inside], read[inside])
+            matrices.append(sparse.csr_matrix((entries, places), shape=(self.outputs, self.length)))
+        return matrices
+
+
+def _axes(node: nir.Conv1d | nir.Conv2d | nir.SumPool2d | nir.AvgPool2d) -> list[_Axis]:
+    _, *size = input_shape(node)
+    axes = len(size)
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        kernel, dilation = node.weight.shape[2:], _per_axis(node.dilation, axes)
+    else:
+        kernel, dilation = _per_axis(node.kernel_size, axes), (1,) * axes
+    stride = _per_axis(node.stride, axes)
+    if not isinstance(node.padding, str):
+        begin = end = _per_axis(node.padding, axes)
+    elif node.padding == "valid":
+        begin = end = (0,) * axes
+    elif any(step != 1 for step in stride):
+        raise ValueError("padding 'same' needs stride 1")
+    else:  # the odd element goes to the end, as in torch
+        whole = [step * (width - 1) for step, width in zip(dilation, kernel, strict=True)]
+        begin, end = tuple(each // 2 for each in whole), tuple(each - each // 2 for each in whole)
+    return [_Axis(*settings) for settings in zip(size, kernel, stride, begin, end, dilation, strict=True)]
 
 
 @singledispatch
@@ -118,39 +168,17 @@ def _flatten(node: nir.Flatten) -> sparse.spmatrix:
 @_matrix.register(nir.Conv1d)
 @_matrix.register(nir.Conv2d)
 def _convolution(node: nir.Conv1d | nir.Conv2d) -> sparse.spmatrix:
-    weight = np.asarray(node.weight)
-    _, *size = input_shape(node)
-    taps = [
-        _tap_matrices(length, outputs, kernel, stride, begin, dilation)
-        for length, outputs, kernel, stride, begin, dilation in zip(
-            size,
-            _convolved_shape(node),
-            weight.shape[2:],
-            _per_axis(node.stride, len(size)),
-            _begin_padding(node),
-            _per_axis(node.dilation, len(size)),
-            strict=True,
-        )
-    ]
-    return _sum_of_taps(weight, taps, int(node.groups))
+    return _sum_of_taps(np.asarray(node.weight), [axis.taps() for axis in _axes(node)], int(node.groups))
 
 
 @_matrix.register(nir.SumPool2d)
 @_matrix.register(nir.AvgPool2d)
 def _pool(node: nir.SumPool2d | nir.AvgPool2d) -> sparse.spmatrix:
-    channels, *size = input_shape(node)
-    kernel = _per_axis(node.kernel_size, 2)
-    strides, padding = _per_axis(node.stride, 2), _per_axis(node.padding, 2)
-    windows = [
-        sum(_tap_matrices(length, len(starts), width, stride, begin, 1))
-        for length, starts, width, stride, begin in zip(
-            size, _pool_starts(node, size), kernel, strides, padding, strict=True
-        )
-    ]
-    pooled = sparse.kron(*windows)
+    axes = _axes(node)
+    pooled = sparse.kron(*(sum(axis.taps()) for axis in axes))
     if isinstance(node, nir.AvgPool2d):
-        pooled = pooled / np.prod(kernel)
-    return sparse.kron(sparse.identity(channels), pooled)
+        pooled = pooled / math.prod(axis.kernel for axis in axes)
+    return sparse.kron(sparse.identity(input_shape(node)[0]), pooled)
 
 
 def _sum_of_taps(weight: Array, taps: Sequence[Sequence[sparse.spmatrix]], groups: int) -> sparse.spmatrix:
@@ -181,56 +209,6 @@ def _grouped(weight: Array, groups: int) -> sparse.spmatrix:
     group = matrix.row // (weight.shape[0] // groups)
     columns = matrix.col + group * weight.shape[1]
     return sparse.coo_matrix((matrix.data, (matrix.row, columns)), shape=(weight.shape[0], weight.shape[1] * groups))
-
-
-def _tap_matrices(
-    length: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int
-) -> list[sparse.csr_matrix]:
-    """Per kernel position, the (outputs, length) matrix with a 1 where an output position reads an input position."""
-    output = np.arange(outputs)
-    matrices = []
-    for tap in range(kernel):
-        read = output * stride - padding + tap * dilation
-        inside = (read >= 0) & (read < length)
-        entries = np.ones(np.count_nonzero(inside))
-        matrices.append(sparse.csr_matrix((entries, (output[inside], read[inside])), shape=(outputs, length)))
-    return matrices
-
-
-def _convolved_shape(node: nir.Conv1d | nir.Conv2d) -> Shape:
-    _, *size = input_shape(node)
-    if isinstance(node.padding, str) and node.padding == "same":
-        return tuple(size)
-    begins = _begin_padding(node)
-    strides, dilations = _per_axis(node.stride, len(size)), _per_axis(node.dilation, len(size))
-    return tuple(
-        (length + 2 * begin - dilation * (kernel - 1) - 1) // stride + 1
-        for length, begin, dilation, kernel, stride in zip(
-            size, begins, dilations, node.weight.shape[2:], strides, strict=True
-        )
-    )
-
-
-def _begin_padding(node: nir.Conv1d | nir.Conv2d) -> Shape:
-    """Padding before the first element, per axis. 'same' puts the odd element at the end, as torch does."""
-    kernel = node.weight.shape[2:]
-    dilation = _per_axis(node.dilation, len(kernel))
-    if not isinstance(node.padding, str):
-        return _per_axis(node.padding, len(kernel))
-    if node.padding == "valid":
-        return (0,) * len(kernel)
-    if any(stride != 1 for stride in _per_axis(node.stride, len(kernel))):
-        raise ValueError("padding 'same' needs stride 1")
-    return tuple(step * (width - 1) // 2 for step, width in zip(dilation, kernel, strict=True))
-
-
-def _pool_starts(node: nir.SumPool2d | nir.AvgPool2d, size: Sequence[int]) -> list[range]:
-    """Per axis, the first element of every window that fits (the floor rule of torch)."""
-    settings = (_per_axis(node.kernel_size, 2), _per_axis(node.stride, 2), _per_axis(node.padding, 2))
-    return [
-        range(-padding, length + padding - kernel + 1, stride)
-        for length, kernel, stride, padding in zip(size, *settings, strict=True)
-    ]
 
 
 def _per_axis(value: Any, axes: int) -> Shape:

@@ -89,14 +89,8 @@ class _Counter(TorchDispatchMode):
 
     def beside(self, adds: int = 0, multiplies: int = 0, weights: int = 0, inputs: int = 0) -> None:
         """What is done to the outputs of the last layer."""
-        name, layer = self.layers.popitem()
-        self.layers[name] = replace(
-            layer,
-            adds=layer.adds + adds,
-            multiplies=layer.multiplies + multiplies,
-            weights=layer.weights + weights,
-            inputs=layer.inputs + inputs,
-        )
+        name = next(reversed(self.layers))
+        self.add(AnnLayer(name, 0, adds, multiplies, weights, inputs))
 
     def weights(self, parameter: Tensor) -> int:
         """Values of a parameter; none where it was counted before."""
@@ -119,9 +113,8 @@ def _sum(one: AnnLayer, other: AnnLayer) -> AnnLayer:
 def _linear(counter: _Counter, read: Tensor, weight: Tensor, taps: int, bias: Tensor | None, result: Tensor) -> None:
     name = counter.path[-1] if counter.path else "layer"
     outputs = result.numel()
-    counter.add(
-        AnnLayer(name, outputs * taps, 0, 0, counter.weights(weight), read.numel(), outputs, reads=counter.reader(read))
-    )
+    weights, inputs = counter.weights(weight), read.numel()
+    counter.add(AnnLayer(name, outputs * taps, 0, 0, weights, inputs, outputs, reads=counter.reader(read)))
     if bias is not None:
         counter.beside(adds=outputs, multiplies=outputs, weights=counter.weights(bias))
 
@@ -183,7 +176,6 @@ def _softmax_product(_: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> 
         macs=2 * scores * queries.shape[-1],
         adds=4 * scores + 32 * rows,
         multiplies=4 * scores + values,
-        weights=0,
         inputs=3 * values + scores,
         outputs=values + scores,
     )
@@ -200,9 +192,6 @@ def _wave_mixer(module: nn.Module, _: Sequence[Tensor], output: Tensor) -> AnnLa
     return AnnLayer(
         "",
         macs=values * mixer.fusion.shape[-1],
-        adds=0,
-        multiplies=0,
-        weights=0,
         inputs=values,
         outputs=values,
         transform_adds=haar_adds(values, mixer.levels, HAAR_AXES[mixer.wavelet]),
