@@ -25,10 +25,7 @@ _ON_CORES: dict[Execution, LatencyModel] = {
 
 
 def assess(
-    loaded: LoadedProfile,
-    counts: NetworkCounts,
-    networks: Sequence[AnnNetwork],
-    synapses: SynapseNetwork | None = None,
+    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], synapses: SynapseNetwork | None = None
 ) -> Assessment:
     """Price a traced network and its ANN baselines on one platform.
 

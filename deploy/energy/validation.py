@@ -4,7 +4,7 @@ The cases are data of the profiles. They are billed by the functions that bill a
 ``standing``, ``work_bill``), so that a case that is reproduced speaks for the bills of encoders on that platform.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 
 from deploy.energy.amounts import Amount, Band, between, exact, mean
 from deploy.energy.assessment import standing
-from deploy.energy.bill import Bill, Charge, make_bill
+from deploy.energy.bill import Bill, make_bill
 from deploy.energy.event_cores import dynamic_charges
 from deploy.energy.latency import Latency
 from deploy.energy.mapping.traffic import Events, Traffic
@@ -141,12 +141,10 @@ def _event_bill(profile: Profile, case: Validation, counts: Mapping[EnergyTerm, 
     counted = {f"energy.{term}" for term in counts}
     charges = [charge for charge in dynamic_charges(*_one_population(counts), case.chips, 1) if charge.term in counted]
     seconds = _SECOND if case.si_unit == "W" else (case.duration_us or 0.0) * 1e-6
-    return _with_standing(profile, charges, case.chips, seconds) if seconds else make_bill(profile, charges)
-
-
-def _with_standing(profile: Profile, charges: Sequence[Charge], chips: int, seconds: float) -> Bill:
+    if not seconds:
+        return make_bill(profile, charges)
     busy = exact(seconds)
-    scenarios = standing(profile, _CASE, "", charges, Latency(busy, busy, "measured"), chips, seconds * 1e6)
+    scenarios = standing(profile, _CASE, "", charges, Latency(busy, busy, "measured"), case.chips, seconds * 1e6)
     return next(iter(scenarios)).bill
 
 

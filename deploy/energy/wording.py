@@ -39,11 +39,6 @@ def span(corners: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def times(corners: Sequence[float]) -> str:
-    """A ratio with its interval: ``2.1 to 3.4 times``."""
-    return f"{span(corners)} times"
-
-
 def _scale(value: float) -> tuple[float, str]:
     if value == 0:
         return 0.0, ""

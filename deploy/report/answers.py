@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING
-from deploy.energy.wording import band, si, span, times, two_figures
+from deploy.energy.wording import band, si, span, two_figures
 from deploy.report.model import Answer, Comparison, Network, Platform, Priced, Report, Retrieval, Spiking
 
 _FAIREST = ("qnn", "int8_twin", "ann_twin_1", "ann_twin_t")
@@ -137,7 +137,7 @@ def platform_answer(platform: Platform, window_s: float) -> str:
     if bill is None:
         return f"No figure: {platform.refusal}."
     if not platform.checks:
-        compared = ", ".join(f"{times(item.ratio)} {_its(item.against)}" for item in platform.comparisons)
+        compared = ", ".join(f"{span(item.ratio)} times {_its(item.against)}" for item in platform.comparisons)
         energy = f"A code of the spiking network takes {energy_text(bill)}{_response(platform)}"
         return f"{energy}; that is {compared}." if compared else f"{energy}."
     placed = platform.placed

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from deploy.energy.amounts import Band, mean
+from deploy.energy.amounts import mean
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import SPIKING, Assessment, Refusal, Scenario, spikes_per_synapse
 from deploy.energy.bill import PARTS, Bill
@@ -104,7 +104,8 @@ def build_report(inputs: Inputs) -> model.Report:
 
 def _spiking(inputs: Inputs) -> model.Spiking:
     counts = inputs.counts
-    return model.Spiking(
+    return model.Spiking.of(
+        counts,
         network=SPIKING,
         kind=SPIKING_KIND,
         weights=sum(layer.weights for layer in counts.layers),
@@ -114,8 +115,6 @@ def _spiking(inputs: Inputs) -> model.Spiking:
         dataset=inputs.selection.dataset,
         traced=counts.recordings,
         recordings=counts.samples,
-        time_steps=counts.time_steps,
-        steps=counts.steps,
         latency_steps=counts.latency,
         window_s=counts.window_us * 1e-6,
         neurons=sum(layer.neurons for layer in counts.layers if layer.kind != "input"),
@@ -260,12 +259,8 @@ def _term(profile: Profile, bill: Bill, term: str) -> model.Term:
         kind=price.kind if price else None,
         sources=price.sources if price else (),
         energy_j=energy.corners if energy else None,
-        share=_share(energy, bill),
+        share=energy.nominal / bill.total.nominal if energy and bill.total.nominal else None,
     )
-
-
-def _share(energy: Band | None, bill: Bill) -> float | None:
-    return energy.nominal / bill.total.nominal if energy and bill.total.nominal else None
 
 
 def _parts_by_layer(bill: Bill) -> dict[str, dict[str, float]]:

@@ -85,7 +85,8 @@ def bubble_chart(points: Sequence[Point], width: float, height: float, salt: str
     below = _ROW * (len(unmeasured) + 0.2) if unmeasured else 0.0
     full = below + (height * _DPI if measured else _MARGINS[2] + _MARGINS[3])
     figure, axes = _axes(width, full / _DPI, salt)
-    axes.set_xlim(*_energy_limits(points))
+    energies = [value for point in points for value in point.bill.energy_j if value > 0] or [1e-6]
+    axes.set_xlim(min(energies) / 2, max(energies) * 2)
     axes.set_ylim(0, full - _MARGINS[2] - _MARGINS[3])
     if measured:
         _map_axis(axes, measured, below)
@@ -116,11 +117,6 @@ def _axes(width: float, height: float, salt: str) -> tuple[Figure, Axes]:
     axes.set_axisbelow(True)
     axes.set_yticks([])
     return figure, axes
-
-
-def _energy_limits(points: Sequence[Point]) -> tuple[float, float]:
-    values = [value for point in points for value in point.bill.energy_j if value > 0] or [1e-6]
-    return min(values) / 2, max(values) * 2
 
 
 def _map_limits(measured: Sequence[Retrieval]) -> tuple[float, float]:

@@ -109,11 +109,8 @@ class Interpreter:
 
     def _arriving(self, name: str, values: Mapping[str, Array], previous: Mapping[str, Array]) -> Array:
         sources = self.plan.sources[name]
-        parts = [(previous if (source, name) in self.plan.late else values)[source] for source in sources]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        first, *others = ((previous if (source, name) in self.plan.late else values)[source] for source in sources)
+        return sum(others, start=first)
 
     def _stateless(self, name: str, arriving: Array) -> Array:
         """What a linear node, an attention, the Input or the Output emits."""

@@ -17,16 +17,7 @@ from scipy import sparse
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-LINEAR_NODES = (
-    nir.Affine,
-    nir.Linear,
-    nir.Conv1d,
-    nir.Conv2d,
-    nir.Scale,
-    nir.SumPool2d,
-    nir.AvgPool2d,
-    nir.Flatten,
-)
+LINEAR_NODES = (nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d, nir.Scale, nir.SumPool2d, nir.AvgPool2d, nir.Flatten)
 
 
 def synapse_matrix(node: nir.NIRNode) -> sparse.csr_matrix:

@@ -39,7 +39,7 @@ def _flat(graph: nir.NIRGraph) -> tuple[Nodes, Edges]:
         first, last = (f"{name}.{_only(name, inner_nodes, kind)}" for kind in (nir.Input, nir.Output))
         for key, inner in inner_nodes.items():
             _add(nodes, f"{name}.{key}", inner)
-        edges = _redirected(edges, name, first, last)
+        edges = [(last if source == name else source, first if end == name else end) for source, end in edges]
         edges += [(f"{name}.{source}", f"{name}.{target}") for source, target in inner_edges]
         for end in (first, last):
             edges = _without(edges, end)
@@ -58,11 +58,6 @@ def _only(graph: str, nodes: Nodes, kind: type[nir.NIRNode]) -> str:
     if len(names) != 1:
         raise GraphError(f"node {graph}: this nested graph has {len(names)} {kind.__name__} nodes: give it exactly 1")
     return names[0]
-
-
-def _redirected(edges: Sequence[tuple[str, str]], graph: str, first: str, last: str) -> Edges:
-    """Edges to and from a nested graph, led to its Input and from its Output."""
-    return [(last if source == graph else source, first if target == graph else target) for source, target in edges]
 
 
 def _without(edges: Sequence[tuple[str, str]], name: str) -> Edges:
