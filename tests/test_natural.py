@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import nir
@@ -18,11 +17,10 @@ from benchmarks import energy_by_hand
 from deploy.energy.assessment import SPIKING
 from deploy.energy.model import assess
 from deploy.energy.networks.baselines import ann_twin, qnn_twin
-from export.encoder.lowering import attention
 from export.encoder.natural import linear_maps, neurons, stored_weights
 from export.encoder.network import Network, build_network, load_network
 from export.encoder.node import Linear
-from export.encoder.operations import Attention, Dense, WaveMixer
+from export.encoder.operations import Attention, Dense, WaveMixer, attention
 from export.nir.metadata import read_encoder, write_nir
 from export.nir.to_nir import export_nir, natural_work
 from export.onnx.counting import count_onnx
@@ -46,14 +44,11 @@ def network(config: EncoderConfig) -> Network:
 
 def unrolled_fan_out(net: Network, name: str, source_shape: tuple[int, int, int]) -> np.ndarray:
     """Outputs that each source neuron and step reaches, (T, C, H, W): the responses to one spike at a time."""
-    executor, steps = net.executor().double(), net.graph.time_steps
-    node = replace(net.graph.nodes[name], bias=None)
-    executor.graph.nodes[name] = node
-    if hasattr(executor, f"{name}_bias"):
-        delattr(executor, f"{name}_bias")
+    node, steps = net.graph.nodes[name], net.graph.time_steps
+    assert isinstance(node, Linear)
     size = steps * math.prod(source_shape)
     impulses = torch.eye(size, dtype=torch.float64).reshape(size, steps, *source_shape).transpose(0, 1)
-    responses = executor._map(name, node, impulses)
+    responses = node.currents(impulses, torch.from_numpy(node.weight))
     return (responses != 0).sum(dim=(0, 2, 3, 4)).reshape(steps, *source_shape).numpy()
 
 

@@ -123,9 +123,9 @@ def test_depthwise_convolutions_are_counted_and_priced(network: Network, encoder
         read_encoder(encoder)[0].nodes["stage1_block0_mlp_lif_bias"].weight
     )
     np.testing.assert_array_equal(layer.synops - biases, events)
-    platforms = report_of(counts=counts)["platforms"]
-    assert sum(bool(platform["scenarios"]) for platform in platforms) > len(platforms) / 2
-    assert all(platform["scenarios"] or platform["refusals"] for platform in platforms)
+    platforms = report_of(counts=counts).platforms
+    assert sum(bool(platform.bills) for platform in platforms) > len(platforms) / 2
+    assert all(platform.bills or platform.refusals for platform in platforms)
 
 
 @dataclass(frozen=True)
