@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from benchmarks.lava import attention_graph as mapped
 from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.lava_backend import LavaBackend, default_executor, find_interpreter
 from export.loihi.bounds import Driving, Neurons
 from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, planes
 from export.loihi.registers import registers
-from export.nir.attention_mappings import attention_graph as mapped
 from export.nir.interpreter import Interpreter
 from export.nir.marked_attention import MappingSize, MarkedAttention, as_gates, as_product
 from export.synaptic.lowering import lower
