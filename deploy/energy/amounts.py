@@ -40,6 +40,11 @@ def priced(amount: Amount, corners: tuple[float, float, float]) -> Amount:
     return product
 
 
+def time_at(rate: tuple[float, float, float], amount: Amount) -> Amount:
+    """Seconds that ``amount`` takes at a rate, corner by corner: the highest rate takes the least time."""
+    return np.asarray(amount / np.asarray(rate[::-1])[:, None])
+
+
 def mean(amount: Amount) -> Band:
     """Mean over the recordings."""
     low, nominal, high = amount.mean(axis=1)

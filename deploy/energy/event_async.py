@@ -4,7 +4,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 
-from deploy.energy.amounts import Amount, exact, priced
+from deploy.energy.amounts import Amount, exact, priced, time_at
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.mapping.traffic import Traffic
@@ -32,7 +32,7 @@ def event_latency(profile: Profile, counts: NetworkCounts, _: Placement, traffic
     lost = _saturation(busiest, rate, counts.window_us * 1e-6)
     if lost:
         return Latency(refused=lost)
-    busy = busiest / np.asarray(rate.corners[::-1])[:, None] + response
+    busy = time_at(rate.corners, busiest) + response
     return Latency(busy, response, weakest([layer_time.kind, rate.kind]))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.energy.amounts import Amount, exact, priced
+from deploy.energy.amounts import Amount, exact, priced, time_at
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.mapping.traffic import Traffic
@@ -28,7 +28,7 @@ def tick_latency(profile: Profile, counts: NetworkCounts, _: Placement, traffic:
     kinds, note = [tick.kind], ""
     lengths = [priced(exact(np.ones(counts.samples)), tick.corners)] * counts.machine_steps
     for name, rate, groups in _rates(profile):
-        works = [_busiest(traffic, part, groups) / np.asarray(rate.corners[::-1])[:, None] for part in activity(counts)]
+        works = [time_at(rate.corners, _busiest(traffic, part, groups)) for part in activity(counts)]
         if any((work[1] > length[1]).any() for work, length in zip(works, lengths, strict=True)):
             kinds.append(rate.kind)
             longest = max(float(work[1].max()) for work in works)

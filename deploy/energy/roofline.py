@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deploy.energy.amounts import Amount, between, exact, priced
+from deploy.energy.amounts import Amount, between, exact, priced, time_at
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import (
     BUSY,
@@ -108,8 +108,8 @@ def roofline_latency(profile: Profile, operations: Amount, bytes_moved: Amount, 
     if form is None or rate is None or bandwidth is None:
         return Latency(refused=unstated("its operations per second"))
     limits = [
-        (operations / _rates(rate), rate, f"{form} arithmetic"),
-        (bytes_moved / _rates(bandwidth), bandwidth, "main memory"),
+        (time_at(rate.corners, operations), rate, f"{form} arithmetic"),
+        (time_at(bandwidth.corners, bytes_moved), bandwidth, "main memory"),
     ]
     if layers and (launch := price(profile.time.get("layer", ()))):
         started = exact(np.full(operations.shape[1], layers))
@@ -189,8 +189,3 @@ def _compute_rate(profile: Profile) -> tuple[RateTerm | None, Price | None]:
 def _width(profile: Profile) -> int:
     form, _ = _compute_rate(profile)
     return _BYTES[form] if form else 1
-
-
-def _rates(rate: Price) -> Amount:
-    """Rates by corner of the time: the highest rate takes the least time."""
-    return np.asarray(rate.corners[::-1])[:, None]
