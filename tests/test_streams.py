@@ -159,6 +159,19 @@ def test_without_latency_no_graph_has_a_valid_line(tmp_path: Path) -> None:
     assert [layer.name for layer in counts.layers if "valid" in layer.name] == []
 
 
+def test_attention_stays_a_product_where_it_is_asked_for(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "encoder.nir"
+    _, size = export_nir(network, path, streams="shared", biases="neurons", attention="product")
+    counts = trace_counts(path, random_frames(WIDE, 2), 1e5)
+    products = [layer for layer in counts.layers if layer.kind == "attention"]
+    assert [layer.name for layer in products if layer.adds is not None] == [
+        "stage2_block0_mixer",
+        "stage2_block1_mixer",
+    ]
+    assert not [layer for layer in counts.layers if layer.kind == "threshold" and "stage2" in layer.name]
+    assert size.neurons < sum(layer.neurons for layer in counts.layers)
+
+
 def test_an_event_is_a_value_that_is_not_zero(counts: NetworkCounts, network: Network) -> None:
     """Against torch's convolution: what the first point of the first stream holds before any bias."""
     down = network.graph.nodes["stage1_down"]
@@ -232,6 +245,8 @@ def test_fixed_point_and_the_portable_dialect_refuse_in_one_line(
         EmulatorRunner().run(shared, spikes)
     with pytest.raises(GraphError, match=r"portable dialect has no graded spikes: use --streams copied$"):
         export_nir(network, tmp_path / "portable.nir", "portable", streams="shared")
+    with pytest.raises(GraphError, match=r"portable dialect has no products of signals: use --attention gates$"):
+        export_nir(network, tmp_path / "portable.nir", "portable", attention="product")
     with pytest.raises(GraphError, match=r"portable dialect has no leak potentials: use --biases line$"):
         export_nir(network, tmp_path / "portable.nir", "portable", biases="neurons")
     assert not list(tmp_path.iterdir())

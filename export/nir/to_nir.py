@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from export.encoder.lowering import Biases, Streams, lower
+from export.encoder.lowering import Attentions, Biases, Streams, lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, Numbers, load_network, probe_frames
 from export.encoder.work import Work
@@ -27,6 +27,12 @@ from spikinghash.errors import ComparisonError, GraphError
 from spikinghash.files import atomic_path
 
 WRITERS = {"native": write_native, "portable": write_portable}
+NATIVE_ONLY = {
+    "streams": ("shared", "graded spikes", "copied"),
+    "biases": ("neurons", "leak potentials", "line"),
+    "attention": ("product", "products of signals", "gates"),
+}
+"""By option: its value that only the native dialect can write, what that takes, and the value for other dialects."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ def export_nir(
     dense: bool = False,
     streams: Streams = "copied",
     biases: Biases = "line",
+    attention: Attentions = "gates",
 ) -> tuple[Metadata, GraphSize]:
     """Write ``network`` to ``path``, read it back, run it and compare it with ``network``.
 
@@ -54,21 +61,27 @@ def export_nir(
         dense: write convolutions out as Affine nodes (portable dialect only).
         streams: residual streams as copied maps, or (native dialect only) as populations with graded spikes.
         biases: synapses from the valid line, or (native dialect only) leak potentials of the neurons.
+        attention: coincidence gates, or (native dialect only) marked products.
 
     Raises:
         GraphError: the network cannot be lowered.
         ComparisonError: the written graph computes something else; nothing is left at ``path``.
     """
-    if streams == "shared" and dialect != "native":
-        raise GraphError(f"streams: shared, but the {dialect} dialect has no graded spikes: use --streams copied")
-    if biases == "neurons" and dialect != "native":
-        raise GraphError(f"biases: neurons, but the {dialect} dialect has no leak potentials: use --biases line")
-    lowered = lower(network.graph, dialect == "native", streams, biases)
+    if dialect != "native":
+        _refuse(dialect, streams=streams, biases=biases, attention=attention)
+    lowered = lower(network.graph, dialect == "native", streams, biases, attention)
     graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
     metadata = describe(network, lowered, dialect, natural_work(network), streams, biases, flat=dense)
     with atomic_path(path) as temporary:
         write_nir(temporary, graph, metadata)
         return metadata, _check(network, temporary)
+
+
+def _refuse(dialect: Dialect, **options: str) -> None:
+    for option, value in options.items():
+        native, needed, remedy = NATIVE_ONLY[option]
+        if value == native:
+            raise GraphError(f"{option}: {value}, but the {dialect} dialect has no {needed}: use --{option} {remedy}")
 
 
 def natural_work(network: Network) -> Work:
@@ -119,12 +132,15 @@ def main(
     biases: Annotated[
         Biases, typer.Option(help="Biases: synapses from the valid line, or in the neurons (native).")
     ] = "line",
+    attention: Annotated[
+        Attentions, typer.Option(help="Attention: coincidence gates (up to a size), or marked products (native).")
+    ] = "gates",
 ) -> None:
     """Write a checkpoint as a NIR graph, run what was written, and compare."""
     path = out or checkpoint.with_suffix(".nir")
     network = load_network(checkpoint, numbers)
     written: Dialect = "portable" if no_conv else dialect
-    metadata, size = export_nir(network, path, written, no_conv, streams, biases)
+    metadata, size = export_nir(network, path, written, no_conv, streams, biases, attention)
     console = Console(highlight=False, soft_wrap=True)
     table = Table("nodes", "neurons", "synapses", "file", "time steps", "latency")
     table.add_row(

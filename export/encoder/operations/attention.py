@@ -37,6 +37,8 @@ class Attention(Map):
     shape: Shape
     heads: int
     weight: float
+    product: bool = False
+    """Keep it as a product where the dialect can mark it, even if there are few gates."""
     counted: ClassVar[bool] = True
 
     @property
@@ -82,7 +84,7 @@ class Attention(Map):
 
     def expand(self, graph: Graph, name: str, keep_large: bool) -> None:
         """Replace it, its q-k-v projection and its output projection by per-head populations."""
-        if self.gates <= LARGEST_GATES:
+        if self.gates <= LARGEST_GATES and not (self.product and keep_large):
             _expand(graph, name, self)
         elif keep_large:
             self._keep(graph, name)
