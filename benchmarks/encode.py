@@ -2,7 +2,7 @@
 
 All encoders run in one process, in turns, on the same frames, so that what else the machine does falls on all of them
 alike; compare within a run only. The yardstick ``norse`` is the float model as a user of Norse writes it:
-``LIFBoxCell`` lifted over the steps, and the wavelet transforms of ptwt. ``fused`` is the float model with the
+its cell in a loop over the steps, and the wavelet transforms of ptwt. ``fused`` is the float model with the
 project's own neurons and wave mixers. All others run the integer network and must give its codes, or the run fails.
 """
 
@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import norse.torch
 import numpy as np
 import torch
 import typer
@@ -34,8 +33,7 @@ from training.data import digits
 from training.data.binning import events_to_frames
 from training.data.recordings import NMNIST_SENSOR, decode_events, encode_events
 from training.model.encoder import Spikinghash
-from training.model.lif import DECAY, Lif, norse_parameters
-from training.model.wave_mixer import WaveMixer
+from training.model.plain import PlainEncoder
 
 Frames = NDArray[np.uint8]
 Codes = NDArray[np.uint8]
@@ -63,36 +61,17 @@ class Speed:
     """Peak memory of a process of its own that encodes such a batch twice."""
 
 
-class NorseLif(torch.nn.Module):
-    """The neuron as Norse has it, stepped by Norse."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        parameters = norse_parameters()
-        self.layer = norse.torch.Lift(norse.torch.LIFBoxCell(parameters, dt=DECAY / float(parameters.tau_mem_inv)))
-
-    def forward(self, current: torch.Tensor) -> torch.Tensor:
-        """Currents (T, ...) to spikes."""
-        spikes: torch.Tensor = self.layer(current)[0]
-        return spikes
-
-
-def plain_norse(model: Spikinghash) -> Spikinghash:
-    """``model`` with every neuron stepped by Norse and every wave mixer transformed by ptwt, in place."""
-    for module in model.modules():
-        for name, child in module.named_children():
-            if isinstance(child, Lif):
-                setattr(module, name, NorseLif())
-            elif isinstance(child, WaveMixer):
-                child.forward = child.forward_transform  # type: ignore[method-assign]
-    return model
+def norse_codes(model: Spikinghash) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Bits (B, K) of frames by a copy of ``model`` that Norse steps and ptwt transforms."""
+    plain = PlainEncoder(model).eval()
+    return lambda frames: (plain(frames).spikes.sum(0) >= model.config.votes).to(torch.uint8)
 
 
 def make_encoder(name: str, checkpoint: Path, folder: Path) -> Encode:
     """The encoder ``name``; ONNX models are written to ``folder`` unless they are there."""
     if name in FLOAT:
         model = load_checkpoint(checkpoint).model().eval()
-        return _torch(plain_norse(model).codes if name == "norse" else model.codes, packed=False)
+        return _torch(norse_codes(model) if name == "norse" else model.codes, packed=False)
     if name.startswith("onnx"):
         path = folder / f"{name}.onnx"
         if not path.exists():

@@ -1,6 +1,5 @@
 """The encoding benchmark: its yardstick is the trained model, and a wrong encoder does not get a figure."""
 
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +8,19 @@ import torch
 from networks import SMALL, calibrated, random_frames
 from search_cases import write_random_recording
 
-from benchmarks.encode import check_codes, measure, plain_norse, stage_shares
+from benchmarks.encode import check_codes, measure, norse_codes, stage_shares
 from export.encoder.network import build_network
 from spikinghash.errors import ComparisonError
 from training.model.lif import Lif
+from training.model.plain import PlainEncoder
 
 
 def test_the_yardstick_computes_what_the_model_computes() -> None:
     model = calibrated(SMALL)
-    plain = plain_norse(copy.deepcopy(model))
-    assert not any(isinstance(module, Lif) for module in plain.modules())
+    assert not any(isinstance(module, Lif) for module in PlainEncoder(model).modules())
     frames = torch.from_numpy(random_frames(SMALL, 6))
-    assert torch.equal(plain.codes(frames), model.codes(frames))
+    with torch.no_grad():
+        assert torch.equal(norse_codes(model)(frames), model.codes(frames))
 
 
 def test_an_encoder_with_other_codes_is_an_error() -> None:
