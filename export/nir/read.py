@@ -64,14 +64,17 @@ def named_time_step(graph: nir.NIRGraph) -> float | None:
     """Seconds per step that the graph's metadata name, or ``None``.
 
     Raises:
-        GraphError: what they name is no positive number.
+        GraphError: they are broken, or what they name is no positive number.
     """
     value: Any = graph.metadata.get(TIME_STEP_KEY)
-    try:
-        if value is None and KEY in graph.metadata:
+    if value is None and KEY in graph.metadata:
+        try:
             value = json.loads(graph.metadata[KEY]).get(TIME_STEP_KEY)
+        except (TypeError, ValueError, AttributeError):
+            raise GraphError(f"graph: broken metadata '{KEY}': no JSON object: export the graph again") from None
+    try:
         dt = None if value is None else float(value)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         raise GraphError(f"graph: metadata name no time step: '{TIME_STEP_KEY}' is {value!r}: give seconds") from None
     if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise GraphError(f"graph: its time step '{TIME_STEP_KEY}' is {dt:g} s: give a positive number of seconds")
