@@ -1,5 +1,6 @@
 """Small untrained encoders whose neurons do spike, for tests that need a network but no skill."""
 
+import copy
 import functools
 
 import numpy as np
@@ -25,9 +26,13 @@ DEEP = EncoderConfig(
 """Two wave mixers in a row, whose shortcuts need delays of delayed maps."""
 
 
-@functools.cache
 def calibrated(config: EncoderConfig, seed: int = 0) -> Spikinghash:
-    """A network whose batch norm knows its inputs and whose gains make every layer spike."""
+    """A network of the caller's own whose batch norm knows its inputs and whose gains make every layer spike."""
+    return copy.deepcopy(_calibrated(config, seed))
+
+
+@functools.cache
+def _calibrated(config: EncoderConfig, seed: int) -> Spikinghash:
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     model = Spikinghash(config)
