@@ -21,5 +21,16 @@ print("by scipy", right, "by nir", said)
 assert right == (2, 6)
 if said != (2, 4):
     raise SystemExit("changed")
+for shape, accepted in ((right, False), (said, True)):
+    ends = {"input": nir.Input({"input": np.array([1, 4, 6])}), "output": nir.Output({"output": np.array([1, *shape])})}
+    nodes = ends | {"conv": nir.Conv2d((4, 6), weight, 1, 0, 1, 1, np.zeros(1))}
+    try:
+        nir.NIRGraph(nodes, [("input", "conv"), ("conv", "output")])
+        seen = True
+    except ValueError as error:
+        seen = False
+        print("refused:", error)
+    if seen is not accepted:
+        raise SystemExit(f"changed: an output of {shape}")
 print("still so")
 PY

@@ -61,8 +61,10 @@ class Graph:
     def within(self, group: str) -> Iterator[None]:
         """What is added meanwhile belongs to the part ``group`` of the encoder."""
         before, self.group = self.group, group
-        yield
-        self.group = before
+        try:
+            yield
+        finally:
+            self.group = before
 
     def connect(self, source: str, target: str) -> None:
         """Add an edge; the shapes at its ends must agree."""
