@@ -132,7 +132,7 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
     experiment.model.train(not settings.quantise)  # folded norms are constants
     total = 0.0
     for batch in batches(shuffled, settings.batch_size):
-        experiment.economy.before_step(batch, generator)
+        experiment.economy.before_step(batch)
         frames = torch.from_numpy(experiment.dataset.frames[batch])
         frames = augment(frames, settings, generator).to(experiment.device)
         labels = torch.from_numpy(experiment.dataset.labels[batch]).to(experiment.device)

@@ -44,7 +44,7 @@ How the encoders were trained (`configs/digits-sparse.toml`, then `configs/digit
 
 1. {epochs} epochs from the dense checkpoint, its batch normalisation unfolded, in {steps} time steps. A controller
    weighs a penalty on the operations so that they come down to {first:g} times the budget. The dense network teaches
-   the code of each augmented recording beside its label.
+   its code of each recording beside the label.
 2. {grid_epochs} epochs on the grids of the integer network, within the budget; {pruned:.0%} of the weights of each map
    are pruned, the smallest first.
 

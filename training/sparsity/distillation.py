@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikinghash.errors import ConfigError
-from training.augment import augment
 from training.checkpoint import load_checkpoint
-from training.config import Config, TrainConfig
+from training.config import Config
 from training.data.configured import load_data
 from training.loss import relaxed_codes
 from training.model.encoder import HashOutput
@@ -39,17 +38,23 @@ class Teacher:
         self._model, self._device, self._of_codes = saved.model().to(device), device, answers == "codes"
         self._votes, self._own_votes = ours.votes, theirs.votes
         self._frames = load_data(config.model_copy(update={"encoder": theirs}))[0].frames
+        self._taught = torch.zeros(len(self._frames), ours.bits, device=device)
+        self._known = np.zeros(len(self._frames), np.bool_)
 
     @torch.no_grad()
-    def answers(self, recordings: NDArray[np.int64], settings: TrainConfig, generator: torch.Generator) -> Tensor:
-        """Bits -1 and 1, or mean potentials (B, K), for recordings that are augmented as ``generator`` will do next.
+    def answers(self, recordings: NDArray[np.int64]) -> Tensor:
+        """Bits -1 and 1, or mean potentials (B, K), for ``recordings`` as they are, whatever view the student sees.
 
-        A teacher that sees the very view that its student sees teaches more than one that answers once
-        (Beyer et al. 2022, arXiv:2106.05237).
+        Each is asked for once: a teacher of twice as many steps took a third of a training that asked it anew for each
+        augmented view.
         """
-        same = torch.Generator()
-        same.set_state(generator.get_state())
-        frames = augment(torch.from_numpy(self._frames[recordings]), settings, same)
+        new = recordings[~self._known[recordings]]
+        if len(new):
+            self._taught[new] = self._answer(torch.from_numpy(self._frames[new]))
+            self._known[new] = True
+        return self._taught[recordings]
+
+    def _answer(self, frames: Tensor) -> Tensor:
         output: HashOutput = self._model(frames.to(self._device))
         if not self._of_codes:
             return output.potentials.mean(0)

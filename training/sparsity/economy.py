@@ -27,7 +27,7 @@ class Economy:
 
     def __init__(self, config: Config, model: Spikinghash, dataset: Dataset, sets: Split, steps: int) -> None:
         settings, device = config.sparsity, model.head.linear.weight.device
-        self._settings, self._augmentation, self._operations = settings, config.train, list[float]()
+        self._settings, self._operations = settings, list[float]()
         self._answers: Tensor | None = None
         self._meter = self._controller = self._pruning = self._teacher = None
         if settings.operations is not None:
@@ -39,12 +39,12 @@ class Economy:
         if settings.teacher is not None:
             self._teacher = Teacher(settings.teacher, config, settings.answers, device)
 
-    def before_step(self, recordings: NDArray[np.int64], generator: torch.Generator) -> None:
-        """To be called before a batch of ``recordings`` (indices into the data set) is augmented with ``generator``."""
+    def before_step(self, recordings: NDArray[np.int64]) -> None:
+        """To be called before a step on ``recordings`` (indices into the data set)."""
         if self._pruning is not None:
             self._pruning.before_step()
         if self._teacher is not None:
-            self._answers = self._teacher.answers(recordings, self._augmentation, generator)
+            self._answers = self._teacher.answers(recordings)
 
     def loss(self, output: HashOutput) -> Tensor:
         """What is added to the loss of the batch, for what the network answered to it."""
