@@ -43,13 +43,16 @@ def main(
     _, size = export_nir(network, files["nir"])
     export_onnx(network, files["onnx"])
     console.print(f"{files['nir']}: {size.nodes} nodes, {size.neurons:,} neurons, {size.synapses:,} synapses")
+    shared = out / "encoder-shared.nir"
+    export_nir(network, shared, streams="shared", biases="neurons")
+    console.print(f"{shared}: for chips with graded spikes, in fewer operations")
     console.print(f"certificate: {network.certificate}")
 
     console.rule("3. Hash codes on four runtimes")
     compare_backends(files, recordings)
 
     console.rule("4. Energy and latency")
-    report(files["nir"], recordings, out=out / "report")
+    report(files["nir"], recordings, out=out / "report", form=[shared])
 
     console.rule("Done")
     console.print(

@@ -156,6 +156,37 @@ def test_results_are_checked_and_attached(command: Call, tmp_path: Path, encoder
     assert (tmp_path / "again" / "report.html").read_bytes() == (out / "report.html").read_bytes()
 
 
+@TORCH
+def test_a_platform_is_billed_for_the_cheaper_form_that_it_runs(command: Call, tmp_path: Path) -> None:
+    from export.encoder.network import build_network
+    from export.nir.to_nir import export_nir
+    from tests.networks import SMALL, calibrated
+
+    network = build_network(calibrated(SMALL))
+    copied, shared, other = (tmp_path / f"{name}.nir" for name in ("copied", "shared", "other"))
+    export_nir(network, copied)
+    export_nir(network, shared, streams="shared", biases="neurons")
+    export_nir(dataclasses.replace(network, checkpoint_sha256="0" * 64), other)
+    given = ("--recordings", _recordings(tmp_path), "--profiles", "loihi1,loihi2,cmos_45nm")
+
+    def figures(*arguments: object) -> dict[str, tuple[str, float | None]]:
+        assert command(*arguments, *given, "--out", tmp_path / "out")[0] == 0
+        report = read_report(tmp_path / "out" / "report.json")
+        return {each.id: (each.form, each.spiking and each.spiking.shown_j) for each in report.platforms}
+
+    one, two, both = figures(copied), figures(shared), figures(copied, "--form", shared)
+    assert two["loihi1"][1] is None  # it has no graded spikes
+    assert both["loihi1"] == one["loihi1"]
+    assert both["loihi2"] == min(one["loihi2"], two["loihi2"], key=lambda each: each[1] or 0.0)
+    assert both["cmos_45nm"] == ("", one["cmos_45nm"][1])  # runs what was never lowered
+    code, _, message = command(copied, "--form", other, *given)
+    assert code == 2
+    assert "export both from one checkpoint" in message
+    code, _, message = command(copied, "--form", shared, "--counts", tmp_path / "out" / "counts.json")
+    assert code == 2
+    assert "counts are of one graph alone" in message
+
+
 def _recordings(folder: Path) -> Path:
     from training.data.digits import write_recordings
 

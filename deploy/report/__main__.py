@@ -35,6 +35,10 @@ def main(
         str, typer.Option("--profiles", "--platforms", help="all, or ids and paths by commas; two make a sentence.")
     ] = "all",
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    form: Annotated[
+        list[Path] | None,
+        typer.Option(help="The encoder lowered otherwise (export.to_nir --streams shared): the cheaper one is billed."),
+    ] = None,
     counts: Annotated[
         Path | None, typer.Option(help="Counts of an earlier run (counts.json) instead of tracing recordings.")
     ] = None,
@@ -59,7 +63,7 @@ def main(
         _compare(*compare, out)
         return
     loaded, measured = load_profiles(profiles), read_hosts(hosts) if hosts else None
-    inputs = read_inputs(encoder, recordings or [], counts, results, dataset)
+    inputs = read_inputs(encoder, recordings or [], counts, results, dataset, form or [])
     report = build_report(replace(inputs, profiles=loaded, hosts=measured, codes=codes))
     write_report(report, inputs.counts, out)
     _show(everything(report) if full else summary(report))

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deploy.energy.ann_network import AnnNetwork
-from deploy.report.build import Inputs
+from deploy.report.build import Form, Inputs
 from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
@@ -32,9 +32,24 @@ class Encoder:
 
 
 def read_inputs(
-    encoder: Path | None, recordings: Sequence[Path], counts: Path | None, results: Path | None, dataset: str
+    encoder: Path | None,
+    recordings: Sequence[Path],
+    counts: Path | None,
+    results: Path | None,
+    dataset: str,
+    others: Sequence[Path] = (),
 ) -> Inputs:
-    """Everything about the networks; ``dataset``, where given, overrides what the encoder was trained on."""
+    """Everything about the networks.
+
+    Args:
+        dataset: overrides what the encoder was trained on, unless empty.
+        others: the same encoder, lowered otherwise.
+
+    Raises:
+        GraphError: a file cannot be used; the message says which and why.
+    """
+    if others and (counts is not None or encoder is None):
+        raise GraphError(f"--form {others[0]}: counts are of one graph alone: give the encoder, and no --counts")
     about = read_about(encoder, dataset)
     selection, source = read_selection(results, about)
     networks = tuple(baselines(about.sizes, selection, source))
@@ -42,6 +57,8 @@ def read_inputs(
     notes = [note for note in (about.note, _other_data(traced, selection.dataset)) if note]
     return Inputs(
         counts=traced,
+        name=_form(encoder) if encoder else "",
+        others=tuple(_other_form(encoder, path, recordings) for path in others if encoder),
         networks=networks,
         selection=selection,
         synapses=read_network(encoder) if encoder else None,
@@ -54,6 +71,28 @@ def _other_data(counts: NetworkCounts, dataset: str) -> str:
     if counts.recordings != DIGITS or dataset in ("", "digits"):
         return ""
     return f"Traced on digits, but trained on {dataset}: --recordings takes recordings of {dataset}."
+
+
+def _other_form(encoder: Path, other: Path, recordings: Sequence[Path]) -> Form:
+    """Another graph of the encoder.
+
+    Raises:
+        GraphError: it is of another checkpoint.
+    """
+    from export.nir.metadata import read_encoder
+
+    one, another = (read_encoder(path)[1].checkpoint_sha256 for path in (encoder, other))
+    if one != another:
+        raise GraphError(
+            f"--form {other}: it is checkpoint {another[:12]}, {encoder} is {one[:12]}: export both from one checkpoint"
+        )
+    return Form(_form(other), _described(_trace(other, recordings), str(other)), read_network(other))
+
+
+def _form(encoder: Path) -> str:
+    from export.nir.metadata import read_encoder
+
+    return read_encoder(encoder)[1].form
 
 
 def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path | None) -> NetworkCounts:

@@ -275,6 +275,8 @@ class Platform(Record):
     process_nm: Figure | None
     execution: Execution
     note: str
+    form: str = ""
+    """In which way the encoder was lowered that runs here, where cores had a choice."""
     profile_sha256: str
     validation: tuple[Validated, ...]
     energy_error: str

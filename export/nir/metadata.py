@@ -84,6 +84,11 @@ class Metadata(BaseModel):
     """What the encoder does before anything is lowered; files of former versions lack it."""
 
     @property
+    def form(self) -> str:
+        """How the encoder was lowered, in words."""
+        return f"{self.dialect}, streams {self.streams}, biases {self.biases}"
+
+    @property
     def steps(self) -> int:
         """Steps of one run."""
         return self.time_steps + self.latency

@@ -124,8 +124,10 @@ class Check:
 
     @property
     def share(self) -> float:
-        """Of the limit that is needed; 0 where the need cannot be told."""
-        return 0.0 if self.needed is None else self.needed / self.has if self.has else math.inf * self.needed
+        """Of the limit that is needed; 0 where the need cannot be told, infinite where there is none of it."""
+        if not self.needed:
+            return 0.0
+        return self.needed / self.has if self.has else math.inf
 
     @property
     def excess(self) -> str:

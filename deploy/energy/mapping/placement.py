@@ -113,7 +113,7 @@ class Fit:
         placed, tightest = self.placement, self.tightest
         values: dict[str, Any] = {
             "fits": self.verdict,
-            "busiest": asdict(tightest) | {"share": tightest.share} if tightest else None,
+            "busiest": asdict(tightest) | {"share": tightest.share if tightest.has else None} if tightest else None,
             "checks": [asdict(check) | {"fits": check.fits} for check in self.checks],
             "broken": [asdict(check) | {"remedy": check.remedy} for check in self.broken],
         }
