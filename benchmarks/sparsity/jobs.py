@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.results.plan import DatasetName
+from benchmarks.sparsity.energy import spiking_energies
 from benchmarks.sparsity.plan import Job
 from export.encoder.evaluate import graph_encoder
 from export.encoder.network import build_network
@@ -24,6 +25,8 @@ from training.sparsity.economy import mean_operations
 from training.train import LAST, train
 
 Record = dict[str, Any]
+TRACED = 40
+"""Test recordings whose spikes are counted in the deployed graphs, for energies."""
 
 
 def run_job(job: Job, dense: Path, out: Path, nmnist: Path | None) -> None:
@@ -65,15 +68,18 @@ def write_records(out: Path, key: str, records: list[Record]) -> None:
 
 
 def measured(path: Path, dataset: Dataset, sets: Split) -> Record:
-    """Of the integer network of checkpoint ``path``: mAP, operations of test queries, weights, certificate."""
+    """Of the integer network of checkpoint ``path``: mAP, operations and energies of test queries, weights, bits."""
     model = load_checkpoint(path).model()
     network = build_network(model)
     encode = graph_encoder(network.executor())
     assert network.certificate is not None
+    energies, shared = spiking_energies(network, dataset.frames[sets.test[:TRACED]])
     return {
         **scores(encode, dataset, sets),
         "natural": mean_operations(model, dataset, sets.test, "natural"),
         "lowered": mean_operations(model, dataset, sets.test, "lowered"),
+        "shared": shared,
+        "energy": energies,
         "weights": stored_weights(model),
         "certificate_bits": network.certificate.bits,
     }

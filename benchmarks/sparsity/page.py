@@ -24,12 +24,18 @@ COLUMNS: dict[str, Cell] = {
     "mAP, test": lambda row: spread(row.get("map", ()), 1, 4),
     "validation": lambda row: spread(row.get("validation", ()), 1, 4),
     "operations, natural (M)": lambda row: spread(row.get("natural", ()), 1e6, 2),
-    "operations, lowered (M)": lambda row: spread(row.get("lowered", ()), 1e6, 2),
+    "lowered, copied streams (M)": lambda row: spread(row.get("lowered", ()), 1e6, 2),
+    "lowered, shared streams (M)": lambda row: spread(row.get("shared", ()), 1e6, 2),
+    "7 nm, weights once (µJ)": lambda row: joules(row, "cmos_7nm all steps", 1e-6),
+    "7 nm, each operand (µJ)": lambda row: joules(row, "cmos_7nm per operation", 1e-6),
+    "45 nm, weights once (µJ)": lambda row: joules(row, "cmos_45nm all steps", 1e-6),
+    "45 nm, each operand (µJ)": lambda row: joules(row, "cmos_45nm per operation", 1e-6),
+    "Loihi 1 (mJ)": lambda row: joules(row, "loihi1", 1e-3),
+    "Darwin3 (µJ)": lambda row: joules(row, "darwin3", 1e-6),
     "stored weights": lambda row: spread(row.get("weights", ()), 1, 0),
     "certificate (bits)": lambda row: spread(row.get("certificate_bits", ()), 1, 0),
 }
-"""Of the table, by heading; what a report adds about a row, energy for one, becomes an entry here."""
-
+"""Of the table, by heading."""
 
 HEAD = """# What codes cost
 
@@ -39,6 +45,13 @@ Tie-aware mAP of integer networks, mean over the seeds (lowest to highest); no c
 Operations are those of a test recording. Natural: every linear map once per spike and synapse, an attention as its two
 products. Lowered: those of the deployed native graph, without what its biases and clocks cause. Of a twin, which sees
 one frame: multiply-accumulates with weights that are not zero; "zeros skipped": of activations that are not, either.
+Shared streams: residual streams as graded spikes, biases in the neurons (`export.to_nir --streams shared --biases
+neurons`); of 40 test recordings, as energies are.
+
+Energies are those of `deploy.report`: nominal prices, what is priced alone (static power of the accelerators, and what
+Darwin3 does beside synaptic operations, are unpublished). "Weights once": all steps of a layer per weight fetch; "each
+operand": a step at a time, nothing reused, a synaptic operation reading and writing a membrane potential. On Loihi 1
+standing power counts while it computes. A pruned twin is billed as if its hardware found zero weights for nothing.
 
 How the encoders were trained (`configs/digits-sparse.toml`, then `configs/digits-sparse-grids.toml`):
 
@@ -76,6 +89,11 @@ def spread(values: Sequence[float | None], unit: float, digits: int) -> str:
     return f"{mean} ({min(known):,.{digits}f} to {max(known):,.{digits}f})"
 
 
+def joules(row: Row, name: str, unit: float) -> str:
+    """Energies of all seeds on platform ``name``; nothing where none was billed."""
+    return spread([(each or {}).get(name) for each in row.get("energy", ())], unit, 2)
+
+
 def markdown(table: Sequence[Row], head: str) -> str:
     """The page, with one table per data set."""
     lines = [head]
@@ -89,16 +107,25 @@ def markdown(table: Sequence[Row], head: str) -> str:
     return "\n".join(lines)
 
 
+PANELS: dict[str, Callable[[Row], list[float]]] = {
+    "operations per recording (M)": lambda row: [each / 1e6 for each in row["natural"]],
+    "energy at 7 nm, weights once (µJ)": lambda row: [
+        each["cmos_7nm all steps"] * 1e6 for each in row.get("energy", ()) if each
+    ],
+}
+
+
 def draw(table: Sequence[Row], path: Path) -> None:
-    """MAP over natural operations, a panel per data set; bars reach from the lowest to the highest seed."""
+    """MAP over operations and over energy, a row per data set; bars reach from the lowest to the highest seed."""
     shown = [dataset for dataset in TITLES if any(row["dataset"] == dataset for row in table)]
-    figure = Figure(figsize=(5.2 * len(shown), 4), layout="constrained")
-    for axes, dataset in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        for row in (row for row in table if row["dataset"] == dataset):
-            x, y = statistics.mean(row["natural"]) / 1e6, statistics.mean(row["map"])
-            error = [[y - min(row["map"])], [max(row["map"]) - y]]
-            axes.errorbar(x, y, error, **(SPIKING if row["spiking"][0] else OTHER))
-            axes.annotate(row["name"], (x, y), textcoords="offset points", xytext=(5, 5), fontsize=7)
-        axes.set(xscale="log", title=TITLES[dataset], xlabel="operations per recording (M)", ylabel="mAP, test")
+    figure = Figure(figsize=(5.2 * len(PANELS), 4 * len(shown)), layout="constrained")
+    for line, dataset in zip(figure.subplots(len(shown), len(PANELS), squeeze=False), shown, strict=True):
+        for axes, (label, values) in zip(line, PANELS.items(), strict=True):
+            for row in (row for row in table if row["dataset"] == dataset and values(row)):
+                x, y = statistics.mean(values(row)), statistics.mean(row["map"])
+                error = [[y - min(row["map"])], [max(row["map"]) - y]]
+                axes.errorbar(x, y, error, **(SPIKING if row["spiking"][0] else OTHER))
+                axes.annotate(row["name"], (x, y), textcoords="offset points", xytext=(5, 5), fontsize=7)
+            axes.set(xscale="log", title=TITLES[dataset], xlabel=label, ylabel="mAP, test")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=100)

@@ -9,6 +9,7 @@ from benchmarks.results.jobs import CALIBRATION
 from benchmarks.results.jobs import run_job as train_twin
 from benchmarks.results.plan import DatasetName, Network
 from benchmarks.results.plan import Job as TwinJob
+from benchmarks.sparsity.energy import dense_qnn, pruned_qnn, twin_energies, zeros_skipped
 from benchmarks.sparsity.jobs import Record, recorded, scores, write_records
 from benchmarks.sparsity.plan import PRUNED, PRUNED_EPOCHS
 from training.baselines.fit import fit, load_fitting, save_weights, sign_encoder
@@ -52,7 +53,10 @@ def twin_records(dataset: DatasetName, seed: int, out: Path, nmnist: Path | None
         bits = activation_bits(config.encoder.time_steps) if network == "qnn" else 8
         twin = on_grids(config, data, sets, bits)
         load_fitting(twin, out / f"{job.key}.pt")
-        records.append(record_of(twin, config, name, job, data, sets, skip_zeros=skip_zeros))
+        record = record_of(twin, config, name, job, data, sets, skip_zeros=skip_zeros)
+        frames = torch.from_numpy(data.frames[sets.test[:100]])
+        priced = zeros_skipped(config.encoder, twin.eval(), frames) if skip_zeros else dense_qnn(config.encoder)
+        records.append(record | {"energy": twin_energies(priced)})
     return [*records, pruned_record(dataset, seed, out, nmnist)]
 
 
@@ -72,7 +76,8 @@ def pruned_record(dataset: DatasetName, seed: int, out: Path, nmnist: Path | Non
     steps = settings.epochs * (len(sets.training) // settings.batch_size)
     fit(twin, TwinLoss(loss), data, sets, settings, pruning=Pruning(twin, PRUNED, 0.0, steps))
     save_weights(twin, out / f"{job.key}-pruned.pt")
-    return record_of(twin, config, "QNN twin, pruned", job, data, sets, skip_zeros=False)
+    record = record_of(twin, config, "QNN twin, pruned", job, data, sets, skip_zeros=False)
+    return record | {"energy": twin_energies(pruned_qnn(config.encoder, twin))}
 
 
 def on_grids(config: Config, dataset: Dataset, sets: Split, bits: int) -> AnnTwin:

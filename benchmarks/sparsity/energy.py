@@ -1,0 +1,107 @@
+"""Energy of a code on several platforms: of a sparse encoder and of the twins beside it."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deploy.energy.accelerator import Schedule, ann_charges
+from deploy.energy.ann_network import AnnNetwork
+from deploy.energy.bill import make_bill
+from deploy.energy.clocked import SCHEDULE_LABELS
+from deploy.energy.networks.baselines import ann_twin, qnn_twin, sparse_twin
+from deploy.energy.networks.module import ACTIVATIONS
+from deploy.report.build import Form, Inputs, build_report
+from deploy.report.model import Platform
+from export.encoder.network import Network
+from export.nir.to_nir import export_nir
+from export.synaptic.counted import read_network
+from export.synaptic.counting import trace_counts
+from export.synaptic.counts import NetworkCounts
+from hardware_profiles.loader import load_profile, load_profiles
+from training.baselines.activations import activation_sparsity
+from training.baselines.twin import AnnTwin
+from training.config import EncoderConfig
+
+CORES = ("loihi1", "darwin3")
+ACCELERATORS = ("cmos_7nm", "cmos_45nm")
+BASES: tuple[Schedule, ...] = ("all steps", "per operation")
+WINDOW_US = 3e5
+"""Of a recording: three saccades. No figure here holds standing power over the whole window."""
+
+Energies = dict[str, float]
+"""Nominal joules of a code, by platform; on accelerators by platform and schedule. None prices every term: static power
+of the accelerators and what Darwin3 and Loihi 1 do beside synaptic operations are unpublished in part."""
+
+
+def spiking_energies(network: Network, frames: NDArray[np.uint8]) -> tuple[Energies, float]:
+    """Energies of ``network``, and operations of its graph with shared streams and biases in the neurons.
+
+    Args:
+        frames: (B, T, 2, H, W) of the recordings that are traced.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        copied, shared = (_traced(network, Path(folder), name, frames) for name in ("copied", "shared"))
+    profiles = load_profiles(",".join((*CORES, *ACCELERATORS)))
+    report = build_report(Inputs(copied.counts, profiles, synapses=copied.synapses, others=(shared,)))
+    found: Energies = {}
+    for platform in report.platforms:
+        if platform.id in ACCELERATORS:
+            found |= {f"{platform.id} {name}": _on_basis(platform, SCHEDULE_LABELS[name]) for name in BASES}
+        elif platform.spiking is not None:
+            found[platform.id] = platform.spiking.shown_j
+    return found, _operations(shared.counts)
+
+
+def _on_basis(platform: Platform, basis: str) -> float:
+    return next(each.energy_j[1] for each in platform.bills if each.basis == basis)
+
+
+def _traced(network: Network, folder: Path, name: str, frames: NDArray[np.uint8]) -> Form:
+    path = folder / f"{name}.nir"
+    export_nir(network, path, **({"streams": "shared", "biases": "neurons"} if name == "shared" else {}))
+    return Form(name, trace_counts(path, frames, WINDOW_US), read_network(path))
+
+
+def _operations(counts: NetworkCounts) -> float:
+    return sum(float(layer.synops.mean()) for layer in counts.layers)
+
+
+def twin_energies(twin: AnnNetwork) -> Energies:
+    """Energies of a conventional network on the accelerators."""
+    profiles = {name: load_profile(name).profile for name in ACCELERATORS}
+    return {
+        f"{name} {basis}": float(make_bill(profile, ann_charges(profile, twin, basis)).total.nominal)
+        for name, profile in profiles.items()
+        for basis in BASES
+    }
+
+
+def dense_qnn(config: EncoderConfig) -> AnnNetwork:
+    """The QNN twin, all of its weights."""
+    return qnn_twin(ann_twin(config, 1), config.time_steps)
+
+
+def pruned_qnn(config: EncoderConfig, trained: nn.Module) -> AnnNetwork:
+    """The QNN twin on hardware that neither stores nor multiplies zero weights, and pays nothing for finding them."""
+    dense = dense_qnn(config)
+    left = {
+        name: float((module.weight != 0).double().mean())
+        for name, module in trained.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+    layers = tuple(
+        replace(layer, macs=round(layer.macs * share), weights=round(layer.weights * share))
+        for layer in dense.layers
+        for share in (left.get(layer.name, 1.0),)
+    )
+    return replace(dense, label="QNN twin, pruned", layers=layers)
+
+
+def zeros_skipped(config: EncoderConfig, trained: AnnTwin, frames: Tensor) -> AnnNetwork:
+    """The int8 twin on hardware that multiplies no zero activation; their shares are those on ``frames``."""
+    shares = activation_sparsity(trained, ACTIVATIONS, frames)
+    return sparse_twin(config, ann_twin(config, 1), shares, "the trained twin")
