@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,30 @@ from deploy.energy.bill import make_bill
 from deploy.energy.clocked import SCHEDULE_LABELS
 from deploy.energy.networks.baselines import ann_twin, qnn_twin, sparse_twin
 from deploy.energy.networks.module import ACTIVATIONS
-from deploy.report.build import Form, Inputs, build_report
+from deploy.report.build import Inputs, build_report
 from deploy.report.model import Platform
+from export.encoder.lowering import Attentions, Biases, Streams
 from export.encoder.network import Network
 from export.nir.to_nir import export_nir
 from export.synaptic.counted import read_network
 from export.synaptic.counting import trace_counts
-from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profile, load_profiles
 from training.baselines.activations import activation_sparsity
 from training.baselines.twin import AnnTwin
 from training.config import EncoderConfig
 
+
+class Lowering(TypedDict):
+    """Options of ``export_nir``."""
+
+    streams: Streams
+    biases: Biases
+    attention: Attentions
+
+
 CORES = ("loihi1", "darwin3")
+"""Neither has graded spikes: what is placed there copies its streams."""
+CHEAPEST: Lowering = {"streams": "shared", "biases": "neurons", "attention": "product"}
 ACCELERATORS = ("cmos_7nm", "cmos_45nm")
 BASES: tuple[Schedule, ...] = ("all steps", "per operation")
 WINDOW_US = 3e5
@@ -38,36 +50,30 @@ of the accelerators and what Darwin3 and Loihi 1 do beside synaptic operations a
 
 
 def spiking_energies(network: Network, frames: NDArray[np.uint8]) -> tuple[Energies, float]:
-    """Energies of ``network``, and operations of its graph with shared streams and biases in the neurons.
+    """Energies of ``network``, and operations of the graph that takes the fewest: with all that NIR's sums can share.
 
     Args:
         frames: (B, T, 2, H, W) of the recordings that are traced.
     """
     with tempfile.TemporaryDirectory() as folder:
-        copied, shared = (_traced(network, Path(folder), name, frames) for name in ("copied", "shared"))
+        path = Path(folder) / "encoder.nir"
+        export_nir(network, path)
+        counts, synapses = trace_counts(path, frames, WINDOW_US), read_network(path)
+        export_nir(network, path, **CHEAPEST)
+        fewest = trace_counts(path, frames, WINDOW_US)
     profiles = load_profiles(",".join((*CORES, *ACCELERATORS)))
-    report = build_report(Inputs(copied.counts, profiles, synapses=copied.synapses, others=(shared,)))
+    report = build_report(Inputs(counts, profiles, synapses=synapses))
     found: Energies = {}
     for platform in report.platforms:
         if platform.id in ACCELERATORS:
             found |= {f"{platform.id} {name}": _on_basis(platform, SCHEDULE_LABELS[name]) for name in BASES}
         elif platform.spiking is not None:
             found[platform.id] = platform.spiking.shown_j
-    return found, _operations(shared.counts)
+    return found, sum(float(layer.synops.mean()) for layer in fewest.layers)
 
 
 def _on_basis(platform: Platform, basis: str) -> float:
     return next(each.energy_j[1] for each in platform.bills if each.basis == basis)
-
-
-def _traced(network: Network, folder: Path, name: str, frames: NDArray[np.uint8]) -> Form:
-    path = folder / f"{name}.nir"
-    export_nir(network, path, **({"streams": "shared", "biases": "neurons"} if name == "shared" else {}))
-    return Form(name, trace_counts(path, frames, WINDOW_US), read_network(path))
-
-
-def _operations(counts: NetworkCounts) -> float:
-    return sum(float(layer.synops.mean()) for layer in counts.layers)
 
 
 def twin_energies(twin: AnnNetwork) -> Energies:

@@ -73,12 +73,12 @@ def measured(path: Path, dataset: Dataset, sets: Split) -> Record:
     network = build_network(model)
     encode = graph_encoder(network.executor())
     assert network.certificate is not None
-    energies, shared = spiking_energies(network, dataset.frames[sets.test[:TRACED]])
+    energies, fewest = spiking_energies(network, dataset.frames[sets.test[:TRACED]])
     return {
         **scores(encode, dataset, sets),
         "natural": mean_operations(model, dataset, sets.test, "natural"),
         "lowered": mean_operations(model, dataset, sets.test, "lowered"),
-        "shared": shared,
+        "fewest": fewest,
         "energy": energies,
         "weights": stored_weights(model),
         "certificate_bits": network.certificate.bits,

@@ -25,7 +25,7 @@ COLUMNS: dict[str, Cell] = {
     "validation": lambda row: spread(row.get("validation", ()), 1, 4),
     "operations, natural (M)": lambda row: spread(row.get("natural", ()), 1e6, 2),
     "lowered, copied streams (M)": lambda row: spread(row.get("lowered", ()), 1e6, 2),
-    "lowered, shared streams (M)": lambda row: spread(row.get("shared", ()), 1e6, 2),
+    "lowered, cheapest (M)": lambda row: spread(row.get("fewest", ()), 1e6, 2),
     "7 nm, weights once (µJ)": lambda row: joules(row, "cmos_7nm all steps", 1e-6),
     "7 nm, each operand (µJ)": lambda row: joules(row, "cmos_7nm per operation", 1e-6),
     "45 nm, weights once (µJ)": lambda row: joules(row, "cmos_45nm all steps", 1e-6),
@@ -45,8 +45,8 @@ Tie-aware mAP of integer networks, mean over the seeds (lowest to highest); no c
 Operations are those of a test recording. Natural: every linear map once per spike and synapse, an attention as its two
 products. Lowered: those of the deployed native graph, without what its biases and clocks cause. Of a twin, which sees
 one frame: multiply-accumulates with weights that are not zero; "zeros skipped": of activations that are not, either.
-Shared streams: residual streams as graded spikes, biases in the neurons (`export.to_nir --streams shared --biases
-neurons`); of 40 test recordings, as energies are.
+Cheapest: of what NIR can say, residual streams as graded spikes, biases in the neurons, attention as a product
+(`export.to_nir --streams shared --biases neurons --attention product`); of 40 test recordings, as energies are.
 
 Energies are those of `deploy.report`: nominal prices, what is priced alone (static power of the accelerators, and what
 Darwin3 does beside synaptic operations, are unpublished). "Weights once": all steps of a layer per weight fetch; "each
