@@ -163,9 +163,9 @@ def test_an_assumed_time_step_and_silence_are_said(tmp_path: Path) -> None:
     silent = command_line(tmp_path)
     assert not np.any(json.loads(silent.stdout)["outputs"])
     note, warning = silent.stderr.splitlines()
-    assert note == "note: graph.nir names no time step: 0.0001 s assumed; --dt sets another"
+    assert note.startswith("note: graph.nir names no time step: 0.0001 s assumed (the default); --dt sets another")
     assert warning.startswith("warning: no neuron of graph.nir spiked in 1 x 20 steps of 0.0001 s: ")
-    assert "--dt" in warning
+    assert "--dt (1, if its IF neurons shall add up their inputs)" in warning
     firing = command_line(tmp_path, "--dt", "1")
     assert np.sum(json.loads(firing.stdout)["outputs"]) == 20
     assert firing.stderr == ""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.lava_backend import Executor, LavaBackend
 from deploy.backends.simulator_backend import SimulatorBackend
-from deploy.backends.simulators import RUNNERS
+from deploy.backends.simulators import LOWERED, RUNNERS
 from export.encoder.network import Numbers, load_network
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import parse_metadata, read_encoder
@@ -92,8 +92,12 @@ class NirRunner:
         return self._interpreters[graph_path].run(spikes, record)
 
 
-def graph_runner(backend: str, numbers: RunNumbers = "integer", executor: Executor | None = None) -> GraphRunner:
+def graph_runner(
+    backend: str, numbers: RunNumbers = "integer", executor: Executor | None = None, threads: int = 0
+) -> GraphRunner:
     """The runner behind ``backend``, one of those for .nir files.
+
+    NEST takes ``threads``, 0 for one; others choose themselves.
 
     Raises:
         SpikinghashError: the backend has no fixed point, or no executors.
@@ -107,7 +111,7 @@ def graph_runner(backend: str, numbers: RunNumbers = "integer", executor: Execut
         return EmulatorRunner() if fixed else NirRunner()
     if backend == "lava":
         return LavaBackend(numbers="fixed" if fixed else "float", executor=executor)
-    return SimulatorBackend(backend)
+    return SimulatorBackend(backend, threads=threads if threads and backend in LOWERED else 1)
 
 
 class TorchEncoder:
@@ -193,7 +197,7 @@ def load_encoder(
 ) -> Encoder:
     """Load the encoder ``path`` for ``backend``, by default the first that its suffix allows.
 
-    An .onnx model runs on ``threads`` threads, 0 for all cores; a .nir on Lava in ``executor``.
+    An .onnx model runs on ``threads`` threads, 0 for all cores; a .nir on Lava in ``executor``, on NEST on ``threads``.
 
     Raises:
         SpikinghashError: the file cannot be used, or the backend does not run such files.
@@ -205,7 +209,7 @@ def load_encoder(
     if backend not in allowed:
         raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {' or '.join(allowed)}")
     if path.suffix == ".nir" and numbers != "float":
-        return NirEncoder(path, graph_runner(backend, numbers, executor))
+        return NirEncoder(path, graph_runner(backend, numbers, executor, threads))
     if numbers == "fixed" or executor is not None:
         option = "--numbers fixed" if executor is None else f"--executor {executor}"
         raise SpikinghashError(f"{option}: {backend} cannot: export a .nir file and use --backend lava")

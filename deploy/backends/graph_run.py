@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from deploy.backends.encoders import BACKENDS, RunNumbers, graph_runner
 from deploy.backends.lava_backend import Executor
+from deploy.backends.simulators import LOWERED
+from export.nir.conventions import Tool, as_meant_by
 from export.nir.interpreter import Array, Interpreter
-from export.nir.read import TIME_STEP_KEY, named_time_step, read_graph
+from export.nir.read import TIME_STEP_KEY, assumed_time_step, named_time_step, read_graph
+from export.nir.stepwise.flatten import flatten
 from export.nir.stepwise.plan import SPIKING_NODES
 from export.synaptic.activity import Activity, count_activity, populations_to_record
 from spikinghash.arrays import read_spikes
@@ -70,6 +73,8 @@ def run_on_file(
     trace: bool = False,
     numbers: RunNumbers = "integer",
     executor: Executor | None = None,
+    threads: int = 0,
+    tool: Tool | None = None,
 ) -> GraphRun:
     """Run any NIR graph on the array ``spikes`` (samples, steps, ...) in the .npz file ``source``.
 
@@ -78,6 +83,8 @@ def run_on_file(
         trace: whether to count spikes and synaptic operations of every population.
         numbers: ``fixed`` for Loihi's fixed point, else the graph's own.
         executor: of the Lava backend.
+        threads: of NEST, 0 for one.
+        tool: whose file it is; its parameters are taken as that tool means them.
 
     Raises:
         GraphError: the array is missing or has the wrong shape, or the graph cannot be run.
@@ -85,11 +92,14 @@ def run_on_file(
     """
     if backend not in BACKENDS[".nir"]:
         raise SpikinghashError(f"--backend {backend}: does not run NIR graphs: use {' or '.join(BACKENDS['.nir'])}")
-    if dt is not None and backend not in ("nir", "lava"):
-        raise SpikinghashError(f"--dt {dt:g}: {backend} takes the time step from its own importer: use nir or lava")
+    option = f"--dt {dt:g}" if dt is not None else f"--from {tool}"
+    if (dt is not None or tool is not None) and backend not in (own := ("nir", "lava", *LOWERED)):
+        raise SpikinghashError(f"{option}: {backend} takes the time step from its own importer: use {' or '.join(own)}")
+    if dt is not None and tool is not None:
+        raise SpikinghashError(f"--dt {dt:g}: with --from {tool} the tool's own time step is taken: leave one out")
     spikes = read_spikes(source)
-    runner = graph_runner(backend, numbers, executor)
-    with _with_time_step(graph, dt) as path:
+    runner = graph_runner(backend, numbers, executor, threads)
+    with _as_wanted(graph, dt, tool) as path:
         network = read_graph(path)
         outputs, recorded = runner.run(path, spikes, populations_to_record(network) if trace else ())
         remarks = tuple(_remarks(graph.name, network, spikes, outputs))
@@ -103,13 +113,20 @@ def _remarks(
     interpreter = Interpreter(graph)
     dt = interpreter.plan.dt
     if named_time_step(graph) is None:
-        yield f"note: {name} names no time step: {dt:g} s assumed; --dt sets another"
+        why = assumed_time_step(graph)[1]
+        yield f"note: {name} names no time step: {dt:g} s assumed ({why}); --dt sets another, --from takes a tool's"
     if not outputs.any() and _is_silent(interpreter, spikes):
         samples, steps = spikes.shape[:2]
         yield (
             f"warning: no neuron of {name} spiked in {samples} x {steps} steps of {dt:g} s: "
-            "if it was made for another time step, give it with --dt"
+            f"if it was made for another time step, give it with --dt{_hint(graph)}, or --from its tool"
         )
+
+
+def _hint(graph: nir.NIRGraph) -> str:
+    """A time step to try: with IF neurons whose r is 1, sinabs, Norse and spyx mean that inputs add up as they are."""
+    counters = [node for node in flatten(graph)[0].values() if isinstance(node, nir.IF)]
+    return " (1, if its IF neurons shall add up their inputs)" if any(np.all(node.r == 1) for node in counters) else ""
 
 
 def _is_silent(interpreter: Interpreter, spikes: NDArray[np.float32]) -> bool:
@@ -129,13 +146,16 @@ def _is_silent(interpreter: Interpreter, spikes: NDArray[np.float32]) -> bool:
 
 
 @contextmanager
-def _with_time_step(path: Path, dt: float | None) -> Iterator[Path]:
-    """The graph's file, or a copy whose metadata name another time step."""
-    if dt is None:
+def _as_wanted(path: Path, dt: float | None, tool: Tool | None) -> Iterator[Path]:
+    """The graph's file, or a copy whose metadata name another time step, or that says what a tool means by it."""
+    if dt is None and tool is None:
         yield path
         return
     graph = read_graph(path)
-    graph.metadata[TIME_STEP_KEY] = dt
+    if tool is not None:
+        graph = as_meant_by(graph, tool)
+    else:
+        graph.metadata[TIME_STEP_KEY] = dt
     with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
         copy = Path(folder, path.name)
         nir.write(str(copy), graph, compression=None)  # h5py compresses no scalar

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deploy.backends.encoders import Encoder, RunNumbers, load_encoder
 from deploy.backends.graph_run import GraphRun, run_on_file
 from deploy.backends.lava_backend import Executor
+from export.nir.conventions import Tool
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
 from training.data.recordings import SUFFIXES, SensorSize, parse_sensor, recording_frames
@@ -56,6 +57,9 @@ def main(
     executor: Annotated[
         Executor | None, typer.Option(help="Of lava: OS processes, or all in one. Default: by number of samples.")
     ] = None,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Of onnxruntime (by default all cores) and nest (one); others choose.")
+    ] = 0,
     source: Annotated[
         Path | None, typer.Option("--input", help=".npz with spikes (samples, T, ...) for any NIR graph.")
     ] = None,
@@ -66,6 +70,10 @@ def main(
     dt: Annotated[
         float | None, typer.Option(help="With --input: seconds per step, in place of what the graph's metadata say.")
     ] = None,
+    tool: Annotated[
+        Tool | None,
+        typer.Option("--from", help="With --input: the tool that wrote the graph, to take its numbers as it does."),
+    ] = None,
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -73,16 +81,21 @@ def main(
     if (source is None) == (not recordings):
         raise SpikinghashError("give either recordings or --input X.npz")
     if source is not None:
-        done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor)
+        done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor, threads, tool)
         _tell(done, output, as_json)
         return
-    if output is not None or trace or dt is not None:
-        raise SpikinghashError("--output, --trace and --dt are for --input; codes go to standard output")
+    if output is not None or trace or dt is not None or tool is not None:
+        raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
     assert recordings
-    loaded = load_encoder(encoder, backend, numbers, executor=executor)
-    codes = encode_recordings(loaded, recordings, None if sensor is None else parse_sensor(sensor))
+    loaded = load_encoder(encoder, backend, numbers, threads, executor)
+    _tell_codes(loaded, recordings, None if sensor is None else parse_sensor(sensor), as_json)
+
+
+def _tell_codes(encoder: Encoder, recordings: list[Path], sensor: SensorSize | None, as_json: bool) -> None:
+    """Print the code of each recording."""
+    codes = encode_recordings(encoder, recordings, sensor)
     rows = [
-        {"file": str(path), "code": code.tobytes().hex(), "bits": loaded.bits}
+        {"file": str(path), "code": code.tobytes().hex(), "bits": encoder.bits}
         for path, code in zip(recordings, codes, strict=True)
     ]
     print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row['code']}  {row['file']}" for row in rows))

@@ -1,4 +1,4 @@
-"""Norse, snnTorch, SpikingJelly and sc-neurocore as backends for portable NIR files.
+"""Norse, snnTorch, SpikingJelly and sc-neurocore as backends for portable NIR files, NEST for any.
 
 The simulators live in an environment of their own; this module starts its interpreter and talks to it through files.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from deploy.backends.simulators import RUNNERS
+from deploy.backends.simulators import LOWERED, RUNNERS
 from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
 from deploy.backends.simulators.recording import SimulatorRun, read_recording
 from deploy.backends.worker import ROOT, python_of, worker
@@ -28,19 +28,23 @@ class SimulatorBackend:
     """One simulator, run as a process per chunk of samples.
 
     Args:
-        name: one of ``norse``, ``snntorch``, ``spikingjelly``, ``sc-neurocore``.
+        name: one of ``norse``, ``snntorch``, ``spikingjelly``, ``sc-neurocore``, ``nest``.
         time_limit: seconds that one process may take.
+        threads: of NEST.
 
     Raises:
-        BackendError: there is no such simulator.
+        BackendError: there is no such simulator, or it has no threads.
         MissingToolError: the simulators' environment is absent.
     """
 
-    def __init__(self, name: str, time_limit: float = 1800.0) -> None:
+    def __init__(self, name: str, time_limit: float = 1800.0, threads: int = 1) -> None:
         if name not in RUNNERS:
             raise BackendError(f"no simulator {name!r}; choose one of {', '.join(RUNNERS)}")
+        if threads != 1 and name not in LOWERED:
+            raise BackendError(f"{name}: threads {threads}, but it runs on 1: use nest")
         self.name = name
         self.time_limit = time_limit
+        self.threads = threads
         self._interpreter = find_interpreter()
 
     def run(self, graph_path: Path, spikes: Floats, record: Sequence[str] = ()) -> tuple[Floats, Arrays]:
@@ -50,7 +54,7 @@ class SimulatorBackend:
             GraphError: the file, the input's shape or a recorded name cannot be used.
             BackendError: the simulator refused the graph, failed, or ran out of time.
         """
-        graph = read_planned(graph_path)
+        graph = read_planned(graph_path, None) if self.name in LOWERED else read_planned(graph_path)
         check_request(graph, graph_path, spikes, tuple(record))
         size = max(1, CHUNK_BYTES // _bytes_per_sample(graph, spikes.shape[1], record))
         starts = range(0, len(spikes), size)
@@ -66,7 +70,7 @@ class SimulatorBackend:
             files = [str(path) for path in (Path(graph_path).resolve(), source, target)]
             environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
             environment["PYTHONPATH"] = str(ROOT)
-            command = [*module, *files, "--record", ",".join(record)]
+            command = [*module, *files, "--record", ",".join(record), "--threads", str(self.threads)]
             with worker(self.name, command, Path(folder), environment) as running:
                 running.wait(self.time_limit)
             return read_recording(target)

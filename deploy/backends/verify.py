@@ -32,6 +32,7 @@ FILES: dict[str, str] = {
     "onnxruntime": "onnx",
     "nir": "native",
     "lava": "native",
+    "nest": "native",
     "norse": "portable",
     "snntorch": "portable",
     "spikingjelly": "portable",

@@ -7,17 +7,22 @@ not square. ``export.nir.stepwise.plan`` checks shapes itself. What an encoder's
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import nir
+import numpy as np
 from nir.serialization import hdf2dict
 
 from spikinghash.errors import GraphError
 
 DEFAULT_TIME_STEP = 1e-4
 """Seconds. NIR's equations are continuous and its files name no step; the graphs of the NIR paper are run with this."""
+
+LONGEST_STEP = 0.1
+"""Seconds. No longer step is inferred from parameters: their unit is then hardly the second."""
 
 TIME_STEP_KEY = "dt"
 """Graph metadata: seconds per step. An encoder of this project names the same key inside its own JSON."""
@@ -51,13 +56,39 @@ def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
 
 
 def time_step(graph: nir.NIRGraph) -> float:
-    """Seconds per step, from the graph's metadata, else ``DEFAULT_TIME_STEP``.
+    """Seconds per step, from the graph's metadata, else as ``assumed_time_step`` has it.
 
     Raises:
         GraphError: the metadata name no positive number.
     """
     named = named_time_step(graph)
-    return DEFAULT_TIME_STEP if named is None else named
+    return assumed_time_step(graph)[0] if named is None else named
+
+
+def assumed_time_step(graph: nir.NIRGraph) -> tuple[float, str]:
+    """Seconds per step of a graph whose metadata name none, and why.
+
+    An exporter whose neurons add their input as it is writes r = tau/dt, for an IF r = 1/dt. Where all neurons of a
+    graph lead to one such dt, of at most two digits, it is assumed. An r of 1 says nothing.
+    """
+    with np.errstate(all="ignore"):
+        steps = np.concatenate([np.zeros(0), *_steps_of_unit_gain(graph)])
+    if steps.size and np.all((steps > 0) & (steps <= LONGEST_STEP)):
+        step = float(f"{steps[0]:.2g}")
+        if np.all(np.abs(steps - step) <= 1e-5 * step):  # float32 rounds
+            return step, "r dt/tau is 1 with it in all neurons"
+    return DEFAULT_TIME_STEP, "the default"
+
+
+def _steps_of_unit_gain(graph: nir.NIRGraph) -> Iterator[Any]:
+    """By neuron that has a resistance, the time step with which it adds its input as it is; NaN for r of 1 or less."""
+    for node in graph.nodes.values():
+        if isinstance(node, nir.NIRGraph):
+            yield from _steps_of_unit_gain(node)
+        elif isinstance(node, nir.LIF | nir.LI | nir.IF | nir.I | nir.CubaLIF | nir.CubaLI):
+            r = np.asarray(node.r, float)
+            tau = getattr(node, "tau", getattr(node, "tau_mem", 1.0))
+            yield np.ravel(np.where(r > 1, np.asarray(tau, float) / r, np.nan))
 
 
 def named_time_step(graph: nir.NIRGraph) -> float | None:

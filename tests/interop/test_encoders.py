@@ -44,6 +44,6 @@ def test_small_trained_network_in_all_simulators(tmp_path: Path) -> None:
     experiment = train(config, tmp_path, torch.device("cpu"))
     assert experiment.history[-1]["loss"] < experiment.history[0]["loss"]
     frames = choose_frames(experiment.dataset, SAMPLES)
-    backends = ["onnxruntime", "nir", "lava", "norse", "snntorch", "spikingjelly", "sc-neurocore"]
+    backends = ["onnxruntime", "nir", "lava", "nest", "norse", "snntorch", "spikingjelly", "sc-neurocore"]
     for result in verify(load_network(tmp_path / LAST), tmp_path / LAST, frames, backends, {}):
         assert result.equal, result

@@ -8,11 +8,11 @@ import importlib
 import sys
 from pathlib import Path
 
-from deploy.backends.simulators import RUNNERS
+from deploy.backends.simulators import LOWERED, RUNNERS
 from deploy.backends.simulators.graphs import check_request, first_line, read_planned
 from deploy.backends.simulators.recording import write_recording
 from spikinghash.arrays import read_spikes
-from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
+from spikinghash.errors import BackendError, GraphError, MissingToolError, SpikinghashError
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     record = tuple(name for name in arguments.record.split(",") if name)
     try:
-        simulate(arguments.simulator, arguments.graph, arguments.input, arguments.output, record)
+        simulate(arguments.simulator, arguments.graph, arguments.input, arguments.output, record, arguments.threads)
     except SpikinghashError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -30,7 +30,7 @@ def main() -> int:
     return 0
 
 
-def simulate(simulator: str, path: Path, source: Path, target: Path, record: tuple[str, ...]) -> None:
+def simulate(simulator: str, path: Path, source: Path, target: Path, record: tuple[str, ...], threads: int = 1) -> None:
     """Run the NIR file ``path`` on the spikes in ``source``; write outputs and recorded spikes to ``target``.
 
     Raises:
@@ -38,7 +38,7 @@ def simulate(simulator: str, path: Path, source: Path, target: Path, record: tup
         MissingToolError: this interpreter lacks the simulator or a package that it needs.
         BackendError: the simulator refused the graph or failed.
     """
-    graph = read_planned(path)
+    graph = read_planned(path, None) if simulator in LOWERED else read_planned(path)
     spikes = read_spikes(source)
     check_request(graph, path, spikes, record)
     try:
@@ -47,7 +47,10 @@ def simulate(simulator: str, path: Path, source: Path, target: Path, record: tup
         reason = f"{simulator}: {first_line(error)} in {sys.executable}"
         raise MissingToolError(f"{reason}; run 'make interop-setup'") from error
     try:
-        recording = runner.run(graph, spikes, record)
+        options = {"threads": threads} if simulator in LOWERED else {}
+        recording = runner.run(graph, spikes, record, **options)
+    except GraphError as error:
+        raise GraphError(f"{simulator}: {path}: {error}") from None
     except Exception as error:  # foreign code: whatever it raises is its answer to this graph
         raise BackendError(f"{simulator}: {path}: {type(error).__name__}: {first_line(error)}") from error
     write_recording(target, recording)
@@ -62,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("input", type=Path, help=".npz with 'spikes', float32 (samples, steps, *input shape)")
     parser.add_argument("output", type=Path, help=".npz to write: 'outputs', and 'recorded_NODE' per recorded node")
     parser.add_argument("--record", default="", help="names of spiking nodes, separated by commas")
+    parser.add_argument("--threads", type=int, default=1, help="of NEST")
     return parser
 
 

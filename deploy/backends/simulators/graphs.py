@@ -1,4 +1,4 @@
-"""What every runner needs of a NIR file before its simulator reads it: the graph, its shapes, its size."""
+"""What every runner needs of a NIR file before its simulator gets it: the graph, its shapes, its size."""
 
 import math
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.nir.read import read_graph
-from export.nir.stepwise.plan import emitted_shape, make_plan
+from export.nir.stepwise.plan import SPIKING_NODES, emitted_shape, make_plan
 from export.nir.stepwise.shapes import taken_shape
 from export.nir.synapse_matrix import Shape
 from spikinghash.errors import GraphError
@@ -16,23 +16,23 @@ from spikinghash.errors import GraphError
 TIME_STEP = 1e-4
 """Seconds per step: the value written into the source of snnTorch's importer, so portable files can have no other."""
 
-NEURONS = (nir.IF, nir.LIF, nir.CubaLIF)
+RECORDABLE = (*SPIKING_NODES, nir.Delay)
 
 
-def read_planned(path: Path) -> nir.NIRGraph:
+def read_planned(path: Path, time_step: float | None = TIME_STEP) -> nir.NIRGraph:
     """Read a NIR file: nested graphs flattened, every shape known.
 
     Raises:
         GraphError: the file cannot be read, holds no graph that runs, or was made for a time step other than
-            ``TIME_STEP``.
+            ``time_step``, in seconds; ``None`` takes any.
     """
     graph = read_graph(path)
     try:
         plan = make_plan(graph)
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
-    if not math.isclose(plan.dt, TIME_STEP, rel_tol=1e-9):
-        raise GraphError(f"{path}: time step {plan.dt} s; these simulators run {TIME_STEP} s: export it portable")
+    if time_step is not None and not math.isclose(plan.dt, time_step, rel_tol=1e-9):
+        raise GraphError(f"{path}: time step {plan.dt} s; these simulators run {time_step} s: export it portable")
     return nir.NIRGraph(plan.nodes, plan.edges, metadata=graph.metadata, type_check=False)
 
 
@@ -49,8 +49,8 @@ def output_shape(graph: nir.NIRGraph) -> Shape:
 
 
 def neuron_shapes(graph: nir.NIRGraph) -> dict[str, Shape]:
-    """Return the shape of every spiking node by name."""
-    return {name: node.v_threshold.shape for name, node in graph.nodes.items() if isinstance(node, NEURONS)}
+    """Return the shape of every node by name whose spikes can be recorded."""
+    return {name: taken_shape(node) for name, node in graph.nodes.items() if isinstance(node, RECORDABLE)}
 
 
 def values_per_step(graph: nir.NIRGraph) -> int:
@@ -59,7 +59,7 @@ def values_per_step(graph: nir.NIRGraph) -> int:
 
 
 def check_request(graph: nir.NIRGraph, path: Path, spikes: NDArray[np.float32], record: tuple[str, ...]) -> None:
-    """Refuse input of the wrong shape and names that are no spiking nodes.
+    """Refuse input of the wrong shape, and names of nodes that do not spike.
 
     Raises:
         GraphError: with the shape or the name that does not fit.
