@@ -1,6 +1,6 @@
-"""``python -m export.to_nir``: the command of ``export.nir.to_nir``."""
+"""``python -m export.to_nir``: the command of ``deploy.backends.to_nir``."""
 
-from export.nir.to_nir import main
+from deploy.backends.to_nir import main
 from spikinghash.cli import run
 
 if __name__ == "__main__":

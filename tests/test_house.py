@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "export": {"export", "training", "spikinghash"},
     "deploy": {"deploy", "export", "training", "hardware_profiles", "spikinghash"},
 }
-COMMANDS_OF_DEPLOY = {"export.verify", "hardware_profiles.__main__"}
+COMMANDS_OF_DEPLOY = {"export.to_nir", "export.verify", "hardware_profiles.__main__"}
 """Commands that are given a name in another room, and compare or bill with what only `deploy` has."""
 
 

@@ -1,19 +1,15 @@
-"""Write a checkpoint as a NIR graph: ``python -m export.to_nir CKPT [-o OUT.nir]``."""
+"""Write a network as a NIR graph, read it back, run it, and compare it with the network."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import nir
 import numpy as np
-import typer
-from rich.console import Console
-from rich.table import Table
 
 from export.encoder.lowering import Attentions, Biases, Streams, lower
 from export.encoder.natural import linear_maps, neurons
-from export.encoder.network import Network, Numbers, load_network, probe_frames
+from export.encoder.network import Network, probe_frames
 from export.encoder.work import Work
 from export.nir.dialects.native import write_native
 from export.nir.dialects.portable import write_portable
@@ -22,7 +18,6 @@ from export.nir.metadata import Dialect, Metadata, describe, read_encoder, write
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
 from export.onnx.counting import count_onnx
 from export.onnx.to_onnx import build_onnx
-from spikinghash.cli import run
 from spikinghash.errors import ComparisonError, GraphError
 from spikinghash.files import atomic_path
 
@@ -114,46 +109,3 @@ def graph_size(graph: nir.NIRGraph, interpreter: Interpreter, path: Path) -> Gra
     neurons = sum(math.prod(interpreter.shape(name)) for name, node in graph.nodes.items() if isinstance(node, held))
     synapses = sum(matrix.nnz for matrix in interpreter.matrices.values())
     return GraphSize(len(graph.nodes), neurons, synapses, path.stat().st_size)
-
-
-def main(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to export.", metavar="CKPT")],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="File to write; beside the checkpoint by default.")
-    ] = None,
-    dialect: Annotated[Dialect, typer.Option(help="native, or portable for foreign simulators.")] = "native",
-    numbers: Annotated[Numbers, typer.Option(help="integer (quantised), or float as trained.")] = "integer",
-    no_conv: Annotated[
-        bool, typer.Option("--no-conv", help="Write convolutions as Affine (small networks, portable).")
-    ] = False,
-    streams: Annotated[
-        Streams, typer.Option(help="Residual streams: copied maps, or shared by graded spikes (native, Loihi 2).")
-    ] = "copied",
-    biases: Annotated[
-        Biases, typer.Option(help="Biases: synapses from the valid line, or in the neurons (native).")
-    ] = "line",
-    attention: Annotated[
-        Attentions, typer.Option(help="Attention: coincidence gates (up to a size), or marked products (native).")
-    ] = "gates",
-) -> None:
-    """Write a checkpoint as a NIR graph, run what was written, and compare."""
-    path = out or checkpoint.with_suffix(".nir")
-    network = load_network(checkpoint, numbers)
-    written: Dialect = "portable" if no_conv else dialect
-    metadata, size = export_nir(network, path, written, no_conv, streams, biases, attention)
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table("nodes", "neurons", "synapses", "file", "time steps", "latency")
-    table.add_row(
-        f"{size.nodes:,}", f"{size.neurons:,}", f"{size.synapses:,}", f"{size.bytes / 1e6:.1f} MB",
-        str(metadata.time_steps), str(metadata.latency),
-    )  # fmt: skip
-    console.print(table)
-    console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
-    console.print(
-        f"checked: every spike of {len(metadata.populations)} layers equals the network's on 8 random recordings"
-    )
-    console.print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    run(main)
