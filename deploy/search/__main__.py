@@ -116,7 +116,7 @@ def serve(
     """Serve a web page: drop a recording, see its neighbours."""
     from deploy.search.serve import serve as serve_page
 
-    serve_page(Searcher(index), host, port, max_upload * 2**20)
+    serve_page(Searcher(index, threads=1), host, port, max_upload * 2**20)
 
 
 def _encode_queries(folder: Path, encoder: Path, workers: int, sensor: SensorSize | None) -> tuple[Queries, list[str]]:

@@ -1,6 +1,7 @@
 """What a query found, as a page: the recordings as small animations of their events, drawn by a script in the page."""
 
 import base64
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from deploy.search.searcher import Answer, Hit
 from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
 from training.data.binning import place_events
-from training.data.recordings import Recording, load_recording
+from training.data.recordings import Recording, SensorSize, load_recording
 
 FILM_STEPS = 24
 """Pictures of an animation, whatever the length of the recording."""
 LARGEST_FILM = 96
 """Width and height of an animation in pixels, at most; recordings of larger sensors are scaled down."""
+CACHED_FILMS = 512
+"""Animations of hits that are kept; one takes 10 to 75 kB."""
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -37,22 +40,29 @@ def write_html(path: Path, answer: Answer) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
-def describe_answer(answer: Answer) -> dict[str, Any]:
-    """What the page's script shows of ``answer``, fit for JSON."""
+def describe_answer(answer: Answer, *, films: bool = True) -> dict[str, Any]:
+    """What the page's script shows of ``answer``, fit for JSON; with ``films`` or without."""
     return {
         "code": answer.code,
         "bits": 4 * len(answer.code),
-        "query": {"name": answer.name, "film": film(answer.recording)},
-        "hits": [_describe_hit(hit) for hit in answer.hits],
+        "query": {"name": answer.name} | ({"film": film(answer.recording)} if films else {}),
+        "hits": [_describe_hit(hit, films) for hit in answer.hits],
     }
 
 
-def _describe_hit(hit: Hit) -> dict[str, Any]:
+def _describe_hit(hit: Hit, films: bool) -> dict[str, Any]:
     shown = {"name": "/".join(hit.path.parts[-2:]), "label": hit.label, "distance": hit.distance}
+    if not films:
+        return shown
     try:
-        return {**shown, "film": film(load_recording(hit.path, hit.sensor))}
-    except SpikinghashError:
+        return {**shown, "film": _film_of_file(hit.path, hit.sensor, hit.path.stat().st_mtime_ns)}
+    except (SpikinghashError, OSError):
         return {**shown, "note": "its file is gone or cannot be read"}
+
+
+@lru_cache(maxsize=CACHED_FILMS)
+def _film_of_file(path: Path, sensor: SensorSize | None, modified: int) -> dict[str, Any]:
+    return film(load_recording(path, sensor))
 
 
 def film(recording: Recording) -> dict[str, Any]:

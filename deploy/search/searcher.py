@@ -39,14 +39,14 @@ class Answer:
 class Searcher:
     """An index with its encoder. May be used from several threads at once."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the index ``folder``.
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """Open the index ``folder``; a query is encoded on ``threads`` threads, 0 for all cores.
 
         Raises:
             SpikinghashError: it, or a part of it, cannot be used.
         """
         self.manifest = Manifest(folder)
-        self._encoder = load_encoder(encoder_path(folder, self.manifest.facts))
+        self._encoder = load_encoder(encoder_path(folder, self.manifest.facts), threads=threads)
         self.index = open_index(folder, self.manifest)
 
     def __len__(self) -> int:

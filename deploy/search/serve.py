@@ -1,202 +1,282 @@
-"""A local web page on which a recording is dropped and its neighbours are seen.
+"""A local web page on which a recording is dropped and its neighbours are seen, and the same as JSON.
 
-It is meant for the machine it runs on: there is no password. What a client sends is used in two ways only: the bytes go
-to a file that the server names, and the name, cut to its last part, tells the format and stands in messages. No path of
-a client is opened.
+HTTP is Starlette's and uvicorn's; what programs may ask for is described at ``/openapi.json``. The page is meant for
+the machine that it runs on: there is no password. What a client sends is used in two ways only: the bytes go to a file
+that the server names, in a folder of its own, and the name, cut to its last part, tells the format and stands in
+messages. No path of a client is opened.
 """
 
-import json
+import asyncio
+import logging
+import os
 import re
 import secrets
 import socket
 import tempfile
-import threading
-import time
-import traceback
-from contextlib import suppress
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import anyio
+import h11
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deploy.search.files import SUFFIXES
+from deploy.search.openapi import api_description
 from deploy.search.page import TEMPLATES, describe_answer
 from deploy.search.searcher import Searcher
-from spikinghash.errors import RecordingError, SearchError, SpikinghashError
+from spikinghash.errors import SearchError, SpikinghashError
+from spikinghash.files import private_folder
 
 NEIGHBOURS = 10
-STALL_SECONDS = 20.0
-"""A client that sends nothing for so long is dropped."""
+HEAD_SECONDS = 20.0
+"""A client that has not told by then what it wants is dropped."""
+UPLOAD_SECONDS = 60.0
+"""How long a recording may take to arrive."""
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read, so that it gets to see the refusal."""
-CONCURRENT_QUERIES = 2
-"""Queries answered at once; others wait. Bounds the memory."""
+CONCURRENT_QUERIES = min(4, os.cpu_count() or 1)
+"""Queries answered at once. Bounds the memory."""
+WAITING_QUERIES = 256
+"""Uploads held at most, those that are answered included; further ones are told to come again."""
+WAITING_BYTES = 16
+"""What they may take together, in uploads of the largest size. Bounds the disk."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_BLOCK = 1 << 16
 _LONGEST_NAME = 80
+_FIXED_HEADERS = {
+    "Cache-Control": "no-store",
+    "Connection": "close",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-class _RefusedError(Exception):
-    """A request that is not answered, and why."""
+class SearchService:
+    """The index and the uploads that wait for it, behind the application ``app``."""
 
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    folder: Path
+    """Where uploads lie while they are read; it is there while the application runs."""
 
+    def __init__(self, searcher: Searcher, max_upload: int, *, local: bool = True) -> None:
+        """Take recordings of at most ``max_upload`` bytes. ``local``: answer only under names of this machine."""
+        self.searcher, self.max_upload = searcher, max_upload
+        self.pool = anyio.CapacityLimiter(CONCURRENT_QUERIES)
+        self.waiting = self.held = 0
+        self.app = Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/query", self._query, methods=["POST"]),
+                Route("/health", self._health),
+                Route("/openapi.json", self._openapi),
+            ],
+            middleware=[Middleware(_Guard, local=local)],
+            exception_handlers={
+                HTTPException: _refuse, SpikinghashError: _explain, ClientDisconnect: _forget, Exception: _fail,
+            },
+            lifespan=self._uploads,
+        )  # fmt: skip
 
-class SearchServer(ThreadingHTTPServer):
-    """Answers ``GET /`` with the page and ``POST /query?name=FILE`` with JSON; each request has its own thread."""
+    @asynccontextmanager
+    async def _uploads(self, _: Starlette) -> AsyncIterator[None]:
+        with private_folder("spikinghash-uploads-") as self.folder:
+            yield
 
-    daemon_threads = True
-
-    def __init__(self, searcher: Searcher, address: tuple[str, int], max_upload: int, folder: Path) -> None:
-        """Listen on ``address``; uploads of at most ``max_upload`` bytes lie in ``folder`` while they are read."""
-        self.searcher, self.max_upload, self.folder = searcher, max_upload, folder
-        self.slots = threading.BoundedSemaphore(CONCURRENT_QUERIES)
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.local = address[0] in LOOPBACK
-        super().__init__(address, _Handler)
-
-    @property
-    def url(self) -> str:
-        """Address of the page."""
-        host = str(self.server_address[0])
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report an unforeseen error; clients that went away are none."""
-        error = traceback.format_exc()
-        if not re.search(r"^(ConnectionResetError|BrokenPipeError|TimeoutError)", error, re.MULTILINE):
-            print(error, flush=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: SearchServer
-    timeout = STALL_SECONDS
-    server_version, sys_version = "spikinghash", ""
-
-    def do_GET(self) -> None:
-        self._answer(self._page)
-
-    def do_POST(self) -> None:
-        self._answer(self._query)
-
-    def _answer(self, make: Any) -> None:
-        try:
-            self._check_origin()
-            make()
-        except _RefusedError as refusal:
-            self._send_json(refusal.status, {"error": str(refusal)})
-            self._linger()
-        except SpikinghashError as error:
-            self._send_json(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": str(error)})
-        except (ConnectionError, TimeoutError):
-            raise
-        except Exception:  # the page stays up, whatever one recording leads to
-            traceback.print_exc()
-            self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the server failed; see its terminal"})
-
-    def _check_origin(self) -> None:
-        """Keep out pages of other sites that the user has open: they can reach this machine, under other names."""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if self.server.local and host not in LOOPBACK:
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "asked for under the name of another machine")
-        origin = self.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != self.headers.get("Host"):
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "asked for by a page of another site")
-
-    def _page(self) -> None:
-        if urlsplit(self.path).path != "/":
-            raise _RefusedError(HTTPStatus.NOT_FOUND, "there is one page, /")
+    async def _page(self, _: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
-        searcher = self.server.searcher
         page = TEMPLATES.get_template("serve.html").render(
-            nonce=nonce, count=len(searcher), suffixes=SUFFIXES, limit=self.server.max_upload
+            nonce=nonce, count=len(self.searcher), suffixes=SUFFIXES, limit=self.max_upload
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-        self._send(HTTPStatus.OK, "text/html; charset=utf-8", page.encode(), {"Content-Security-Policy": policy})
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    def _query(self) -> None:
-        url = urlsplit(self.path)
-        if url.path != "/query":
-            raise _RefusedError(HTTPStatus.NOT_FOUND, "recordings go to /query")
-        length = self._length()
-        name = safe_name(parse_qs(url.query).get("name", [""])[0])
+    async def _health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok", "recordings": len(self.searcher), "waiting": self.waiting})
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(api_description(SUFFIXES, self.max_upload, NEIGHBOURS))
+
+    async def _query(self, request: Request) -> Response:
+        length = self._length(request.headers)
+        name = safe_name(request.query_params.get("name", ""))
+        films = request.query_params.get("films", "false")
         suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
         if suffix is None:
-            raise _RefusedError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{name or 'no name'}: no recording; use {', '.join(SUFFIXES)}"
+            raise HTTPException(415, f"{name or 'no name'}: no recording; use {', '.join(SUFFIXES)}")
+        if films not in ("true", "false"):
+            raise HTTPException(400, "films is true or false")
+        with self._place(length), tempfile.NamedTemporaryFile(dir=self.folder, suffix=suffix) as file:
+            await _receive(request, file, name)
+            answer = await anyio.to_thread.run_sync(
+                self._answer, Path(file.name), name, films == "true", limiter=self.pool
             )
-        with tempfile.NamedTemporaryFile(dir=self.server.folder, suffix=suffix) as file:
-            self._receive(file, length, name)
-            with self.server.slots:
-                answer = self.server.searcher.query(Path(file.name), NEIGHBOURS, name=name)
-                described = describe_answer(answer)
-        self._send_json(HTTPStatus.OK, described)
+        return JSONResponse(answer)
 
-    def _length(self) -> int:
-        """Bytes that the client is going to send."""
-        text = self.headers.get("Content-Length")
-        if text is None or "Transfer-Encoding" in self.headers:
-            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "the length of the recording must be told in advance")
-        if not re.fullmatch(r"[0-9]{1,15}", text):
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, "Content-Length is no number")
-        if int(text) > self.server.max_upload:
-            raise _RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the recording has {int(text)} bytes, at most {self.server.max_upload} are taken; cut it",
+    def _answer(self, recording: Path, name: str, films: bool) -> dict[str, Any]:
+        return describe_answer(self.searcher.query(recording, NEIGHBOURS, name=name), films=films)
+
+    def _length(self, headers: Headers) -> int:
+        """Bytes that the client is going to send; uvicorn has checked that it is a number, and takes no more."""
+        if "content-length" not in headers or "transfer-encoding" in headers:
+            raise HTTPException(411, "the length of the recording must be told in advance")
+        length = int(headers["content-length"])
+        if length > self.max_upload:
+            raise HTTPException(413, f"the recording has {length} bytes, at most {self.max_upload} are taken; cut it")
+        return length
+
+    @contextmanager
+    def _place(self, length: int) -> Iterator[None]:
+        """Room for one more upload of ``length`` bytes."""
+        if self.waiting >= WAITING_QUERIES or self.held + length > WAITING_BYTES * self.max_upload:
+            raise HTTPException(
+                503, f"{self.waiting} recordings wait already; come again in a second", {"Retry-After": "1"}
             )
-        return int(text)
+        self.waiting, self.held = self.waiting + 1, self.held + length
+        try:
+            yield
+        finally:
+            self.waiting, self.held = self.waiting - 1, self.held - length
 
-    def _receive(self, file: Any, length: int, name: str) -> None:
-        missing = length
-        while missing:
-            try:
-                block = self.rfile.read1(min(missing, _BLOCK))
-            except TimeoutError:
-                raise _RefusedError(
-                    HTTPStatus.REQUEST_TIMEOUT, f"{name}: nothing came for {STALL_SECONDS:g} s"
-                ) from None
-            if not block:
-                raise RecordingError(f"{name}: cut off: {length - missing} of {length} bytes came; send it again")
-            file.write(block)
-            missing -= len(block)
-        file.flush()
 
-    def _send_json(self, status: HTTPStatus, content: dict[str, Any]) -> None:
-        self._send(status, "application/json", json.dumps(content).encode(), {})
+async def _receive(request: Request, file: IO[bytes], name: str) -> None:
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for block in request.stream():
+                file.write(block)
+    except TimeoutError:
+        raise HTTPException(408, f"{name}: it has not come within {UPLOAD_SECONDS:g} s") from None
+    file.flush()
 
-    def _send(self, status: HTTPStatus, kind: str, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        fixed = {
-            "Content-Type": kind,
-            "Content-Length": str(len(content)),
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }
-        for header, value in (fixed | headers).items():
-            self.send_header(header, value)
-        self.end_headers()
-        self.wfile.write(content)
 
-    def _linger(self) -> None:
-        """Read what a refused client still sends for a moment: closing at once would hide the answer from it."""
-        self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        end = time.monotonic() + LINGER_SECONDS
-        with suppress(OSError):
-            while (left := end - time.monotonic()) > 0:
-                self.connection.settimeout(left)
-                if not self.connection.recv(_BLOCK):
-                    return
+class _Refusal(JSONResponse):
+    """An answer that a client gets to see although it is still sending: closing at once would hide it."""
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of requests that went well or were refused."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await receive()).get("more_body"):
+                    pass
+        await send({"type": "http.response.body"})
+
+
+class _Guard:
+    """Keeps out pages of other sites that the user has open: they can reach this machine, under other names."""
+
+    def __init__(self, app: ASGIApp, local: bool) -> None:
+        self._app, self._local = app, local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_fixed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_FIXED_HEADERS)
+            await send(message)
+
+        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send_fixed)
+
+    def _refusal(self, headers: Headers) -> Response | None:
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname
+            origin = urlsplit(headers["origin"]).netloc if "origin" in headers else None
+        except ValueError:
+            return _Refusal({"error": "Host or Origin is no address"}, 400)
+        if self._local and host not in LOOPBACK:
+            return _Refusal({"error": "asked for under the name of another machine"}, 403)
+        if origin is not None and origin != headers.get("host"):
+            return _Refusal({"error": "asked for by a page of another site"}, 403)
+        return None
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _Refusal({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _explain(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 422)
+
+
+async def _forget(_: Request, error: Exception) -> Response:
+    """What would be answered to a client that has gone: nobody reads it."""
+    return Response(status_code=400)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    """The page stays up, whatever one recording leads to; Starlette passes the error on to uvicorn, which logs it."""
+    return JSONResponse({"error": "the server failed; see its terminal"}, 500)
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, without two things that a client could do."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Drop a client that connects and asks for nothing."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_SECONDS, self._drop_if_silent)
+
+    def _drop_if_silent(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse malformed bytes; where they follow the head of a request, uvicorn would go on to answer it as well."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+
+class SearchServer(uvicorn.Server):
+    """A ``SearchService`` that listens on an address from the start, and answers while ``run`` runs."""
+
+    def __init__(self, searcher: Searcher, address: tuple[str, int], max_upload: int) -> None:
+        """Listen on ``address``; recordings of at most ``max_upload`` bytes are taken.
+
+        Raises:
+            OSError, OverflowError: the address cannot be used.
+        """
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.socket = socket.create_server(address, family=family)
+        self.local = address[0] in LOOPBACK
+        self.service = SearchService(searcher, max_upload, local=self.local)
+        config = uvicorn.Config(
+            self.service.app, http=_Protocol, ws="none", lifespan="on", log_config=None, log_level=logging.ERROR,
+            proxy_headers=False, server_header=False, timeout_graceful_shutdown=int(LINGER_SECONDS),
+        )  # fmt: skip
+        super().__init__(config)
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        host, port = self.socket.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until a signal comes or ``should_exit`` is set."""
+        super().run(sockets or [self.socket])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; clients that are cut off now are no errors to be told."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
 
 def safe_name(name: str) -> str:
@@ -206,7 +286,7 @@ def safe_name(name: str) -> str:
 
 
 def serve(searcher: Searcher, host: str = "127.0.0.1", port: int = 8000, max_upload: int = 16 * 2**20) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
         host: address to listen on; any but that of this machine lets others in.
@@ -216,14 +296,12 @@ def serve(searcher: Searcher, host: str = "127.0.0.1", port: int = 8000, max_upl
     Raises:
         SearchError: the address cannot be used.
     """
-    with tempfile.TemporaryDirectory(prefix="spikinghash-", ignore_cleanup_errors=True) as folder:
-        try:
-            server = SearchServer(searcher, (host, port), max_upload, Path(folder))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise SearchError(f"--host {host} --port {port}: {reason}; use another port") from None
-        with server:
-            print(f"serving on {server.url}", flush=True)
-            if not server.local:
-                print("anyone who reaches this address can search; there is no password", flush=True)
-            server.serve_forever()
+    try:
+        server = SearchServer(searcher, (host, port), max_upload)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SearchError(f"--host {host} --port {port}: {reason}; use another port") from None
+    print(f"serving on {server.url}", flush=True)
+    if not server.local:
+        print("anyone who reaches this address can search; there is no password", flush=True)
+    server.run()

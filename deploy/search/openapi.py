@@ -1,0 +1,98 @@
+"""What programs may ask the search server for, as an OpenAPI document."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+_ERRORS = {
+    "400": "the request is malformed",
+    "403": "asked for under the name of another machine, or by a page of another site",
+    "408": "the recording did not come in time",
+    "411": "the length of the recording was not told in advance",
+    "413": "the recording is too large",
+    "415": "the name is not that of a recording",
+    "422": "the recording cannot be used; the message says why",
+    "500": "the server failed",
+    "503": "too many recordings wait; Retry-After says when to come again",
+}
+
+
+def api_description(suffixes: Sequence[str], max_upload: int, neighbours: int) -> dict[str, Any]:
+    """The OpenAPI document of a server that takes recordings with ``suffixes``, of at most ``max_upload`` bytes."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Spikinghash search", "version": version("spikinghash")},
+        "paths": {
+            "/": {"get": _get("The page.", {"text/html": {"schema": {"type": "string"}}})},
+            "/health": {"get": _get("Whether the server answers, and how many uploads wait.", _json("Health"))},
+            "/openapi.json": {"get": _get("This document.", {"application/json": {"schema": {"type": "object"}}})},
+            "/query": {"post": _query(suffixes, max_upload, neighbours)},
+        },
+        "components": {"schemas": _SCHEMAS},
+    }
+
+
+def _get(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "responses": {"200": {"description": "done", "content": content}} | _errors("400", "403"),
+    }
+
+
+def _query(suffixes: Sequence[str], max_upload: int, neighbours: int) -> dict[str, Any]:
+    name = {"type": "string", "pattern": rf"^[\w-]+({'|'.join(suffixes)})$".replace(".", r"\.")}
+    return {
+        "summary": f"The {neighbours} recordings that are nearest to one.",
+        "parameters": [
+            {"name": "name", "in": "query", "required": True, "schema": name,
+             "description": "Name of the recording; its suffix tells the format."},
+            {"name": "films", "in": "query", "schema": {"type": "boolean", "default": False},
+             "description": "Whether to send the events of each recording as small pictures."},
+        ],
+        "requestBody": {
+            "required": True,
+            "description": f"The file as it is, at most {max_upload} bytes.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        "responses": {"200": {"description": "found", "content": _json("Answer")}} | _errors(*_ERRORS),
+    }  # fmt: skip
+
+
+def _errors(*statuses: str) -> dict[str, Any]:
+    return {status: {"description": _ERRORS[status], "content": _json("Error")} for status in statuses}
+
+
+def _json(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _object(required: Sequence[str] | None = None, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties if required is None else required)}
+
+
+_TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
+_FILM = {"$ref": "#/components/schemas/Film"}
+_SCHEMAS = {
+    "Error": _object(error=_TEXT),
+    "Health": _object(status={"const": "ok"}, recordings=_COUNT, waiting=_COUNT),
+    "Answer": _object(
+        code={"type": "string", "pattern": "^([0-9a-f]{2})+$", "description": "Hash code; bit 0 is the highest bit."},
+        bits=_COUNT,
+        query=_object(["name"], name=_TEXT, film=_FILM),
+        hits={"type": "array", "items": {"$ref": "#/components/schemas/Hit"}, "description": "Nearest first."},
+    ),
+    "Hit": _object(
+        ["name", "label", "distance"],
+        name={"type": "string", "description": "File and the folder that it is in."},
+        label={"type": "string", "description": "Class."},
+        distance={"type": "integer", "minimum": 0, "description": "Hamming distance in bits."},
+        film=_FILM,
+        note={"type": "string", "description": "Why there is no film."},
+    ),
+    "Film": _object(
+        size={"type": "integer", "description": "Width and height in pixels."},
+        steps=_COUNT,
+        events=_COUNT,
+        bits={"type": "string", "description": "Base64 of the packed bits (steps, ON and OFF, rows, columns)."},
+    ),
+}
