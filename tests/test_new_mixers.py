@@ -22,7 +22,7 @@ from export.encoder.network import Network, build_network
 from export.encoder.node import Array, Linear, OnnxWriter, Shape, Value
 from export.encoder.operations import Conv, Counter, Dense, Input, Lif, Output
 from export.encoder.passes.quantise import quantise
-from export.loihi.emulator import LoihiEmulator
+from export.loihi.executor import LoihiExecutor
 from export.nir.dialects.native import write_native
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
@@ -89,7 +89,7 @@ def test_depthwise_convolutions_compute_alike_everywhere(
         export_onnx(network, tmp_path / "encoder.onnx")
         found = load_encoder(tmp_path / "encoder.onnx").encode(frames)
     elif backend == "loihi":
-        found = LoihiEmulator(network.graph).trace(frames).codes
+        found, _ = LoihiExecutor(network.graph).layers(frames)
     elif backend == "lava":
         try:
             find_interpreter()
@@ -188,7 +188,7 @@ def test_a_new_operation_is_one_class() -> None:
     without = graph.copy()
     without.nodes["neighbour"] = graph.nodes["neighbour"].with_numbers(np.zeros(3), None)  # type: ignore[attr-defined]
     assert not np.array_equal(GraphExecutor(without).layers(frames)[1]["after"], spikes["after"])
-    np.testing.assert_array_equal(LoihiEmulator(graph).trace(frames).codes, codes)
+    np.testing.assert_array_equal(LoihiExecutor(graph).layers(frames)[0], codes)
     np.testing.assert_array_equal(run_onnx(graph, frames), codes)
     window = np.concatenate([frames, np.ones_like(frames[:, :, :1])], axis=2)
     for write in (write_native, write_portable):

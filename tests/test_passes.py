@@ -287,7 +287,7 @@ def test_graph_executor_is_the_model() -> None:
     model = calibrated(SMALL).double()
     frames = torch.from_numpy(random_frames(SMALL, 6))
     executor = GraphExecutor(fuse_linear(fold_batch_norm(build_graph(model))))
-    codes = np.unpackbits(executor(frames).codes.numpy(), axis=1)
+    codes = np.unpackbits(executor.encode(frames.numpy()), axis=1)
     assert np.array_equal(codes, model.codes(frames).numpy())
     model.float()
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from export.loihi.emulator import LoihiEmulator
 from export.loihi.network import as_recorded, to_fixed_point, whole_range
-from export.loihi.network_emulator import NetworkEmulator
 from export.nir.read import read_graph
 from export.synaptic.lowering import lower
 from spikinghash.arrays import Arrays, Floats
@@ -20,5 +20,5 @@ class EmulatorRunner:
         if spikes.shape[2:] != network.input.shape:
             raise GraphError(f"input frames have shape {spikes.shape[2:]}, the graph takes {network.input.shape}")
         fixed = to_fixed_point(network, spikes.shape[1], whole_range(spikes))
-        outputs, recorded = NetworkEmulator(fixed).run(spikes, record)
+        outputs, recorded = LoihiEmulator(fixed).run(spikes, record)
         return outputs, {name: as_recorded(values * fixed.unit(name)) for name, values in recorded.items()}

@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime
-import torch
 from numpy.typing import NDArray
 
 from deploy.backends.emulator import EmulatorRunner
@@ -124,8 +123,7 @@ class TorchEncoder:
 
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
-        with torch.no_grad():
-            return self._executor(torch.from_numpy(frames)).codes.numpy()
+        return self._executor.encode(frames)
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""

@@ -10,7 +10,6 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
@@ -27,13 +26,7 @@ from training.retrieval import RetrievalFigures
 
 def graph_encoder(executor: GraphExecutor) -> Encode:
     """A graph's executor as a function from frames to bits."""
-
-    def encode(frames: Tensor) -> Tensor:
-        with torch.no_grad():
-            codes = executor(frames).codes.numpy()
-        return torch.from_numpy(np.unpackbits(codes, axis=1))
-
-    return encode
+    return lambda frames: torch.from_numpy(np.unpackbits(executor.encode(frames.numpy()), axis=1))
 
 
 def held_out(checkpoint: Checkpoint, root: Path | None = None) -> tuple[Dataset, Split]:

@@ -15,9 +15,9 @@ potentials have 6 binary digits more, because currents and thresholds are shifte
   population of whole numbers that has no such grid is refused. One that is rounded anyway keeps 8-bit weights rather
   than room for the worst inhibition: potentials saturate at -(2^23 - 1), here as on the chip.
 
-``arithmetic`` steps neurons, ``registers`` finds a population's grid, ``bounds`` its worst cases, and ``planes`` splits
-weights into what the chip stores. ``network`` puts lowered graphs onto registers and ``network_emulator`` runs them;
-``emulator`` runs the encoder that is not lowered, for ``drift``.
+``arithmetic`` steps neurons, ``registers`` finds a population's grid and ``bounds`` its worst cases. ``network`` puts
+lowered graphs onto registers and ``emulator`` runs them step by step. ``executor`` gives the encoder that is not
+lowered the same neurons on the same grids, for ``drift``.
 
 Sources: ``lava.proc.lif.models.PyLifModelBitAcc``, ``lava.proc.dense.models``, ``lava.utils.weightutils`` (lava-nc
 0.10.0); Davies et al. 2018, "Loihi: A Neuromorphic Manycore Processor with On-Chip Learning", doi

@@ -40,10 +40,8 @@ class Neurons:
 class Bounds:
     """Worst cases of a population over all inputs, in the units of its weights."""
 
-    current: float
-    """Largest magnitude."""
     above: float
-    """Largest potential."""
+    """Largest potential, or magnitude of a current."""
     below: float
     """Magnitude of the smallest potential."""
     threshold: float
@@ -58,6 +56,12 @@ def worst_cases(sources: Sequence[Driving], neurons: Neurons, window: int) -> Bo
         highest, lowest = _extremes(source)
         rising += highest
         falling += lowest
+    weight = max((float(np.abs(source.weights.data).max(initial=0)) for source in sources), default=0.0)
+    return reachable(rising, falling, neurons, window, weight)
+
+
+def reachable(rising: Floats, falling: Floats, neurons: Neurons, window: int, weight: float) -> Bounds:
+    """The same from the largest and the smallest (``falling``) sum of synapses in one step, (neurons,), and weight."""
     memory = _reach(neurons.current_decay, window)
     rising, falling = rising * memory, falling * memory
     current = max(rising.max(initial=0), -falling.min(initial=0))
@@ -67,12 +71,11 @@ def worst_cases(sources: Sequence[Driving], neurons: Neurons, window: int) -> Bo
     if neurons.threshold is not None:  # what stays below threshold, and one more step
         highest = np.minimum(highest, neurons.threshold * (1 - neurons.decay) + rising)
     return Bounds(
-        current=float(current),
         above=float(max(highest.max(initial=0), current)),
         below=float(-(falling * reach).min(initial=0)),
         threshold=0.0 if neurons.threshold is None else float(neurons.threshold.max(initial=0)),
         bias=float(np.abs(neurons.bias).max(initial=0)),
-        weight=max((float(np.abs(source.weights.data).max(initial=0)) for source in sources), default=0.0),
+        weight=weight,
     )
 
 

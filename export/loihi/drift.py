@@ -1,7 +1,7 @@
 """What the arithmetic does to the spikes: float -> integer -> Loihi, ``python -m export.drift CKPT``.
 
 The float network is the trained one with its batch normalisation folded, in float64; the integer network is the one
-that is deployed; Loihi's arithmetic is that of ``export.loihi.emulator``.
+that is deployed, and Loihi's arithmetic is that of its neurons, see ``export.loihi.executor``.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
-from torch import Tensor
 
-from export.encoder.evaluate import figures_table, held_out, held_out_figures
+from export.encoder.evaluate import figures_table, graph_encoder, held_out, held_out_figures
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
 from export.encoder.operations import Lif
-from export.loihi.emulator import LoihiEmulator
+from export.loihi.executor import LoihiExecutor
 from spikinghash.cli import run, wide_console
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import Encode, retrieval_figures
@@ -83,12 +82,12 @@ def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
     """
     trained = GraphExecutor(build_network(model, "float").graph, torch.float64)
     deployed = build_network(model)
-    executor, emulator = deployed.executor(), LoihiEmulator(deployed.graph)
+    executor, loihi = deployed.executor(), LoihiExecutor(deployed.graph)
     layers: dict[str, LayerDrift] = {}
     starts = range(0, len(frames), BATCH)
     for start in track(starts, "drift", console=Console(stderr=True), transient=True):
         batch = frames[start : start + BATCH]
-        networks = zip(_traced(trained, batch), _traced(executor, batch), _emulated(emulator, batch), strict=True)
+        networks = zip(*(_traced(each, batch) for each in (trained, executor, loihi)), strict=True)
         for (layer, a), (_, b), (_, c) in networks:
             found = LayerDrift(layer, _difference(a, b), _difference(b, c))
             layers[layer] = layers[layer] + found if layer in layers else found
@@ -101,24 +100,14 @@ def _traced(executor: GraphExecutor, frames: NDArray[np.uint8]) -> list[tuple[st
     return [*neurons, (CODE, np.unpackbits(codes, axis=1))]
 
 
-def _emulated(emulator: LoihiEmulator, frames: NDArray[np.uint8]) -> list[tuple[str, NDArray[Any]]]:
-    codes, spikes = emulator.trace(frames)
-    return [*((name, spikes[name]) for name in emulator.neurons), (CODE, np.unpackbits(codes, axis=1))]
-
-
 def _difference(first: NDArray[Any], second: NDArray[Any]) -> SpikeDifference:
     return SpikeDifference(int((first != second).sum()), first.size, int(first.sum()))
 
 
 def loihi_encoder(model: Spikinghash) -> Encode:
     """``model`` in Loihi's arithmetic as a function from frames to bits."""
-    emulator = LoihiEmulator(build_network(model).graph)
-
-    def encode(frames: Tensor) -> Tensor:
-        codes = [emulator.trace(batch.numpy()).codes for batch in frames.split(BATCH)]
-        return torch.from_numpy(np.unpackbits(np.concatenate(codes), axis=1))
-
-    return encode
+    encode = graph_encoder(LoihiExecutor(build_network(model).graph))
+    return lambda frames: torch.cat([encode(batch) for batch in frames.split(BATCH)])
 
 
 def all_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, RetrievalFigures]:

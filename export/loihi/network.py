@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from export.loihi.arithmetic import LARGEST_POTENTIAL, SHIFT
+from export.loihi.arithmetic import LARGEST_POTENTIAL
 from export.loihi.bounds import Driving, Neurons
 from export.loihi.registers import Registers, registers
 from export.synaptic.populations import CONSTANT, Array, Population, Projection, SynapseNetwork
@@ -29,10 +29,8 @@ class FixedNetwork:
     registers: Mapping[str, Registers]
 
     def unit(self, name: str) -> float:
-        """What a 1 that source or readout ``name`` emits stands for: a spike, or the last digit of a potential."""
-        population = self.network.by_name[name]
-        graded = population.rule is not None and not population.spiking
-        return 2.0 ** -(self.registers[name].fraction + SHIFT) if graded else 1.0
+        """What a 1 that source or readout ``name`` emits stands for."""
+        return self.registers[name].unit if name in self.registers else 1.0
 
 
 def to_fixed_point(network: SynapseNetwork, window: int, input_range: Range = (0, 1)) -> FixedNetwork:
@@ -62,7 +60,7 @@ def to_fixed_point(network: SynapseNetwork, window: int, input_range: Range = (0
         elif population.kind == "attention":
             projections += [_into_product(part) for part in arriving]
         else:
-            projections += [_read_out(part, found, emitted) for part in arriving]
+            projections += [_read_out(part, found) for part in arriving]
     return FixedNetwork(replace(network, projections=tuple(projections)), found)
 
 
@@ -129,9 +127,8 @@ def _neurons(population: Population) -> Neurons:
     return Neurons(rule.decay, threshold, rule.current_decay, rule.drive)
 
 
-def _read_out(part: Projection, found: Mapping[str, Registers], emitted: Mapping[str, Range | None]) -> Projection:
-    unit = 2.0 ** -(found[part.source].fraction + SHIFT) if emitted[part.source] is None else 1.0
-    scale = 2.0**READOUT_DIGITS
-    values = np.rint(part.weights.data * scale) / scale * unit
-    own = part.weights
+def _read_out(part: Projection, found: Mapping[str, Registers]) -> Projection:
+    unit = found[part.source].unit if part.source in found else 1.0
+    own, scale = part.weights, 2.0**READOUT_DIGITS
+    values = np.rint(own.data * scale) / scale * unit
     return replace(part, weights=sparse.csr_matrix((values, own.indices, own.indptr), own.shape))

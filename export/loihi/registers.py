@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from export.loihi.arithmetic import DECAY_UNITY, LARGEST_POTENTIAL, SHIFT, Integers
+from export.loihi.arithmetic import DECAY_UNITY, LARGEST_POTENTIAL, SHIFT, Integers, NeuronState
 from export.loihi.bounds import Bounds, Driving, Floats, Neurons, worst_cases
-from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SINGLE, LARGEST_SPLIT, WEIGHT_EXPONENT
 from spikinghash.errors import GraphError
 
 POTENTIAL_BITS = 24
+WEIGHT_EXPONENT = range(-8, 8)
+LARGEST_MANTISSA = 127
+LARGEST_SINGLE = LARGEST_MANTISSA << WEIGHT_EXPONENT[-1] + 1
+"""Largest weight, in grid units, of one synapse."""
+LARGEST_SPLIT = LARGEST_SINGLE + LARGEST_MANTISSA
+"""Largest weight of which every whole number is the sum of two synapses."""
 LARGEST_THRESHOLD = 2**17 - 1
 LARGEST_BIAS = 2**12 - 1
 FINEST_GRID = 8
@@ -37,10 +42,25 @@ class Registers:
     """vth; zeros where the neurons never spike."""
     bias: Integers
     """bias_mant."""
-    weights: tuple[sparse.csr_matrix, ...]
-    """By source, int64: the sums of their planes."""
     exact: bool
     """Whether the weights are those of the graph, not rounded."""
+    spiking: bool
+    """Whether the neurons spike; else they emit their potential."""
+    weights: tuple[sparse.csr_matrix, ...] = ()
+    """By source, int64: the sums of their planes."""
+
+    @property
+    def unit(self) -> float:
+        """What a 1 that they emit stands for: a spike, or the last digit of a potential."""
+        return 1.0 if self.spiking else 2.0 ** -(self.fraction + SHIFT)
+
+    def at_rest(self, shape: tuple[int, ...]) -> NeuronState:
+        """The neurons at the start of a sample; registers broadcast to ``shape``."""
+        missing = (1,) * (len(shape) - 1)
+        decay, current_decay, threshold, bias = (
+            values.reshape(-1, *missing) for values in (self.decay, self.current_decay, self.threshold, self.bias)
+        )
+        return NeuronState(shape, decay, threshold, bias << SHIFT, current_decay, self.spiking)
 
 
 def registers(name: str, sources: Sequence[Driving], neurons: Neurons, window: int) -> Registers:
@@ -56,19 +76,40 @@ def registers(name: str, sources: Sequence[Driving], neurons: Neurons, window: i
         GraphError: a threshold or decay has no register, or 24 bits are too few.
     """
     _check(name, neurons)
-    dv, dv_gain = _in_4096ths(neurons.decay)
-    du, du_gain = _in_4096ths(neurons.current_decay)
-    gain = sparse.diags(dv_gain * du_gain)
-    scaled = [Driving(sparse.csr_matrix(gain @ s.weights), s.lowest, s.highest) for s in sources]
-    bounds = worst_cases(scaled, replace(neurons, decay=dv / DECAY_UNITY, current_decay=du / DECAY_UNITY), window)
-    grid = _whole_grid([*(source.weights for source in scaled), sparse.csr_matrix(neurons.bias)])
-    fraction = _fraction(name, bounds, grid)
-    weights = tuple(_on_grid(source.weights, fraction, grid is not None) for source in scaled)
-    scale = 2.0**fraction
+    decay, gain = _in_4096ths(neurons.decay)
+    current_decay, current_gain = _in_4096ths(neurons.current_decay)
+    rounded = Neurons(decay, neurons.threshold, current_decay, neurons.bias * gain)
+    gains = sparse.diags(gain * current_gain)
+    scaled = [Driving(sparse.csr_matrix(gains @ s.weights), s.lowest, s.highest) for s in sources]
+    values = [*(source.weights.data for source in scaled), rounded.bias]
+    own = on_finest_grid(name, rounded, worst_cases(scaled, rounded, window), values)
+    return replace(own, weights=tuple(_on_grid(source.weights, own.fraction, own.exact) for source in scaled))
+
+
+def on_finest_grid(name: str, neurons: Neurons, bounds: Bounds, values: Sequence[Floats]) -> Registers:
+    """Registers, but for weights, on the finest grid on which nothing overflows.
+
+    Args:
+        name: named in messages.
+        neurons: their decays are multiples of 1 / 4096.
+        bounds: their worst cases.
+        values: their weights and biases: they stay as they are where they are whole numbers on some grid.
+
+    Raises:
+        GraphError: there is no such grid.
+    """
+    exact = _whole_grid(values)
+    fraction = _fraction(name, bounds, exact)
     threshold = np.zeros_like(neurons.decay) if neurons.threshold is None else neurons.threshold
-    vth = np.floor(threshold * scale).astype(np.int64)
-    bias = np.rint(neurons.bias * dv_gain * scale).astype(np.int64)
-    return Registers(fraction, dv, du - 1, vth, bias, weights, grid is not None)
+    return Registers(
+        fraction,
+        decay=np.rint(neurons.decay * DECAY_UNITY).astype(np.int64),
+        current_decay=np.rint(neurons.current_decay * DECAY_UNITY).astype(np.int64) - 1,
+        threshold=np.floor(np.ldexp(threshold, fraction)).astype(np.int64),
+        bias=np.rint(np.ldexp(neurons.bias, fraction)).astype(np.int64),
+        exact=exact is not None,
+        spiking=neurons.threshold is not None,
+    )
 
 
 def _check(name: str, neurons: Neurons) -> None:
@@ -82,15 +123,15 @@ def _check(name: str, neurons: Neurons) -> None:
         )
 
 
-def _in_4096ths(decay: Floats) -> tuple[Integers, Floats]:
-    """Decays in 4096ths, and by what factor they are larger than those asked for."""
-    rounded = np.rint(decay * DECAY_UNITY).astype(np.int64)
-    return rounded, np.divide(rounded, decay * DECAY_UNITY, out=np.ones_like(decay), where=decay > 0)
+def _in_4096ths(decay: Floats) -> tuple[Floats, Floats]:
+    """Decays rounded to 4096ths, and by what factor they are larger than those asked for."""
+    rounded = np.rint(decay * DECAY_UNITY) / DECAY_UNITY
+    return rounded, np.divide(rounded, decay, out=np.ones_like(decay), where=decay > 0)
 
 
-def _whole_grid(matrices: Sequence[sparse.csr_matrix]) -> int | None:
+def _whole_grid(weights: Sequence[Floats]) -> int | None:
     """The coarsest ``g <= FINEST_GRID`` at which all weights are whole multiples of ``2^-g`` and fit two synapses."""
-    values = np.unique(np.concatenate([np.zeros(1), *(np.abs(matrix.data) for matrix in matrices)]))
+    values = np.unique(np.concatenate([np.zeros(1), *map(np.abs, weights)]))
     for grid in range(-WEIGHT_EXPONENT[-1], FINEST_GRID + 1):
         units = values * 2.0**grid
         if np.all(np.abs(units - np.rint(units)) <= NOISE * units):

@@ -1,22 +1,15 @@
 """Whole weights as Loihi stores them: 8-bit mantissas and an exponent, one synapse or two."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from export.loihi.arithmetic import Integers
-
-WEIGHT_EXPONENT = range(-8, 8)
-LARGEST_MANTISSA = 127
-LARGEST_SINGLE = LARGEST_MANTISSA << WEIGHT_EXPONENT[-1] + 1
-"""Largest weight, in grid units, of one synapse."""
-LARGEST_SPLIT = LARGEST_SINGLE + LARGEST_MANTISSA
-"""Largest weight of which every whole number is the sum of two synapses."""
+from export.loihi.registers import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT
 
 
-@dataclass(frozen=True)
-class Plane:
+class Plane(NamedTuple):
     """Synapses that share an exponent: ``mantissa * 2^exponent``, mantissas even and in [-256, 254]."""
 
     mantissa: sparse.csr_matrix
@@ -24,11 +17,7 @@ class Plane:
 
 
 def planes(weights: sparse.csr_matrix) -> list[Plane]:
-    """The synapses that add up to whole ``weights``, as Loihi stores them: one plane, or two where 8 bits are too few.
-
-    Raises:
-        ValueError: the weights do not fit two planes.
-    """
+    """The synapses that add up to whole ``weights``: one plane, or two where 8 bits are too few."""
     values = np.asarray(weights.data, np.int64)
     shift = _common_zeros(values)
     mantissa = values >> shift
@@ -36,10 +25,8 @@ def planes(weights: sparse.csr_matrix) -> list[Plane]:
         return [_plane(weights, mantissa, shift - 1)]
     high = WEIGHT_EXPONENT[-1] + 1
     upper = (values + 2 ** (high - 1)) >> high
-    lower = values - (upper << high)
-    if np.abs(upper).max(initial=0) > LARGEST_MANTISSA:
-        raise ValueError(f"weights up to {np.abs(values).max()} do not fit two synapses, at most {LARGEST_SPLIT} do")
-    return [_plane(weights, lower, -1), _plane(weights, upper, high - 1)]
+    assert np.abs(upper).max(initial=0) <= LARGEST_MANTISSA, f"beyond {LARGEST_SPLIT}"
+    return [_plane(weights, values - (upper << high), -1), _plane(weights, upper, high - 1)]
 
 
 def _common_zeros(values: Integers) -> int:
