@@ -25,11 +25,12 @@ from rich.table import Table
 
 from deploy.backends.lava_backend import ROOT, Executor, LavaBackend, LavaNumbers, find_interpreter
 from export.encoder.operations.attention import gate_weights
-from export.nir.marked_attention import MarkedAttention
+from export.nir.marked_attention import MappingSize, MarkedAttention
 from export.nir.metadata import read_encoder
 from export.nir.trace import input_spikes
 from export.synaptic.lowering import lower
-from export.synaptic.schedule import mapping_size
+from export.synaptic.populations import SynapseNetwork
+from export.synaptic.schedule import schedule
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import BackendError, ComparisonError
 
@@ -226,6 +227,15 @@ def attention(folder: Path) -> Table:
     if not np.array_equal(*found):
         raise ComparisonError("the product and the coincidence gates give different spikes")
     return table
+
+
+def mapping_size(network: SynapseNetwork) -> MappingSize:
+    """Neurons and synapses that a network occupies, and how long a spike is on its way."""
+    return MappingSize(
+        neurons=sum(part.neurons for part in (*network.neurons, *network.of_kind("attention"))),
+        synapses=sum(part.weights.nnz for part in network.projections),
+        steps=schedule(network).depth,
+    )
 
 
 def main(

@@ -68,7 +68,7 @@ def natural_map(
 ) -> MapCounts:
     """A map onto ``target`` whose weights are its synapses."""
     synapses = int(fan_out.sum())
-    values = {"macs": synapses, "weights": synapses, "weight_bits": 8} | more
+    values = {"weights": synapses, "weight_bits": 8} | more
     record = LinearMap(name=f"{target}_map", source=source, target=target, fan_out=packed(fan_out), **values)
     return MapCounts(record, synapses, synops)
 

@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from benchmarks.lava import attention_graph as mapped
+from benchmarks.lava import mapping_size
 from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.lava_backend import LavaBackend, default_executor, find_interpreter
 from export.loihi.bounds import Driving, Neurons
-from export.loihi.planes import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, planes
-from export.loihi.registers import registers
+from export.loihi.registers import LARGEST_MANTISSA, LARGEST_SPLIT, WEIGHT_EXPONENT, registers
 from export.nir.interpreter import Interpreter
 from export.nir.marked_attention import MappingSize, MarkedAttention, as_gates, as_product
 from export.synaptic.lowering import lower
-from export.synaptic.schedule import mapping_size, pipeline_depth, schedule
+from export.synaptic.schedule import schedule
 from spikinghash.errors import GraphError, MissingToolError
 from tests.lava_jobs import DT, LavaServer, graph_of, lif
+from tests.lava_planes import planes
 
 try:
     LAVA_PYTHON = find_interpreter()
@@ -382,11 +383,11 @@ def test_what_both_mappings_take_is_what_the_lowered_networks_hold(attention: Ma
 
 
 def test_lava_runs_as_many_steps_as_the_schedule_says(lava: LavaServer) -> None:
-    """What the recorder wrote, row by row: the output is there ``pipeline_depth`` steps late, and not sooner."""
+    """What the recorder wrote, row by row: the output is there the schedule's depth late, and not sooner."""
     nodes = {"a": lif(3, threshold=0.25), "later": nir.Delay(np.array([0, 1, 2]) * DT), "b": lif(3, threshold=0.25)}
     graph = graph_of(nodes, "x>a a>later later>b x>b b>y", (3,), (3,))
     spikes = np.ones((1, 6, 3), np.float32)
-    depth = pipeline_depth(graph)
+    depth = schedule(lower(graph)).depth
     output, _ = lava.run(graph, spikes)
     rows = np.load(lava.last_job / "recorded_node_y.npy")
     assert depth == 3

@@ -17,7 +17,7 @@ from benchmarks import energy_by_hand
 from deploy.energy.assessment import SPIKING
 from deploy.energy.model import assess
 from deploy.energy.networks.baselines import ann_twin, qnn_twin
-from export.encoder.natural import linear_maps, neurons, stored_weights
+from export.encoder.natural import neurons, stored_weights
 from export.encoder.network import Network, build_network, load_network
 from export.encoder.node import Linear
 from export.encoder.operations import Attention, Dense, WaveMixer, attention
@@ -100,18 +100,6 @@ def test_an_attention_that_stays_a_product_counts_the_same(tmp_path: Path) -> No
 
 
 # Sizes
-
-
-@pytest.mark.parametrize("name", list(CONFIGS))
-def test_multiply_accumulates_against_the_counter_of_torch(name: str) -> None:
-    """The executor computes each map as one operator; an attention whose tokens are many has one order of products."""
-    net = network(CONFIGS[name])
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net.executor().trace(torch.from_numpy(random_frames(net.config, 1)))
-    wide = [each for _, each in net.graph.find(Attention) if math.prod(each.shape[1:]) > each.shape[0] // each.heads]
-    assert len(wide) == len(list(net.graph.find(Attention)))
-    steps = net.graph.time_steps
-    assert counter.get_total_flops() == 2 * steps * sum(each.macs for each in linear_maps(net.graph))
 
 
 def test_weights_that_a_structure_repeats_are_stored_once() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from export.nir.interpreter import Interpreter
 from export.synaptic.lowering import lower
 from export.synaptic.populations import SynapseNetwork
-from export.synaptic.schedule import pipeline_depth, schedule
+from export.synaptic.schedule import schedule
 from tests.nir_graphs import DT, Array, built
 
 
@@ -24,6 +24,11 @@ def chain(length: int) -> nir.NIRGraph:
     names = ["x", *(f"n{i}" for i in range(length)), "y"]
     nodes = {name: gate(2) for name in names[1:-1]}
     return built(nodes, " ".join(f"{a}>{b}" for a, b in pairwise(names)), (2,), (2,))
+
+
+def pipeline_depth(graph: nir.NIRGraph) -> int:
+    """Machine steps by which the output lags behind the graph's own time."""
+    return schedule(lower(graph)).depth
 
 
 def hop_by_hop(network: SynapseNetwork, frames: Array, steps: int) -> Array:

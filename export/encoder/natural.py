@@ -42,7 +42,6 @@ def _map(graph: Graph, name: str, node: Linear | Attention) -> LinearMap:
         name=name,
         source=sources[0],
         target=targets[0],
-        macs=2 * node.products() if isinstance(node, Attention) else node.macs(),
         weights=len(weights),
         weight_bits=weight_bits(weights),
         fan_out=packed(fan_out(node)),

@@ -187,10 +187,6 @@ class Linear(Map):
         """Non-zero synapses that leave each neuron of the source, (C, H, W)."""
         raise NotImplementedError
 
-    def macs(self) -> int:
-        """Multiply-accumulates per time step if nothing were sparse: zero weights and taps on the padding count."""
-        raise NotImplementedError
-
     def stored_weights(self) -> Array:
         """The weights that are not zero, each kernel once, flat."""
         return self.weight[self.weight != 0]

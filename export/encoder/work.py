@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)  # keys of former versions, such as ``macs``, are passed over
 
 
 class LinearMap(_Record):
@@ -24,8 +24,6 @@ class LinearMap(_Record):
     """Population whose spikes it reads."""
     target: str
     """The first population that it drives; others read the residual stream that it adds to."""
-    macs: int
-    """Multiply-accumulates per time step if nothing were sparse: taps on the padding count."""
     weights: int
     """Stored and not zero: a kernel once, and of a block map each value that its structure repeats once."""
     weight_bits: int

@@ -19,7 +19,7 @@ from export.synaptic.lowering import lower
 from export.synaptic.natural import NaturalCounts, count_natural
 from export.synaptic.populations import Population, Projection, SynapseNetwork
 from export.synaptic.schedule import Schedule, schedule
-from export.synaptic.sizes import dense_macs, state_bits, stored_weights, widest_weight
+from export.synaptic.sizes import stored_weights, widest_weight
 from training.data.progress import track
 
 BATCH = 8
@@ -149,7 +149,6 @@ def _layer(
     linear = [graph.nodes[node] for node in dict.fromkeys(node for each in stored for node in each.nodes)]
     weights, direct = stored_weights(linear), sum(not each.nodes for each in stored)
     graded = [each for each in stored if each.source in network.graded]
-    fan_in = sum((np.diff(each.weights.indptr) for each in arriving), np.zeros(neurons, np.int64))
     emitted = np.concatenate([tally.emitted[name] for tally in tallies], axis=1)
     return LayerCounts(
         name=name,
@@ -158,20 +157,16 @@ def _layer(
         neurons=neurons,
         synapses=sum(each.weights.nnz for each in stored),
         weights=len(weights) + direct,
-        fan_in_max=int(fan_in.max(initial=0)),
+        fan_in_max=int(network.fan_in(name).max(initial=0)),
         steps=steps,
         spikes=emitted.sum(axis=0),
         synops=_operations(stored, tallies),
         active_updates=np.concatenate([tally.active[name] for tally in tallies]),
         integer_synops=_operations(graded, tallies) if graded else None,
-        dense_macs=steps * sum(dense_macs(node) for node in linear),
         weight_bits=widest_weight(
             (network.by_name[each.source], stored_weights(graph.nodes[node] for node in each.nodes)) for each in stored
         ),
-        state_bits=state_bits(population, graph.nodes.get(name), metadata, name in network.graded),
-        dense_ands=steps * _dense_products(population, network, products=True),
         ands=_joined([tally.ands for tally in tallies], name),
-        dense_adds=steps * _dense_products(population, network, products=False),
         adds=_joined([tally.adds for tally in tallies], name),
         neuron_spikes=emitted.sum(axis=1),
         step_spikes=np.sum([tally.by_step[name] for tally in tallies], axis=0),
@@ -182,18 +177,9 @@ def _operations(projections: Sequence[Projection], tallies: Sequence[_Tally]) ->
     """(samples,) synaptic operations: each source neuron's spikes times its fan-out."""
     total = np.zeros(sum(tally.samples for tally in tallies))
     for projection in projections:
-        fan_out = np.bincount(projection.weights.indices, minlength=projection.weights.shape[1])
+        fan_out = projection.fan_out
         total += np.concatenate([fan_out @ tally.emitted[projection.source] for tally in tallies])
     return total
-
-
-def _dense_products(population: Population, network: SynapseNetwork, products: bool) -> int:
-    """Operations of one step of an attention's part, whatever the spikes: N C d_h in either part."""
-    if population.kind != "attention" or population.name.endswith(PRODUCTS) is not products:
-        return 0
-    counts = network.by_name[population.name.removesuffix(PRODUCTS)]
-    assert counts.attention is not None
-    return counts.neurons * (counts.shape[0] // counts.attention.heads)
 
 
 def _joined(parts: Sequence[Mapping[str, Array]], name: str) -> Array | None:

@@ -20,6 +20,8 @@ Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention", "in
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SAMPLED = ("spikes", "synops", "active_updates")
 _OPTIONAL = ("integer_synops", "ands", "adds", "neuron_spikes", "step_spikes")
+_FORMER = ("dense_macs", "state_bits", "dense_ands", "dense_adds")
+"""Keys of former versions, which no bill reads."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,12 @@ class LayerCounts:
     """(samples,) neuron-steps in which a spike arrived, the membrane potential was not zero, or a spike was emitted."""
     integer_synops: NDArray[np.float64] | None = None
     """(samples,) those of ``synops`` that bring a whole number, not a spike, and multiply; ``None`` without any."""
-    dense_macs: int = 0
-    """Multiply-accumulates per recording if nothing were sparse: zero weights and taps on the padding count."""
     weight_bits: int = 8
     """Of the widest stored weight: its mantissa where a map shares a power of two; biases apart; 32 for floats."""
-    state_bits: int = 16
-    """Of one neuron between two steps: membrane potential, or waiting spikes of a delay; 0 without memory."""
-    dense_ands: int = 0
-    """ANDs of two spikes per recording, whatever the spikes, in the products K^T V of a marked attention."""
     ands: NDArray[np.float64] | None = None
-    """(samples,) those whose two spikes are there: what a popcount counts."""
-    dense_adds: int = 0
-    """Additions of a whole number, gated by a spike, per recording in the counts Q (K^T V) of a marked attention."""
+    """(samples,) pairs of spikes in the products K^T V of a marked attention: what a popcount counts."""
     adds: NDArray[np.float64] | None = None
-    """(samples,) those whose spike is there and whose number is not zero."""
+    """(samples,) additions in its counts Q (K^T V) whose spike is there and whose number is not zero."""
     neuron_spikes: NDArray[np.float64] | None = None
     """(neurons,) spikes of each neuron over all recordings, in storage order: they place the traffic."""
     step_spikes: NDArray[np.float64] | None = None
@@ -71,16 +65,6 @@ class LayerCounts:
     def inactive_updates(self, steps: int) -> NDArray[np.float64]:
         """(samples,) neuron-steps of ``steps`` without an arriving spike, a potential or an emitted spike."""
         return self.neurons * steps - self.active_updates
-
-    @property
-    def weight_bytes(self) -> float:
-        """Of the stored weights, each kernel once."""
-        return self.weights * self.weight_bits / 8
-
-    @property
-    def state_bytes(self) -> float:
-        """Of what the neurons keep between steps."""
-        return self.neurons * self.state_bits / 8
 
 
 @dataclass(frozen=True)
@@ -179,7 +163,7 @@ def _plain(values: NDArray[np.float64]) -> list[float] | list[int]:
 def _layer(values: dict[str, Any]) -> LayerCounts:
     arrays = {key: np.asarray(values[key], dtype=np.float64) for key in _SAMPLED}
     arrays |= {key: np.asarray(values[key], dtype=np.float64) for key in _OPTIONAL if values.get(key) is not None}
-    return LayerCounts(**(values | arrays))
+    return LayerCounts(**{key: value for key, value in (values | arrays).items() if key not in _FORMER})
 
 
 def _check(counts: NetworkCounts, source: str) -> None:

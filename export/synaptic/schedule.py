@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
-import nir
-
-from export.nir.marked_attention import MappingSize
-from export.synaptic.lowering import lower
 from export.synaptic.populations import SynapseNetwork
 
 
@@ -48,22 +44,6 @@ def schedule(network: SynapseNetwork) -> Schedule:
     raise AssertionError("unreachable: every cycle holds a delay")
 
 
-def pipeline_depth(graph: nir.NIRGraph, dt: float | None = None) -> int:
-    """Machine steps that a spike takes from the input to the output of ``graph``, beyond the graph's own time.
-
-    A run of ``steps`` steps of the graph, drain included, takes ``steps + pipeline_depth(graph)`` steps of the machine;
-    where cycles hold less delay than hops, ``schedule(lower(graph)).steps(steps)``.
-
-    Args:
-        graph: with one Input and one Output.
-        dt: seconds per step; by default what the graph's metadata say.
-
-    Raises:
-        GraphError: the graph cannot be run.
-    """
-    return schedule(lower(graph, dt=dt)).depth
-
-
 def _longest_paths(network: SynapseNetwork, pace: int) -> dict[str, int] | None:
     """Longest way to each population and readout (Bellman and Ford), or None where a cycle makes it endless."""
     latencies = dict.fromkeys(network.by_name, 0)
@@ -76,12 +56,3 @@ def _longest_paths(network: SynapseNetwork, pace: int) -> dict[str, int] | None:
         if settled:
             return latencies
     return None
-
-
-def mapping_size(network: SynapseNetwork) -> MappingSize:
-    """Neurons and synapses that a network occupies, and how long a spike is on its way."""
-    return MappingSize(
-        neurons=sum(part.neurons for part in (*network.neurons, *network.of_kind("attention"))),
-        synapses=sum(part.weights.nnz for part in network.projections),
-        steps=schedule(network).depth,
-    )

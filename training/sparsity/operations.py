@@ -117,15 +117,24 @@ class OperationMeter:
         self.parts["vote_count"] = output[0].double().sum()
 
 
-@torch.no_grad()
 def conv_fan_out(conv: nn.Conv2d, size: Sequence[int]) -> Tensor:
-    """Synapses of each input neuron, (C, H, W) for maps of ``size`` (H, W): taps beyond the border are none."""
-    weight = conv.weight
+    """Synapses of each input neuron of ``conv``, (C, H, W) for maps of ``size`` (H, W)."""
+    return fan_out(conv.weight, size, conv.stride[0], int(conv.padding[0]), conv.groups)
+
+
+@torch.no_grad()
+def fan_out(weight: Tensor, size: Sequence[int], stride: int, padding: int, groups: int) -> Tensor:
+    """Synapses of each input neuron of a convolution, (C, H, W): taps beyond the border are none.
+
+    Args:
+        weight: (out, C / groups, kernel height, kernel width).
+        size: (H, W) of the input.
+    """
     present = (weight != 0).to(weight.dtype)
-    kernel, stride, padding = weight.shape[-1], conv.stride[0], int(conv.padding[0])
-    outputs = [(side + 2 * padding - kernel) // stride + 1 for side in size]
-    ones = present.new_ones(1, conv.out_channels, *outputs)
-    return conv2d_input((1, conv.in_channels, *size), present, ones, conv.stride, padding, 1, conv.groups)[0]
+    taps = zip(size, weight.shape[2:], strict=True)
+    outputs = [(side + 2 * padding - kernel) // stride + 1 for side, kernel in taps]
+    ones = present.new_ones(1, len(weight), *outputs)
+    return conv2d_input((1, groups * weight.shape[1], *size), present, ones, stride, padding, 1, groups)[0]
 
 
 @torch.no_grad()

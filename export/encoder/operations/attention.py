@@ -135,10 +135,6 @@ class Attention(Map):
         rows = writer.reshape(writer.op("Transpose", counts, perm=[0, 2, 1, 3]), -1, self.shape[0])
         return writer.op("Mul", writer.count(rows, self.shape), writer.constant(-self.weight))
 
-    def products(self) -> int:
-        """ANDs of two spikes in K^T V per time step, and as many additions gated by a spike in Q (K^T V): N C d_h."""
-        return math.prod(self.shape) * self.width
-
 
 def _expand(graph: Graph, name: str, attention: Attention) -> None:
     (qkv_lif,) = graph.sources(name)

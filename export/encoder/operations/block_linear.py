@@ -7,10 +7,8 @@ and step j of the answer is read from the gates' spikes j steps ago: ``z_j(t0 + 
 """
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Linear, Shape
@@ -73,12 +71,3 @@ class BlockLinear(Linear):
         spikes = delay_line(graph, gates, step) if step else gates
         node = Conv(graph.nodes[gates].shape, weight, self.bias if step == 0 else None)
         return graph.add(f"{name}_step{step}", node, spikes)
-
-    def fan_out(self) -> NDArray[np.int64]:
-        """The mean over the steps of a block, rounded."""
-        channels = (self.weight != 0).sum(axis=(0, 2)).mean(axis=0).round().astype(np.int64)
-        return np.broadcast_to(channels[:, None, None], self.shape).copy()
-
-    def macs(self) -> int:
-        """Each step reaches all steps of its block."""
-        return self.weight.size // self.block * prod(self.shape[1:])

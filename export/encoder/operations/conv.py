@@ -2,7 +2,6 @@
 
 import itertools
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value
 from export.encoder.operations.norm import add_norm, array
 from spikinghash.errors import GraphError
 from training.model.layers import ConvNorm
+from training.sparsity.operations import fan_out
 
 
 @dataclass(frozen=True)
@@ -155,17 +155,8 @@ class Conv(Linear):
 
     def fan_out(self) -> NDArray[np.int64]:
         """Taps on the padding are no synapses."""
-        back = (torch.ones(1, *self.shape), torch.from_numpy(self.weight != 0).float())
-        rest = [
-            size - ((out - 1) * self.stride - 2 * self.padding + taps)
-            for size, out, taps in zip(self.source[1:], self.shape[1:], self.weight.shape[2:], strict=True)
-        ]
-        counts = functional.conv_transpose2d(*back, None, self.stride, self.padding, rest, self.groups)
-        return counts[0].numpy().astype(np.int64)
-
-    def macs(self) -> int:
-        """One kernel per pixel."""
-        return self.weight.size * prod(self.shape[1:])
+        counts = fan_out(torch.from_numpy(self.weight), self.source[1:], self.stride, self.padding, self.groups)
+        return counts.numpy().astype(np.int64)
 
 
 def _window(low: int, high: int, size: int, stride: int, target: int) -> tuple[int, int]:

@@ -81,7 +81,3 @@ class Dense(Linear):
     def fan_out(self) -> NDArray[np.int64]:
         """Non-zero entries of a column."""
         return (self.weight != 0).sum(axis=(0, 1, 2))
-
-    def macs(self) -> int:
-        """All entries."""
-        return self.weight.size

@@ -1,7 +1,6 @@
 """Spiking WaveMixer: fusion of wavelet subbands, as one linear map per block of space and time."""
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +87,6 @@ class WaveMixer(Linear):
         They differ where weights are zero, as some are in an integer graph.
         """
         return self.fan_out_by_step().mean(axis=0).round().astype(np.int64)
-
-    def macs(self) -> int:
-        """Each member of a block reaches all members of its block and group."""
-        return self.weight.shape[2] * prod(self.shape)
 
 
 def add_wave_branch(graph: Graph, branch: WaveBranch, name: str, source: str) -> str:
