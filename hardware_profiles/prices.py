@@ -11,12 +11,23 @@ from hardware_profiles.terms import KINDS, Kind
 
 
 @dataclass(frozen=True)
-class Price:
-    """A value with its band, in joules, seconds, watts, or operations or bytes per second."""
+class Band:
+    """A value with the band that the estimates leave open, in SI units."""
 
     low: float
     nominal: float
     high: float
+
+    @property
+    def corners(self) -> tuple[float, float, float]:
+        """(low, nominal, high)."""
+        return self.low, self.nominal, self.high
+
+
+@dataclass(frozen=True)
+class Price(Band):
+    """Of a term, in joules, seconds, watts, or operations or bytes per second."""
+
     kind: Kind
     """Kind of evidence behind the nominal value."""
     sources: tuple[str, ...]
@@ -24,11 +35,6 @@ class Price:
     """Set where all that is published is the least or the most that the value can be."""
     whole_step: bool = False
     """Of a barrier: whether the nominal value is the time of a whole step, the work of its cores included."""
-
-    @property
-    def corners(self) -> tuple[float, float, float]:
-        """(low, nominal, high)."""
-        return self.low, self.nominal, self.high
 
 
 SIGNIFICANT_SHARE = 0.05

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.energy.amounts import Band
 from deploy.energy.validation import Accuracy, Outcome, validate
 from hardware_profiles.loader import builtin_ids, load_profile, parse_profile
+from hardware_profiles.prices import Band
 from hardware_profiles.schema import Validation
 
 TEXTS = {name: load_profile(name).path.read_text() for name in builtin_ids()}

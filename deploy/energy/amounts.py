@@ -1,26 +1,12 @@
 """Amounts with a band, per recording: arrays of shape (3, samples), rows low, nominal, high."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hardware_profiles.prices import Band
+
 Amount = NDArray[np.float64]
 """(3, samples)."""
-
-
-@dataclass(frozen=True)
-class Band:
-    """A value with the band that the prices leave open, in SI units."""
-
-    low: float
-    nominal: float
-    high: float
-
-    @property
-    def corners(self) -> tuple[float, float, float]:
-        """(low, nominal, high)."""
-        return self.low, self.nominal, self.high
 
 
 def exact(values: ArrayLike) -> Amount:

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from deploy.energy.amounts import Amount, Band, exact, mean, priced
-from hardware_profiles.prices import SIGNIFICANT_SHARE, Price, price, superseded, weakest
+from deploy.energy.amounts import Amount, exact, mean, priced
+from hardware_profiles.prices import SIGNIFICANT_SHARE, Band, Price, price, superseded, weakest
 from hardware_profiles.schema import Profile
 from hardware_profiles.terms import Kind
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from deploy.energy.amounts import Band, mean
+from deploy.energy.amounts import mean
 from deploy.energy.bill import Bill
-from hardware_profiles.prices import price
+from hardware_profiles.prices import Band, price
 from hardware_profiles.schema import Profile
 
 

@@ -52,33 +52,17 @@ class ScanWork:
 
     @property
     def words(self) -> int:
-        """Words read; as many XORs and popcounts are done."""
+        """Words read. Each takes an exclusive or, a population count, and an addition to the count before it.
+
+        In place of the addition that a code's first word does without, its sum is compared: with the worst kept, or
+        with the radius.
+        """
         return self.codes * math.ceil(self.bits / self.word_bits)
 
     @property
     def bytes_read(self) -> int:
         """Packed codes without padding: ceil(K / 8) bytes each."""
         return self.codes * math.ceil(self.bits / 8)
-
-    @property
-    def xors(self) -> int:
-        """One per word."""
-        return self.words
-
-    @property
-    def popcounts(self) -> int:
-        """One per word."""
-        return self.words
-
-    @property
-    def adds(self) -> int:
-        """Sums of the popcounts of a code that takes several words."""
-        return self.words - self.codes
-
-    @property
-    def compares(self) -> int:
-        """One per code, with the worst distance kept or with the radius."""
-        return self.codes
 
 
 def scan(codes: int, bits: int, word_bits: int = 64) -> ScanWork:
@@ -111,11 +95,10 @@ def scan_charges(profile: Profile, work: ScanWork) -> list[Charge]:
     charged as one, and as nothing at the low end.
     """
     memory = buffer_for(profile, work.bytes_read)
-    known = float(work.adds + work.compares)
-    most = known + work.xors + work.popcounts
+    least, most = float(work.words), 3.0 * work.words
     return [
         Charge("memory", WHOLE_NETWORK, memory.term, memory.packed(work.bytes_read, 8)),
-        Charge("operations", WHOLE_NETWORK, "energy.ac_int32", between(known, most, most)),
+        Charge("operations", WHOLE_NETWORK, "energy.ac_int32", between(least, most, most)),
     ]
 
 
@@ -148,6 +131,5 @@ def _on_accelerator(profile: Profile, work: ScanWork) -> tuple[Latency, list[Sce
 
 
 def _on_processor(profile: Profile, work: ScanWork) -> tuple[Latency, list[Scenario]]:
-    arithmetic = exact(float(work.xors + work.popcounts + work.adds + work.compares))
-    latency, bill = work_bill(profile, arithmetic, exact(float(work.bytes_read)))
+    latency, bill = work_bill(profile, exact(3.0 * work.words), exact(float(work.bytes_read)))
     return latency, [Scenario(SEARCH, BUSY, bill)] if latency.busy is not None else []

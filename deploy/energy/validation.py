@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from deploy.energy.amounts import Amount, Band, between, exact, mean
+from deploy.energy.amounts import Amount, between, exact, mean
 from deploy.energy.assessment import standing
 from deploy.energy.bill import Bill, make_bill
 from deploy.energy.event_cores import dynamic_charges
@@ -19,6 +19,7 @@ from deploy.energy.latency import Latency
 from deploy.energy.mapping.traffic import Events, Traffic
 from deploy.energy.roofline import OPERATIONS_PER_MAC, work_bill
 from export.synaptic.counts import LayerCounts, NetworkCounts
+from hardware_profiles.prices import Band
 from hardware_profiles.schema import Profile, Validation, Work
 from hardware_profiles.terms import EVENT_TERMS, EnergyTerm
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from deploy.energy.amounts import Band
 from deploy.energy.assessment import REAL_TIME, SPIKING, Refusal
 from deploy.energy.mapping.limits import Check
 from deploy.energy.wording import si
 from deploy.report.hosts.results import Hosts
+from hardware_profiles.prices import Band
 from hardware_profiles.schema import Run, Source
 from hardware_profiles.terms import Execution, Kind
 from hardware_profiles.terms import Platform as Family

@@ -7,6 +7,7 @@ one edge from every linear node that adds to it. What the nodes are is in ``expo
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal, TypeVar
 
 from export.encoder.node import Node, Shape
@@ -146,21 +147,13 @@ class Graph:
         Raises:
             GraphError: the graph has a cycle.
         """
-        waiting = {name: len(self.sources(name)) for name in self.nodes}
-        targets: dict[str, list[str]] = {name: [] for name in self.nodes}
+        sorter = TopologicalSorter(dict.fromkeys(self.nodes, ()))
         for source, target in self.edges:
-            targets[source].append(target)
-        ready = [name for name, count in waiting.items() if not count]
-        order = []
-        while ready:
-            name = ready.pop(0)
-            order.append(name)
-            for target in targets[name]:
-                waiting[target] -= 1
-                if not waiting[target]:
-                    ready.append(target)
-        if len(order) < len(self.nodes):
-            stuck = next(name for name in self.nodes if name not in set(order))
-            raise GraphError(f"node {stuck}: it lies on a cycle: only feed-forward graphs can be lowered")
+            sorter.add(target, source)
+        try:
+            order = list(sorter.static_order())
+        except CycleError as error:
+            stuck = error.args[1][0]
+            raise GraphError(f"node {stuck}: it lies on a cycle: only feed-forward graphs can be lowered") from None
         self.nodes = {name: self.nodes[name] for name in order}
         return self

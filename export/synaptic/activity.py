@@ -78,6 +78,5 @@ def _per_neuron(values: NDArray[Any]) -> NDArray[np.int64]:
 def _operations(name: str, network: SynapseNetwork, emitted: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
     total = np.zeros(len(next(iter(emitted.values()))), np.int64)
     for projection in network.arriving[name]:
-        fan_out = np.bincount(projection.weights.indices, minlength=projection.weights.shape[1])
-        total += emitted[projection.source] @ fan_out
+        total += emitted[projection.source] @ projection.fan_out
     return total

@@ -78,6 +78,16 @@ class Projection:
     delay: int = 0
     """Time steps of the graph."""
 
+    @property
+    def fan_in(self) -> npt.NDArray[np.int64]:
+        """(target neurons,) synapses that arrive at each."""
+        return np.diff(self.weights.indptr).astype(np.int64)
+
+    @property
+    def fan_out(self) -> npt.NDArray[np.int64]:
+        """(source neurons,) synapses that leave each."""
+        return np.bincount(self.weights.indices, minlength=self.weights.shape[1])
+
 
 @dataclass(frozen=True)
 class SynapseNetwork:
@@ -102,6 +112,14 @@ class SynapseNetwork:
     def leaving(self) -> Mapping[str, list[Projection]]:
         """Projections by source."""
         return self._grouped("source")
+
+    def fan_in(self, name: str) -> npt.NDArray[np.int64]:
+        """(neurons,) synapses that arrive at each neuron of population ``name``."""
+        return sum((each.fan_in for each in self.arriving[name]), np.zeros(self.by_name[name].neurons, np.int64))
+
+    def fan_out(self, name: str) -> npt.NDArray[np.int64]:
+        """(neurons,) synapses that each neuron of population ``name`` reaches."""
+        return sum((each.fan_out for each in self.leaving[name]), np.zeros(self.by_name[name].neurons, np.int64))
 
     def of_kind(self, kind: str) -> list[Population]:
         """The populations of one kind."""

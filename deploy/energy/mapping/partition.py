@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from deploy.energy.mapping.limits import Capacities
-from deploy.energy.mapping.usage import Cores, core_use, destinations, fan_in_of
+from deploy.energy.mapping.usage import Cores, core_use, destinations
 from export.synaptic.populations import Population, SynapseNetwork
 
 ROUNDS = 3
@@ -136,7 +136,7 @@ def _round(network: SynapseNetwork, capacities: Capacities, before: Mapping[str,
         reached = destinations(network, population.name, placed, max(core.number + 1, cores_before))
         out_axons = np.bincount(reached.indices, minlength=population.neurons)
         rows = _sources(network, population, offsets, total)
-        synapse_bytes = fan_in_of(network, population.name) * capacities.synapse_bits / 8
+        synapse_bytes = network.fan_in(population.name) * capacities.synapse_bits / 8
         attempts: list[_Attempt] = []
         for order in _orders(population):
             part = _Slice(order, sparse.csr_matrix(rows[order]), synapse_bytes[order], out_axons[order], first)

@@ -8,7 +8,7 @@ import numpy as np
 from deploy.energy.mapping.limits import CORE_LIMITS, Capacities, Check
 from deploy.energy.mapping.partition import partition
 from deploy.energy.mapping.placement import Fit, Placement
-from deploy.energy.mapping.usage import Cores, CoreUse, core_use, fan_in_of, fan_out_of
+from deploy.energy.mapping.usage import Cores, CoreUse, core_use
 from export.synaptic.populations import SynapseNetwork
 from export.synaptic.sizes import widest_weight
 from hardware_profiles.schema import Profile
@@ -27,6 +27,8 @@ def place(network: SynapseNetwork, profile: Profile) -> Fit:
             f"{profile.meta.id}: a core holds exactly one population, its kernels stored once: "
             "python -m deploy.report checks such a platform"
         )
+    if len(network.of_kind("input")) == len(network.populations):
+        return Fit((), None)  # inputs live on the host
     core_of = partition(network, capacities)
     use = core_use(network, core_of, capacities.synapse_bits)
     cores = len(use.neurons)
@@ -55,10 +57,10 @@ def _core_checks(core_of: Mapping[str, Cores], use: CoreUse, capacities: Capacit
 def _neuron_checks(network: SynapseNetwork, core_of: Mapping[str, Cores], capacities: Capacities) -> Iterator[Check]:
     """The same for the synapses of a single neuron, in and out."""
     for limit, has, count in (
-        ("fan-in of a neuron", capacities.max_fan_in, fan_in_of),
-        ("fan-out of a neuron", capacities.max_fan_out, fan_out_of),
+        ("fan-in of a neuron", capacities.max_fan_in, network.fan_in),
+        ("fan-out of a neuron", capacities.max_fan_out, network.fan_out),
     ):
-        synapses = {population: count(network, population) for population in core_of} if np.isfinite(has) else {}
+        synapses = {population: count(population) for population in core_of} if np.isfinite(has) else {}
         checks = [
             Check(limit, int(needs.max()), has, name, len(np.unique(core_of[name][needs > has])))
             for name, needs in synapses.items()

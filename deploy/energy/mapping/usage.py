@@ -32,7 +32,7 @@ def core_use(network: SynapseNetwork, core_of: Mapping[str, Cores], synapse_bits
     in_axons, out_axons = np.zeros(cores, np.int64), np.zeros(cores, np.int64)
     for name, numbers in core_of.items():
         neurons += np.bincount(numbers, minlength=cores)
-        synapses += np.bincount(numbers, fan_in_of(network, name), minlength=cores)
+        synapses += np.bincount(numbers, network.fan_in(name), minlength=cores)
     for population in network.populations:
         reached = destinations(network, population.name, core_of, cores)
         in_axons += np.diff(reached.indptr)
@@ -40,19 +40,6 @@ def core_use(network: SynapseNetwork, core_of: Mapping[str, Cores], synapse_bits
             axons = np.bincount(reached.indices, minlength=population.neurons)
             out_axons += np.bincount(core_of[population.name], axons, minlength=cores).astype(np.int64)
     return CoreUse(neurons, synapses * synapse_bits / 8, in_axons, out_axons)
-
-
-def fan_in_of(network: SynapseNetwork, name: str) -> NDArray[np.int64]:
-    """(neurons,) synapses that arrive at each neuron of population ``name``."""
-    neurons = network.by_name[name].neurons
-    return sum((np.diff(each.weights.indptr) for each in network.arriving[name]), np.zeros(neurons, np.int64))
-
-
-def fan_out_of(network: SynapseNetwork, name: str) -> NDArray[np.int64]:
-    """(neurons,) synapses that each neuron of population ``name`` reaches."""
-    neurons = network.by_name[name].neurons
-    reached = (np.bincount(each.weights.indices, minlength=neurons) for each in network.leaving[name])
-    return sum(reached, np.zeros(neurons, np.int64))
 
 
 def destinations(network: SynapseNetwork, name: str, core_of: Mapping[str, Cores], cores: int) -> sparse.csr_matrix:
