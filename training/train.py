@@ -15,9 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from spikinghash.cli import run
 from spikinghash.errors import CheckpointError, ConfigError
 from training import classes
-from training.augment import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from training.codes import batches, float_encoder, retrieval_figures
+from training.codes import float_encoder, retrieval_figures
 from training.config import Config, TrainConfig, load_config
 from training.data.configured import load_data
 from training.data.frames import Dataset
@@ -28,14 +27,13 @@ from training.model.encoder import Spikinghash
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids
 from training.sparsity.economy import Economy
 from training.start import start_from, unfold
+from training.steps import Optimiser, Schedule, descend, epoch, one_cycle, steps_per_epoch
 
 LAST, METRICS, CURVE = "last.pt", "metrics.jsonl", "curve.png"
 STATES = ("model", "loss", "economy", "optimiser", "schedule")
 """What of an experiment a resumed training takes over."""
 UNFOLDED = 160
 """Training recordings, about, from whose statistics a network on grids gets batch normalisations anew."""
-WARM_UP = 0.1
-"""Share of all steps in which the learning rate rises."""
 VALIDATED = 5
 """Epochs from one search with the validation queries to the next: each encodes the whole database."""
 
@@ -50,8 +48,8 @@ class Experiment:
     sets: Split
     model: Spikinghash
     loss: HashLoss | classes.ClassLoss
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    optimiser: Optimiser
+    schedule: Schedule
     economy: Economy
     history: list[dict[str, float]]
 
@@ -59,11 +57,6 @@ class Experiment:
     def epoch(self) -> int:
         """Finished epochs."""
         return len(self.history)
-
-
-def steps_per_epoch(config: Config, sets: Split) -> int:
-    """Full batches in the training set. A last one that is not full is left out: its batch statistics would differ."""
-    return max(1, len(sets.training) // config.train.batch_size)
 
 
 def prepare(config: Config, device: torch.device) -> Experiment:
@@ -83,11 +76,8 @@ def prepare(config: Config, device: torch.device) -> Experiment:
         unfold(model, torch.from_numpy(dataset.frames[sets.training[:: max(1, len(sets.training) // UNFOLDED)]]))
     loss.to(device)
     model.to(device)
-    steps = settings.epochs * steps_per_epoch(config, sets)
-    economy = Economy(config, model, dataset, sets, steps)
-    parameters = [*model.parameters(), *loss.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, steps, pct_start=WARM_UP)
+    economy = Economy(config, model, dataset, sets, settings.epochs * steps_per_epoch(settings, sets))
+    optimiser, schedule = one_cycle([*model.parameters(), *loss.parameters()], settings, sets)
     return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, economy, [])
 
 
@@ -124,27 +114,18 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
     All randomness of an epoch follows from the seed and the epoch's number, so that a resumed training takes the
     same course as one that was never interrupted.
     """
-    settings, steps = experiment.config.train, steps_per_epoch(experiment.config, experiment.sets)
+    settings, economy = experiment.config.train, experiment.economy
     seed = int(np.random.SeedSequence((settings.seed, experiment.epoch)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(experiment.sets.training), generator=generator).numpy()
-    shuffled = experiment.sets.training[order][: steps * settings.batch_size]
     experiment.model.train(not settings.quantise)  # folded norms are constants
-    total = 0.0
-    for batch in batches(shuffled, settings.batch_size):
-        experiment.economy.before_step(batch)
-        frames = torch.from_numpy(experiment.dataset.frames[batch])
-        frames = augment(frames, settings, generator).to(experiment.device)
-        labels = torch.from_numpy(experiment.dataset.labels[batch]).to(experiment.device)
-        output = experiment.model(frames)
-        value = experiment.loss(output, labels) + experiment.economy.loss(output)
-        experiment.optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        experiment.optimiser.step()
-        experiment.schedule.step()
-        total += value.item()
-        progress.update(task, advance=1, loss=value.item(), spent=experiment.economy.spent)
-    return total / steps
+    values = []
+    for frames, labels in epoch(experiment.dataset, experiment.sets, settings, generator, economy.before_step):
+        output = experiment.model(frames.to(experiment.device))
+        value = experiment.loss(output, labels.to(experiment.device)) + economy.loss(output)
+        descend(value, experiment.optimiser, experiment.schedule)
+        values.append(value.item())
+        progress.update(task, advance=1, loss=values[-1], spent=economy.spent)
+    return sum(values) / len(values)
 
 
 def validate(experiment: Experiment) -> float:
@@ -205,7 +186,7 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
         TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}{{task.fields[spent]}}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        steps, epochs = steps_per_epoch(config, experiment.sets), config.train.epochs
+        steps, epochs = steps_per_epoch(config.train, experiment.sets), config.train.epochs
         shown: dict[str, Any] = {"epoch": f"{experiment.epoch}/{epochs}", "loss": float("nan"), "score": float("nan")}
         shown["spent"] = ""
         task = progress.add_task("", total=steps * epochs, completed=steps * experiment.epoch, **shown)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from spikinghash.files import atomic_path
-from training.augment import augment
-from training.codes import Encode, batches
+from training.codes import Encode
 from training.config import TrainConfig
 from training.data.frames import Dataset
 from training.data.splits import Split
 from training.sparsity.pruning import Pruning
+from training.steps import descend, epoch, one_cycle, steps_per_epoch
 
 
 def sign_encoder(network: nn.Module) -> Encode:
@@ -50,26 +50,19 @@ def fit(
         pruning: of the network's weights, if any.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    steps = max(1, len(sets.training) // settings.batch_size)
-    parameters = [*network.parameters(), *loss.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.epochs * steps, pct_start=0.1
-    )
+    steps = steps_per_epoch(settings, sets)
+    optimiser, schedule = one_cycle([*network.parameters(), *loss.parameters()], settings, sets, fused=True)
     network.train()
-    for epoch in range(settings.epochs):
-        order = torch.randperm(len(sets.training), generator=generator).numpy()[: steps * settings.batch_size]
-        for step, batch in enumerate(batches(sets.training[order], settings.batch_size)):
-            if pruning is not None:
-                pruning.before_step()
-            frames = augment(torch.from_numpy(dataset.frames[batch]), settings, generator)
+
+    def before(_: object) -> None:
+        if pruning is not None:
+            pruning.before_step()
+
+    for done in range(settings.epochs):
+        for step, (frames, labels) in enumerate(epoch(dataset, sets, settings, generator, before)):
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 values = network(frames).float()
-            value = loss(values, torch.from_numpy(dataset.labels[batch]), (epoch + step / steps) / settings.epochs)
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
-            optimiser.step()
-            schedule.step()
+            descend(loss(values, labels, (done + step / steps) / settings.epochs), optimiser, schedule)
     if pruning is not None:
         pruning.apply()
     network.eval()
