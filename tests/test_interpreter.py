@@ -15,6 +15,7 @@ from export.nir.interpreter import Interpreter
 from export.nir.read import read_graph, time_step
 from export.nir.stepwise.plan import make_plan
 from spikinghash.errors import GraphError
+from tests.nir_doors import refusal
 from tests.nir_graphs import (
     DT,
     all_primitives,
@@ -34,7 +35,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def check(graph: nir.NIRGraph, late: frozenset[tuple[str, str]] = frozenset(), **how: Any) -> None:
-    """Every node, every step."""
+    """Every node, every step; and every command takes the graph."""
+    assert refusal(graph) is None
     spikes = spikes_for(graph, **how)
     outputs, recorded = Interpreter(graph).run(spikes, graph.nodes)
     expected = oracle(graph, spikes, late=late)
@@ -97,6 +99,7 @@ def random_graph(seed: int, size: int) -> nir.NIRGraph:
 @given(seed=SEEDS, size=st.integers(1, 7))
 def test_random_acyclic_graphs(seed: int, size: int) -> None:
     graph = random_graph(seed, size)
+    assert refusal(graph) is None
     spikes = spikes_for(graph, samples=2, steps=6, seed=seed)
     _, recorded = Interpreter(graph).run(spikes, graph.nodes)
     expected = oracle(graph, spikes)
@@ -125,6 +128,7 @@ def written(graph: nir.NIRGraph, folder: Path) -> Path:
 @pytest.mark.parametrize("make", [all_primitives, recurrent_cuba, lambda: loops()[0]], ids=["all", "cuba", "loops"])
 def test_file_runs_like_the_graph_in_memory(make: Callable[[], nir.NIRGraph], tmp_path: Path) -> None:
     graph = make()
+    assert refusal(graph) is None
     spikes = spikes_for(graph)
     again = read_graph(written(graph, tmp_path))
     np.testing.assert_array_equal(Interpreter(graph).run(spikes)[0], Interpreter(again).run(spikes)[0])
@@ -138,6 +142,7 @@ def test_grouped_and_oblong_convolutions_pass_although_nir_mistypes_them(tmp_pat
     }
     graph = built(nodes, "x>c c>a a>y", (4, 6, 5), (4, 6, 5))
     path = written(graph, tmp_path)
+    assert refusal(graph) is None
     with pytest.raises(ValueError, match="type"):
         nir.read(path)
     spikes = spikes_for(graph)
@@ -169,6 +174,7 @@ def test_nested_graphs_equal_the_flat_graph(tmp_path: Path) -> None:
     expected, expected_recorded = Interpreter(same).run(spikes, record)
     np.testing.assert_array_equal(outputs, expected)
     assert outputs.any()
+    assert refusal(nested) is refusal(same) is None
     for name in record:
         np.testing.assert_array_equal(recorded[name], expected_recorded[name])
 
@@ -182,6 +188,7 @@ def test_one_parameter_for_all_neurons() -> None:
     ):
         graphs = [built({"a": node}, "x>a a>y", shape, shape) for node in (wide, narrow)]
         spikes = spikes_for(graphs[0])
+        assert [refusal(graph) for graph in graphs] == [None, None]
         first, second = (Interpreter(graph).run(spikes)[0] for graph in graphs)
         np.testing.assert_array_equal(first, second)
         assert first.any()
@@ -195,6 +202,7 @@ def test_shapes_that_the_graph_leaves_open() -> None:
         "f": nir.Flatten(None, start_dim=0),
     }
     graph = built(nodes, "x>c c>p p>f f>y", (2, 6, 6), (12,))
+    assert refusal(graph) is None
     spikes = spikes_for(graph)
     np.testing.assert_array_equal(Interpreter(graph).run(spikes)[0], oracle(graph, spikes)["y"])
 
@@ -203,6 +211,7 @@ def test_ends_that_the_file_leaves_out() -> None:
     graph = nir.NIRGraph({"w": nir.Linear(np.eye(3)), "a": nir.I(np.full(3, 1 / DT))}, [("w", "a")], type_check=False)
     outputs, _ = Interpreter(graph).run(np.ones((1, 3, 3), np.float32))
     np.testing.assert_array_equal(outputs[0, :, 0], [1, 2, 3])
+    assert refusal(graph) is None
 
 
 def test_time_step_comes_from_metadata(tmp_path: Path) -> None:
@@ -215,8 +224,10 @@ def test_time_step_comes_from_metadata(tmp_path: Path) -> None:
     assert outputs(dt=0.5) == [0.5, 1.0]
     assert outputs(spikinghash='{"dt": 0.25}') == [0.25, 0.5]
     for bad in (0.0, "soon", float("nan")):
+        graph = built({}, "x>y", (1,), (1,), dt=bad)
         with pytest.raises(GraphError, match="time step"):
-            time_step(built({}, "x>y", (1,), (1,), dt=bad))
+            time_step(graph)
+        assert "time step" in str(refusal(graph))
 
 
 # --- what cannot run --------------------------------------------------------------------------------------------------
@@ -265,6 +276,7 @@ TWO = np.ones(2)
 def test_refusals_name_node_and_reason(graph: Callable[[], nir.NIRGraph], message: str) -> None:
     with pytest.raises(GraphError, match=message) as caught:
         Interpreter(graph())
+    assert refusal(graph()) == str(caught.value)
     assert "\n" not in str(caught.value)
 
 

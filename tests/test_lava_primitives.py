@@ -20,6 +20,7 @@ from export.nir.read import read_graph
 from export.nir.stepwise.dynamics import NEURONS
 from export.synaptic.activity import count_activity, populations_to_record
 from spikinghash.errors import MissingToolError, SpikinghashError
+from tests.nir_doors import refusal
 from tests.nir_graphs import (
     DT,
     Array,
@@ -51,6 +52,7 @@ def equal_on_lava(
     """Outputs and what every neuron and delay emits, step by step."""
     path = folder / "graph.nir"
     nir.write(str(path), graph)
+    assert refusal(graph) is None
     interpreter = Interpreter(read_graph(path))
     record = [name for name, node in interpreter.nodes.items() if isinstance(node, (*NEURONS, nir.Delay))]
     spikes = spikes_for(graph) if spikes is None else spikes

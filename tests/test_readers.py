@@ -23,6 +23,7 @@ from export.synaptic.counted import read_network
 from export.synaptic.lowering import lower
 from export.synaptic.schedule import schedule
 from spikinghash.errors import GraphError
+from tests.nir_doors import refusal
 from tests.nir_graphs import DT, all_primitives, built, lif, loops, nmnist_cnn, recurrent_cuba
 
 RNG = np.random.default_rng(7)
@@ -102,30 +103,26 @@ def written(graph: nir.NIRGraph, folder: Path) -> Path:
     return folder / "graph.nir"
 
 
-def commands(path: Path) -> dict[str, Callable[[], Any]]:
-    console = Console(file=io.StringIO())
-    return {
-        "inspect": lambda: inspect_nir(path, path.with_suffix(".svg"), False, console),
-        "place": lambda: read_network(path),
-        "run": lambda: run_on_file(path, path.with_name("x.npz"), "nir"),
-        "lower": lambda: schedule(lower(read_graph(path))),
-    }
-
-
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_runs_is_inspected_and_placed(name: str, tmp_path: Path) -> None:
     path = written(TAKEN[name](), tmp_path)
-    for command in commands(path).values():
-        command()
+    assert refusal(TAKEN[name]()) is None
+    inspect_nir(path, path.with_suffix(".svg"), False, Console(file=io.StringIO()))
+    schedule(lower(read_graph(path)))
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_does_not_run_is_refused_by_all_for_one_reason(name: str, tmp_path: Path) -> None:
     make, reason = REFUSED[name]
-    path = written(make(), tmp_path)
-    for command in commands(path).values():
-        with pytest.raises(GraphError, match=reason):
-            command()
+    assert reason in str(refusal(make()))
+    with pytest.raises(GraphError, match=reason):
+        lower(read_graph(written(make(), tmp_path)))
+
+
+def test_metadata_of_an_encoder_that_cannot_be_read_are_refused_by_all() -> None:
+    for text, reason in (("{}", "no JSON of this project"), ('{"format": 99}', "metadata format 99"), ("!", "no JSON")):
+        graph = built({"n": lif((2,), RNG)}, "x>n n>y", (2,), (2,), spikinghash=text)
+        assert reason in str(refusal(graph))
 
 
 def test_nested_graphs_are_counted(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from deploy.backends.lava_backend import Executor
 from deploy.backends.simulators import LOWERED
 from export.nir.conventions import Tool, as_meant_by
 from export.nir.interpreter import Array, Interpreter
+from export.nir.metadata import read_metadata
 from export.nir.read import TIME_STEP_KEY, assumed_time_step, named_time_step, read_graph
 from export.nir.stepwise.flatten import flatten
 from export.nir.stepwise.plan import SPIKING_NODES
@@ -87,7 +88,8 @@ def run_on_file(
         tool: whose file it is; its parameters are taken as that tool means them.
 
     Raises:
-        GraphError: the array is missing or has the wrong shape, or the graph cannot be run.
+        GraphError: the array is missing or has the wrong shape, the graph cannot be run, or it is an encoder of this
+            project whose metadata cannot be read.
         SpikinghashError: the backend runs no NIR graphs.
     """
     if backend not in BACKENDS[".nir"]:
@@ -101,6 +103,7 @@ def run_on_file(
     runner = graph_runner(backend, numbers, executor, threads)
     with _as_wanted(graph, dt, tool) as path:
         network = read_graph(path)
+        read_metadata(network, str(graph))
         outputs, recorded = runner.run(path, spikes, populations_to_record(network) if trace else ())
         remarks = tuple(_remarks(graph.name, network, spikes, outputs))
         return GraphRun(outputs, recorded, count_activity(network, spikes, recorded) if trace else {}, remarks)
