@@ -1,1 +1,4 @@
-"""The report: what it reads, the tree of figures, the page, the tables, and the comparison of two reports."""
+"""The report: what it reads, the tree of figures, the page, the tables, and the comparison of two reports.
+
+Nobody imports from here but the commands.
+"""

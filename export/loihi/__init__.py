@@ -17,7 +17,8 @@ potentials have 6 binary digits more, because currents and thresholds are shifte
 
 ``arithmetic`` steps neurons, ``registers`` finds a population's grid and ``bounds`` its worst cases. ``network`` puts
 lowered graphs onto registers and ``emulator`` runs them step by step. ``executor`` gives the encoder that is not
-lowered the same neurons on the same grids, for ``drift``.
+lowered the same neurons on the same grids, for ``drift``. Others import ``network``, ``registers``, ``emulator`` and
+``drift``; what Lava's environment imports needs numpy and scipy alone.
 
 Sources: ``lava.proc.lif.models.PyLifModelBitAcc``, ``lava.proc.dense.models``, ``lava.utils.weightutils`` (lava-nc
 0.10.0); Davies et al. 2018, "Loihi: A Neuromorphic Manycore Processor with On-Chip Learning", doi

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 class NeuronUnit:
-    """Any neuron but a Threshold."""
+    """A neuron of any kind, see ``Dynamics``."""
 
     def __init__(self, rule: Dynamics, samples: int) -> None:
         self.spiking = rule.spiking
@@ -36,19 +36,6 @@ class NeuronUnit:
         return spikes.astype(float)
 
 
-class GateUnit:
-    """Threshold: no memory."""
-
-    v = None
-
-    def __init__(self, threshold: Any) -> None:
-        self.threshold = _column(threshold)
-
-    def advance(self, current: Array) -> Array:
-        """Spikes where the input is above threshold."""
-        return (current > self.threshold).astype(float)
-
-
 class DelayUnit:
     """Delay: a ring buffer, each neuron reading at its own lag; zero before the start."""
 
@@ -66,7 +53,7 @@ class DelayUnit:
         return delayed
 
 
-Unit = NeuronUnit | GateUnit | DelayUnit
+Unit = NeuronUnit | DelayUnit
 NODES_WITH_UNIT = (*NEURONS, nir.Delay)
 
 
@@ -76,8 +63,6 @@ def unit(node: nir.NIRNode, dt: float, samples: int) -> Unit:
     Raises:
         ValueError: a parameter makes no sense.
     """
-    if isinstance(node, nir.Threshold):
-        return GateUnit(node.threshold)
     if isinstance(node, nir.Delay):
         return DelayUnit(delay_steps(node, dt), samples)
     return NeuronUnit(dynamics(node, dt), samples)
