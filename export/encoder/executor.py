@@ -1,18 +1,27 @@
-"""The encoder's graph in torch: what the torch backend runs, and what written files are compared with."""
+"""The encoder's graph as a torch module: what the torch backend runs, and what written files are compared with."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from export.encoder.graph import Graph
-from export.encoder.node import Map, Node
+from export.encoder.node import Array, Map, Node
 from export.encoder.operations import Output
 
 
-class GraphExecutor:
+class Encoding(NamedTuple):
+    """Result of ``GraphExecutor``: B samples, K bits, P populations."""
+
+    codes: Tensor
+    """Packed, uint8 (B, K/8), bit 0 the most significant bit of the first byte (numpy.packbits)."""
+    spike_counts: Tensor
+    """Spikes of each population in the window, int32 (B, P), in the order of ``GraphExecutor.populations``."""
+
+
+class GraphExecutor(nn.Module):
     """Runs a graph, batch normalisation folded, before anything is lowered.
 
     All steps of the window pass through a node before the next node is entered. Tensors inside have shape
@@ -24,27 +33,35 @@ class GraphExecutor:
     """
 
     def __init__(self, graph: Graph, dtype: torch.dtype = torch.float64) -> None:
-        self.graph, self.dtype = graph, dtype
+        super().__init__()
+        self.graph = graph
+        self.dtype = dtype
         self.populations = population_names(graph)
-        self._weights = {name: self._constant(node.weight) for name, node in graph.find(Map)}
-        self._biases = {
-            name: self._constant(node.bias.reshape(-1, 1, 1)) for name, node in graph.find(Map) if node.bias is not None
-        }
+        for name, node in graph.find(Map):
+            self._constant(f"{name}_weight", np.asarray(node.weight))
+            if node.bias is not None:
+                self._constant(f"{name}_bias", node.bias.reshape(-1, 1, 1))
 
-    def _constant(self, value: Any) -> Tensor:
-        return torch.from_numpy(np.array(value)).to(self.dtype)
+    def _constant(self, name: str, value: Array) -> None:
+        self.register_buffer(name, torch.from_numpy(np.array(value)).to(self.dtype))
+
+    def forward(self, frames: Tensor) -> Encoding:
+        """Encode frames (B, T, 2, H, W) of zeros and ones, any dtype."""
+        spikes = self.trace(frames)
+        counts = torch.stack([_spike_count(spikes[name]) for name in self.populations], dim=1)
+        return Encoding(pack_bits(spikes["output"]), counts.to(torch.int32))
 
     def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Packed codes (B, K/8), bit 0 the most significant of the first byte, of binary frames (B, T, 2, H, W)."""
+        """Packed codes (B, K/8) of binary frames (B, T, 2, H, W)."""
         return self.layers(frames)[0]
 
+    @torch.no_grad()
     def layers(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-        """``encode``, and the spikes of each population, (B, T, C, H, W)."""
+        """Packed codes (B, K/8) and the spikes of each population, (B, T, C, H, W), of frames (B, T, 2, H, W)."""
         values = self.trace(torch.from_numpy(frames))
         spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self.populations}
         return np.packbits(values["output"].numpy(), axis=1), spikes
 
-    @torch.no_grad()
     def trace(self, frames: Tensor) -> dict[str, Tensor]:
         """Spikes of every population, (T, B, C, H, W), by name; ``output`` holds the bits, (B, K).
 
@@ -56,8 +73,8 @@ class GraphExecutor:
             values[name] = self._evaluate(name, node, sources or [frames.transpose(0, 1).to(self.dtype)])
         traced = {name: values[name] for name in (*self.populations, self.graph.only(Output)[0])}
         for name in self.populations:
-            if name in self._weights:
-                traced[name] = traced[name] / self._weights[name]
+            if isinstance(self.graph.nodes[name], Map):
+                traced[name] = traced[name] / self.get_buffer(f"{name}_weight")
         return traced
 
     def _evaluate(self, name: str, node: Node, sources: list[Tensor]) -> Tensor:
@@ -66,8 +83,8 @@ class GraphExecutor:
             total = total + source
         if not isinstance(node, Map):
             return self.emitted(name, node, total)
-        current = node.currents(total, self._weights[name])
-        return current + self._biases[name] if name in self._biases else current
+        current = node.currents(total, self.get_buffer(f"{name}_weight"))
+        return current if node.bias is None else current + self.get_buffer(f"{name}_bias")
 
     def emitted(self, name: str, node: Node, total: Tensor) -> Tensor:
         """What a node that is no map emits when ``total`` arrives; other arithmetic may take its place."""
@@ -77,3 +94,13 @@ class GraphExecutor:
 def population_names(graph: Graph) -> list[str]:
     """Nodes whose spikes are counted: neurons, and the coincidence gates of each attention."""
     return [name for name, node in graph.nodes.items() if node.counted]
+
+
+def pack_bits(bits: Tensor) -> Tensor:
+    """Pack bits (B, K) into bytes (B, K/8), first bit most significant."""
+    place_values = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.int32, device=bits.device)
+    return (bits.to(torch.int32).unflatten(1, (-1, 8)) * place_values).sum(-1, dtype=torch.int32).to(torch.uint8)
+
+
+def _spike_count(spikes: Tensor) -> Tensor:
+    return spikes.sum(dim=(0, 2, 3, 4))

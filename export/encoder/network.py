@@ -37,9 +37,9 @@ class Network:
     """On which it was trained, as in its config; empty where that is not known."""
 
     def executor(self) -> GraphExecutor:
-        """What runs the network, in the narrowest arithmetic that is exact."""
+        """The network as a torch module, in the narrowest arithmetic that is exact."""
         exact32 = self.certificate is not None and self.certificate.exact_in == "float32"
-        return GraphExecutor(self.graph, torch.float32 if exact32 else torch.float64)
+        return GraphExecutor(self.graph, torch.float32 if exact32 else torch.float64).eval()
 
 
 def build_network(
