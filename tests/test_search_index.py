@@ -1,5 +1,6 @@
 """Every index of codes against brute force: same distances, same order of ties, also after removal and reload."""
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -225,8 +226,6 @@ def test_milvus_refuses_what_it_cannot_do(milvus_lite: Path, tmp_path: Path) -> 
         return MilvusIndex(MilvusSettings(uri=str(milvus_lite), collection="own", bits=32).model_copy(update=changes))
 
     index = open_index()
-    with pytest.raises(SearchError, match="k = 20000: Milvus returns at most 16384"):
-        index.search(random_codes(1, 32), 20_000)
     with pytest.raises(SearchError, match=r"collection 'own' holds other things than codes of 16 bits \(bits: 32\)"):
         open_index(bits=16)
     with pytest.raises(SearchError, match="Milvus: invalid index type") as caught:  # a server has it, Lite does not
@@ -234,6 +233,69 @@ def test_milvus_refuses_what_it_cannot_do(milvus_lite: Path, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
     index.drop()
     index.close()
+
+
+def test_more_distinct_codes_than_one_milvus_search_returns(new_index: NewIndex) -> None:
+    codes = np.arange(0, 2**16, 3, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    ids = np.random.default_rng(0).permutation(len(codes))
+    index, oracle = new_index(16), BruteForce()
+    index.add(codes, ids)
+    oracle.add(codes, ids)
+    check(index, oracle, codes[[7]], 20_000, 14)
+    near = index.reached(codes[7], 14)
+    assert sorted(pairs(near)) == pairs(index.within(codes[[7]], 14)[0])
+
+
+def test_milvus_codes_that_no_id_has_and_codes_that_a_server_lost(milvus_lite: Path, tmp_path: Path) -> None:
+    settings = MilvusSettings(uri=str(milvus_lite), collection="lost", bits=16)
+    codes, ids = random_codes(300, 16, flipped=0.1), np.arange(300)
+    index, oracle = MilvusIndex(settings), BruteForce()
+    index.add(codes, ids)
+    oracle.add(codes, ids)
+    index._send(random_codes(3000, 16, 5, flipped=0.1))  # as from a process that was killed before it wrote its ids
+    check(index, oracle, codes[:3], 40, 2)
+    check(index, oracle, codes[:3], 300, 16)
+    index.save(tmp_path / "milvus.json")
+    index._client.delete("lost", filter='id >= ""')
+    assert index._held() == 0
+    index.close()
+    again = MilvusIndex.load(tmp_path / "milvus.json")
+    check(again, oracle, codes[:3], 40, 2)
+    again.drop()
+    again.close()
+
+
+def test_a_milvus_folder_of_version_1_is_read_and_its_collection_replaced(milvus_lite: Path, tmp_path: Path) -> None:
+    from pymilvus import DataType, MilvusClient
+
+    client, path = MilvusClient(str(milvus_lite)), tmp_path / "milvus.json"
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("code", DataType.BINARY_VECTOR, dim=16)
+    client.create_collection("codes_old", schema=schema)
+    former = {"version": 1, "uri": str(milvus_lite), "collection": "codes_old", "bits": 16, "kind": "BIN_FLAT"}
+    path.write_text(json.dumps(former | {"lists": 1024, "probes": 32}))
+    codes, ids, oracle = random_codes(50, 16, flipped=0.1), np.arange(50), BruteForce()
+    oracle.add(codes, ids)
+    for attempt in range(2):  # the first is killed before it saves
+        index = MilvusIndex.load(path)
+        assert index.lacking(ids).all()
+        index.add(codes, ids)
+        check(index, oracle, codes[:2], 9, 3)
+        assert client.has_collection("codes_old")
+        if attempt:
+            index.save(path)
+        index.close()
+    assert not client.has_collection("codes_old")
+    again = MilvusIndex.load(path)
+    check(again, oracle, codes[:2], 9, 3)
+    again.drop()
+    again.close()
+    client.create_collection("codes_old", schema=schema)
+    with pytest.raises(SearchError, match="holds other things than codes of 16 bits"):
+        MilvusIndex(MilvusSettings(uri=str(milvus_lite), collection="codes_old", bits=16))
+    client.drop_collection("codes_old")
+    client.close()
 
 
 def test_a_server_that_does_not_answer_is_an_error_of_one_line() -> None:

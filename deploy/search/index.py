@@ -21,7 +21,7 @@ _LEAST = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What was found for one query, ordered by (distance, id)."""
+    """What was found for one query, ordered by (distance, id) unless said otherwise."""
 
     distances: NDArray[np.int64]
     """Hamming distances in bits, shape (found,)."""
@@ -55,6 +55,9 @@ class CodeIndex(Protocol):
 
     def within(self, queries: Codes, radius: int) -> list[Neighbours]:
         """All codes at a distance of at most ``radius`` bits from each query (B, K/8)."""
+
+    def reached(self, query: Codes, radius: int) -> Neighbours:
+        """As ``within`` for one query (K/8,), but in any order: for those who put many in an order of their own."""
 
     def remove(self, ids: Ids) -> int:
         """Remove the codes under ``ids``; ids that are not in the index are ignored. Returns how many were removed."""

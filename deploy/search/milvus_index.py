@@ -1,47 +1,42 @@
-"""An index on a Milvus server, for more codes than one machine holds; the bytes of the codes are the same.
+"""An index on a Milvus server, for more codes than one machine compares; the bytes of the codes are the same.
 
-``BIN_FLAT`` is exact. ``BIN_IVF_FLAT`` looks into the ``probes`` of ``lists`` cells that are nearest to the query, so
-that its recall has to be measured on one's own codes. Milvus returns at most 16,384 codes per search; larger answers
-are put together from searches over parts of the range of ids.
+The server holds every distinct code once, the ids that have it are kept here: the answers are those of the index in
+memory. ``BIN_FLAT`` is exact. ``BIN_IVF_FLAT`` looks into the ``probes`` of ``lists`` cells that are nearest to the
+query, so that its recall has to be measured on one's own codes. Milvus returns at most 16,384 codes per search; larger
+answers are put together from searches over parts of the range of codes.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deploy.search.index import (
-    Codes,
-    Ids,
-    Neighbours,
-    check_bits,
-    check_k,
-    check_new,
-    check_radius,
-    checked_codes,
-    checked_ids,
-    ranked,
-)
+from deploy.search.code_lists import CodeLists
+from deploy.search.distinct_index import DistinctIndex, Near
+from deploy.search.index import Codes, Ids
 from deploy.search.milvus_connection import connect
 from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
 
 MilvusKind = Literal["BIN_FLAT", "BIN_IVF_FLAT"]
+Hit = tuple[int, str]
+"""Distance and key of a code."""
 
 _LIMIT = 16_384  # codes that one search returns at most
 _BATCH = 10_000  # codes sent at once
-_IDS = np.iinfo(np.int64)  # the least of them is refused: Milvus cannot read it in an expression
+_LISTS = ".npz"
+"""Suffix of the file with the ids, beside that of the settings."""
 
 
 class MilvusSettings(BaseModel):
     """Where a collection is and how it is indexed; what ``MilvusIndex.save`` writes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     uri: str
     """``http://HOST:19530``, or a file name that ends in .db for Milvus Lite."""
     collection: str
@@ -51,14 +46,16 @@ class MilvusSettings(BaseModel):
     """Cells of ``BIN_IVF_FLAT``; about 4 times the root of the number of codes."""
     probes: int = 32
     """Cells of ``BIN_IVF_FLAT`` that a search looks into."""
+    former: str | None = None
+    """Collection of version 1, with a code for every id; dropped when this one is saved."""
 
 
-class MilvusIndex:
-    """A collection of codes on a Milvus server; made if it is not there."""
+class MilvusIndex(DistinctIndex):
+    """A collection of distinct codes on a Milvus server; made if it is not there."""
 
-    def __init__(self, settings: MilvusSettings) -> None:
-        check_bits(settings.bits)
-        self.settings, self.bits = settings, settings.bits
+    def __init__(self, settings: MilvusSettings, lists: CodeLists | None = None) -> None:
+        super().__init__(lists or CodeLists(settings.bits))
+        self.settings = settings
         self._name = settings.collection
         self._client = connect(settings.uri)
         with self._told():
@@ -67,76 +64,50 @@ class MilvusIndex:
             else:
                 self._create_collection()
             self._client.load_collection(self._name)
-
-    def __len__(self) -> int:
-        with self._told():
-            rows = self._client.query(self._name, filter="", output_fields=["count(*)"])
-        return int(rows[0]["count(*)"])
+        self._settle()
+        if self._held() < len(self._lists.distinct):  # the server has lost some
+            self._send(self._lists.distinct)
 
     def add(self, codes: Codes, ids: Ids) -> None:
-        """As ``CodeIndex`` says, except that a lost connection may leave the first 10,000s of a larger batch."""
-        codes, ids = checked_codes(codes, self.bits), checked_ids(ids, len(codes))
-        check_new(ids, self.lacking(ids))
-        with self._told():
-            for start in range(0, len(codes), _BATCH):
-                part = slice(start, start + _BATCH)
-                pairs = zip(ids[part].tolist(), codes[part], strict=True)
-                self._client.insert(self._name, [{"id": id, "code": code.tobytes()} for id, code in pairs])
-
-    def lacking(self, ids: Ids) -> NDArray[np.bool_]:
-        """As ``CodeIndex`` says."""
-        found: list[int] = []
-        with self._told():
-            for start in range(0, len(ids), _BATCH):
-                chosen = ids[start : start + _BATCH].tolist()
-                rows = self._client.query(self._name, filter=f"id in {chosen}", output_fields=["id"])
-                found += [row["id"] for row in rows]
-        return ~np.isin(ids, np.array(found, np.int64))
-
-    def search(self, queries: Codes, k: int) -> list[Neighbours]:
-        """As ``CodeIndex`` says; ``BIN_IVF_FLAT`` may miss codes.
-
-        Raises:
-            SearchError: ``k`` is more than Milvus returns.
-        """
-        check_k(k)
-        if k > _LIMIT:
-            raise SearchError(f"k = {k}: Milvus returns at most {_LIMIT} neighbours: use fewer, or a radius")
-        queries = checked_codes(queries, self.bits)
-        if not len(queries):
-            return []
-        nearest = self._search(queries, min(k + 1, _LIMIT))
-        return [self._cut(query, one, k) for query, one in zip(queries, nearest, strict=True)]
-
-    def within(self, queries: Codes, radius: int) -> list[Neighbours]:
-        """As ``CodeIndex`` says; ``BIN_IVF_FLAT`` may miss codes."""
-        check_radius(radius)
-        return [self._shell(query, 0, min(radius, self.bits)) for query in checked_codes(queries, self.bits)]
+        """As ``CodeIndex`` says; a lost connection may leave codes on the server that no id has."""
+        added = CodeLists(self.bits)
+        added.add(codes, ids)
+        added.settle()
+        self._settle()
+        self._send(added.distinct[self._lists.places(added.distinct) < 0])
+        self._lists.add(codes, ids)
 
     def remove(self, ids: Ids) -> int:
-        """As ``CodeIndex`` says."""
-        ids = np.unique(ids)
-        present = ids[~self.lacking(ids)]
+        """As ``CodeIndex`` says; a lost connection may leave codes on the server that no id has."""
+        removed, bare = self._lists.remove(ids)
         with self._told():
-            for start in range(0, len(present), _BATCH):
-                self._client.delete(self._name, ids=present[start : start + _BATCH].tolist())
-        return len(present)
+            for start in range(0, len(bare), _BATCH):
+                self._client.delete(self._name, ids=[_key(code) for code in bare[start : start + _BATCH]])
+        return removed
 
     def save(self, path: Path) -> None:
-        """Write where the collection is; the codes are kept by the server."""
+        """Write where the collection is, and beside it the ids; the codes are kept by the server."""
         with self._told():
             self._client.flush(self._name)
+        self._lists.save(path.with_suffix(_LISTS))
+        settings = self.settings.model_copy(update={"former": None})
         with atomic_path(path) as temporary:
-            temporary.write_text(self.settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        if self.settings.former is not None:
+            with self._told():
+                self._client.drop_collection(self.settings.former)
+        self.settings = settings
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Connect to the collection that ``save`` described."""
+        """Connect to the collection that ``save`` described; ids that are not beside it are to be added again."""
         try:
-            settings = MilvusSettings.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            text = path.read_text(encoding="utf-8")
+            settings = MilvusSettings.model_validate(_of_this_version(json.loads(text)))
+        except (OSError, ValueError, KeyError, ValidationError) as error:
             raise SearchError(f"{path}: not a readable Milvus index ({type(error).__name__}): build it again") from None
-        return cls(settings)
+        lists = path.with_suffix(_LISTS)
+        return cls(settings, CodeLists.load(lists) if lists.exists() else None)
 
     def drop(self) -> None:
         """Delete the collection from the server."""
@@ -147,49 +118,60 @@ class MilvusIndex:
         """Close the connection."""
         self._client.close()
 
-    def _cut(self, query: Codes, nearest: Neighbours, k: int) -> Neighbours:
-        """The first k by (distance, id); ``nearest``, more than k where there are more, cuts ties anyhow."""
-        if len(nearest) <= k and len(nearest) < _LIMIT:
-            return nearest
-        radius = int(nearest.distances[min(k, len(nearest)) - 1])
-        if nearest.distances[-1] > radius:
-            return Neighbours(nearest.distances[:k], nearest.ids[:k])
-        ties = self._shell(query, radius, radius)
-        nearer = nearest.distances < radius
-        distances = np.concatenate([nearest.distances[nearer], ties.distances])
-        return ranked(distances, np.concatenate([nearest.ids[nearer], ties.ids]), k)
+    def _held(self) -> int:
+        """Codes on the server."""
+        with self._told():
+            rows = self._client.query(self._name, filter="", output_fields=["count(*)"])
+        return int(rows[0]["count(*)"])
 
-    def _shell(self, query: Codes, inner: int, outer: int, low: int = _IDS.min + 1, high: int = _IDS.max) -> Neighbours:
-        """All codes at a distance of ``inner`` to ``outer`` bits with ids from ``low`` to ``high``."""
-        found = self._search(query[None], _LIMIT, (inner, outer), f"id >= {low} and id <= {high}")[0]
+    def _send(self, codes: Codes) -> None:
+        with self._told():
+            for start in range(0, len(codes), _BATCH):
+                part = codes[start : start + _BATCH]
+                self._client.upsert(self._name, [{"id": _key(code), "code": code.tobytes()} for code in part])
+
+    def _nearest_codes(self, queries: Codes, asked: int) -> list[tuple[Near, bool]]:
+        asked = min(asked, _LIMIT)
+        return [(self._near(hits), len(hits) < asked) for hits in self._search(queries, asked)]
+
+    def _codes_within(self, query: Codes, radius: int) -> Near:
+        return self._near(self._all_within(query, radius))
+
+    def _near(self, hits: list[Hit]) -> Near:
+        """By distance; codes that no id has are left out."""
+        hits = sorted(hits)
+        codes = np.frombuffer(bytes.fromhex("".join(key for _, key in hits)), np.uint8).reshape(-1, self.bits // 8)
+        distances, places = np.array([distance for distance, _ in hits], np.int64), self._lists.places(codes)
+        return distances[places >= 0], places[places >= 0]
+
+    def _all_within(self, query: Codes, radius: int, low: str = "", high: str = "g") -> list[Hit]:
+        """All codes of the server within ``radius`` whose keys lie from ``low`` to before ``high``."""
+        (found,) = self._search(query[None], _LIMIT, radius, f'id >= "{low}" and id < "{high}"')
         if len(found) < _LIMIT:
             return found
-        # As many as Milvus returns, perhaps not all. The median of their ids is a fair place to part the range.
-        middle = int(np.sort(found.ids)[len(found) // 2 - 1])
-        parts = self._shell(query, inner, outer, low, middle), self._shell(query, inner, outer, middle + 1, high)
-        return ranked(np.concatenate([p.distances for p in parts]), np.concatenate([p.ids for p in parts]))
+        # As many as Milvus returns, perhaps not all. The median of their keys is a fair place to part the range.
+        middle = sorted(key for _, key in found)[len(found) // 2]
+        return self._all_within(query, radius, low, middle) + self._all_within(query, radius, middle, high)
 
-    def _search(
-        self, queries: Codes, limit: int, shell: tuple[int, int] | None = None, ids: str = ""
-    ) -> list[Neighbours]:
+    def _search(self, queries: Codes, limit: int, radius: int | None = None, keys: str = "") -> list[list[Hit]]:
         parameters: dict[str, int] = {"nprobe": self.settings.probes} if self.settings.kind == "BIN_IVF_FLAT" else {}
-        if shell is not None:
-            parameters |= {"range_filter": shell[0], "radius": shell[1] + 1}  # Milvus: range_filter <= d < radius
+        if radius is not None:
+            parameters |= {"range_filter": 0, "radius": radius + 1}  # Milvus: range_filter <= d < radius
         with self._told():
             answers = self._client.search(
                 self._name,
                 [query.tobytes() for query in queries],
-                filter=ids,
+                filter=keys,
                 limit=limit,
                 search_params={"metric_type": "HAMMING", "params": parameters},
             )
-        return [_neighbours(hits) for hits in answers]
+        return [[(int(hit["distance"]), str(hit["id"])) for hit in hits] for hits in answers]
 
     def _create_collection(self) -> None:
         from pymilvus import DataType
 
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=self.bits // 4)
         schema.add_field("code", DataType.BINARY_VECTOR, dim=self.bits)
         indexes = self._client.prepare_index_params()
         lists = {"nlist": self.settings.lists} if self.settings.kind == "BIN_IVF_FLAT" else {}
@@ -202,9 +184,11 @@ class MilvusIndex:
             raise
 
     def _check_collection(self) -> None:
+        from pymilvus import DataType
+
         fields = {field["name"]: field for field in self._client.describe_collection(self._name)["fields"]}
         bits = fields.get("code", {}).get("params", {}).get("dim")
-        if "id" not in fields or bits is None or int(bits) != self.bits:
+        if fields.get("id", {}).get("type") != DataType.VARCHAR or bits is None or int(bits) != self.bits:
             raise SearchError(
                 f"{self.settings.uri}: collection {self._name!r} holds other things than codes of {self.bits} bits "
                 f"(bits: {bits}): use another name or delete it"
@@ -221,6 +205,14 @@ class MilvusIndex:
             raise SearchError(f"{self.settings.uri}: collection {self._name!r}: Milvus: {message}") from None
 
 
-def _neighbours(hits: Any) -> Neighbours:
-    distances = np.array([hit["distance"] for hit in hits], np.int64)
-    return ranked(distances, np.array([hit["id"] for hit in hits], np.int64))
+def _key(code: Codes) -> str:
+    """Under which a code is kept: its bytes in hex."""
+    return code.tobytes().hex()
+
+
+def _of_this_version(settings: Any) -> Any:
+    """Settings of version 1 as they are now; the codes go to a collection of their own."""
+    if not isinstance(settings, dict) or settings.get("version") != 1:
+        return settings
+    former = settings["collection"]
+    return settings | {"version": 2, "collection": f"{former}_distinct", "former": former}

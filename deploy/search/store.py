@@ -142,7 +142,7 @@ def _open_milvus(folder: Path, facts: Facts) -> MilvusIndex:
     if path.exists():
         return MilvusIndex.load(path)
     # The name is the same whenever a build that was killed is run again.
-    name = "codes_" + hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    name = "distinct_" + hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     assert facts.milvus is not None
     kind = "BIN_FLAT" if facts.kind == "milvus-flat" else "BIN_IVF_FLAT"
     return MilvusIndex(MilvusSettings(uri=facts.milvus, collection=name, bits=facts.bits, kind=kind))
