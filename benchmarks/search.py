@@ -27,6 +27,8 @@ from deploy.search.faiss_index import FlatIndex
 from deploy.search.files import find_sources
 from deploy.search.index import Codes
 from deploy.search.manifest import Facts, Manifest
+from deploy.search.ranking import Query, rank
+from deploy.search.thumbnails import BYTES
 from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run
@@ -36,6 +38,8 @@ from training.data.recordings import EVENT_DTYPE, recording_frames, write_record
 EVENTS = 4_130
 """Events of a recording: the mean of 200 recordings of N-MNIST."""
 QUERIES = 50
+RANKED = 10
+"""Queries whose answers are ordered by thumbnail."""
 K = 10
 DISCOUNT = 0.66
 """Fits the codes of 1,000 N-MNIST recordings: 107 distinct ones, ten of which 706 recordings have."""
@@ -98,7 +102,7 @@ def _manifest_bytes(paths: list[Path]) -> float:
         facts = Facts(encoder="encoder.onnx", encoder_sha256="0" * 64, bits=32, kind="flat")
         manifest = Manifest.create(Path(name), facts)
         sources = [source for path in paths for source in find_sources(path)]
-        manifest.add((source, bytes(4)) for source in sources)
+        manifest.add((source, bytes(4), bytes(BYTES)) for source in sources)
         manifest.close()
         return manifest.path.stat().st_size / len(sources)
 
@@ -153,12 +157,18 @@ def measure_search(workload: str, count: int, bits: int) -> Searching:
     build, held = cpu_seconds() - begin, resident() - before
     bare = faiss.IndexBinaryFlat(bits)
     bare.add(codes)
+    generator = np.random.default_rng(2)
+    thumbnails = generator.integers(0, 256, (count, BYTES), np.uint8)
+    asked = [Query(code, generator.integers(0, 256, (9, BYTES), np.uint8)) for code in queries[:RANKED]]
     return Searching(
         codes=workload,
         count=count,
         distinct=len(np.unique(codes, axis=0)),
         milliseconds=cost(lambda: index.search(queries, K), QUERIES),
         bare=cost(lambda: bare.search(queries, K), QUERIES),
+        by_class=cost(lambda: [rank(index, thumbnails, one, "class", K) for one in asked], RANKED),
+        by_recording=cost(lambda: [rank(index, thumbnails, one, "recording", K) for one in asked], RANKED),
+        candidates=int(np.median([rank(index, thumbnails, one, "recording", K).candidates for one in asked])),
         bytes_per_code=held / count,
         recall=recall(index, codes, queries[:10], K),
         build=build,

@@ -35,6 +35,12 @@ class Searching:
     """CPU ms per query, k = 10, one thread."""
     bare: float
     """The same of faiss alone over all codes: no order among ties, no complete ties."""
+    by_class: float
+    """The same with ties ordered by thumbnail: CPU ms per query, one at a time."""
+    by_recording: float
+    """The same for one recording: candidates within the default radius, ordered by thumbnail."""
+    candidates: int
+    """Median of these."""
     bytes_per_code: float
     recall: float
     build: float

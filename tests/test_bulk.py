@@ -14,10 +14,11 @@ from search_cases import small_encoder as small_encoder
 from search_cases import write_bad_files, write_random_folder
 
 from deploy.backends.encoders import load_encoder
-from deploy.backends.run import encode_recordings
+from deploy.backends.run import encode_recordings, read_frames
 from deploy.search import bulk, ray_engine
 from deploy.search.bulk import Outcome, encode_files
 from deploy.search.ray_engine import encode_with_ray
+from deploy.search.thumbnails import make_thumbnails
 from spikinghash.errors import BackendError, GraphError, MissingToolError
 
 
@@ -56,6 +57,17 @@ def test_codes_come_in_order_and_bad_files_stay_alone(workers: int, small_encode
         assert errors[name].startswith(str(tmp_path / "bad" / name))
         assert "\n" not in errors[name]
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_thumbnails_come_with_codes_and_alone(workers: int, small_encoder: Path, tmp_path: Path) -> None:
+    paths = write_random_folder(tmp_path, classes=1, each=9)
+    wanted = [one.tobytes() for one in make_thumbnails(read_frames(paths, load_encoder(small_encoder)))]
+    assert len(set(wanted)) == 9
+    both = flat(list(encode_files(paths, small_encoder, workers, chunk=3)))
+    alone = flat(list(encode_files(paths, small_encoder, workers, chunk=3, thumbnails_only=True)))
+    assert [outcome.thumbnail for outcome in both] == [outcome.thumbnail for outcome in alone] == wanted
+    assert not any(outcome.code for outcome in alone)
 
 
 def test_a_chunk_of_bad_files_only(small_encoder: Path, tmp_path: Path) -> None:

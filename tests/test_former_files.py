@@ -17,8 +17,10 @@ from networks import random_frames
 
 from deploy.backends.encoders import load_encoder
 from deploy.backends.run import encode_recordings
+from deploy.search.files import RecordingFile
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index
+from deploy.search.thumbnails import VERSION
 from export.synaptic.counts import NetworkCounts
 from spikinghash.errors import GraphError
 from training.checkpoint import load_checkpoint
@@ -73,3 +75,21 @@ def test_an_index_is_searched_and_goes_on(former: Path, tmp_path: Path) -> None:
     index.add(np.array([[0xA5]], np.uint8), np.array([9]))
     index.save(folder / "codes.npz")
     assert len(type(index).load(folder / "codes.npz")) == 5
+
+
+def test_an_index_without_thumbnails_gets_them(former: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    shutil.copytree(former / "index", folder)
+    before = Manifest(folder)
+    assert before.facts.thumbnails is None
+    assert before.thumbnails().shape == (5, 32)
+    assert not before.thumbnails().any()
+    before.hold_thumbnails()
+    (path, label), *_ = before.entries([1])
+    before.add_thumbnails([(RecordingFile(path, label, 0, 0), bytes(range(32)))])
+    after = Manifest(folder)
+    assert after.facts == before.facts
+    assert after.facts.thumbnails == VERSION
+    assert np.array_equal(after.codes()[0], before.codes()[0])
+    assert after.thumbnails()[1].tolist() == list(range(32))
+    assert not after.thumbnails()[2:].any()

@@ -20,6 +20,7 @@ import pytest
 from search_cases import small_encoder as small_encoder
 from search_cases import write_bad_files, write_random_folder, write_random_recording
 
+from deploy.backends.encoders import OnnxEncoder
 from deploy.search.__main__ import main
 from deploy.search.index import Codes
 from deploy.search.manifest import VERSION
@@ -76,6 +77,12 @@ def ranking(index: Path, code: Codes) -> list[tuple[int, int]]:
     )
 
 
+def in_order(hits: list[dict[str, int]], *keys: str) -> list[tuple[int, int]]:
+    """Distance and id of ``hits``, which are sorted by ``keys``."""
+    assert hits == sorted(hits, key=lambda hit: [hit[key] for key in keys])
+    return sorted((hit["distance"], hit["id"]) for hit in hits)
+
+
 @pytest.mark.parametrize("kind", ["flat", "milvus-flat"])
 def test_build_query_and_add(
     kind: str, search: Call, folder: Path, small_encoder: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -101,14 +108,19 @@ def test_build_query_and_add(
     answer = json.loads(out)
     packed = np.frombuffer(bytes.fromhex(answer["code"]), np.uint8)
     assert answer["query"] == "new.bin"
-    assert [(hit["distance"], hit["id"]) for hit in answer["hits"]] == ranking(index, packed)
-    assert {"id": 13, "distance": 0, "label": "mine", "path": str(new)} in answer["hits"]
+    assert in_order(answer["hits"], "distance", "difference", "id") == ranking(index, packed)
+    assert answer["hits"][0] == {"id": 13, "distance": 0, "difference": 0, "label": "mine", "path": str(new)}
 
     within = json.loads(search("query", new, "--radius", 2, "--json", "--index", index)[1])["hits"]
-    assert [(hit["distance"], hit["id"]) for hit in within] == [pair for pair in ranking(index, packed) if pair[0] <= 2]
+    near = [pair for pair in ranking(index, packed) if pair[0] <= 2]
+    assert in_order(within, "distance", "difference", "id") == near
+    like = json.loads(search("query", new, "--radius", 2, "--find", "recording", "--json", "--index", index)[1])
+    assert in_order(like["hits"], "difference", "distance", "id") == near
+    assert like["choice"] == f"{len(near)} of {len(near)} within distance 2"
     text = search("query", new, "-k", 1, "--index", index)[1].splitlines()
-    assert text[0] == f"{answer['code']}  new.bin"
-    assert text[2].split() == ["0", str(answer["hits"][0]["id"]), *map(str, list(answer["hits"][0].values())[2:])]
+    ties = sum(distance == 0 for distance, _ in near)
+    assert text[:2] == [f"{answer['code']}  new.bin", f"1 of {ties} at distance 0"]
+    assert text[3].split() == ["0", "0", "13", "mine", str(new)]
 
 
 def _end_milvus_lite() -> None:
@@ -173,6 +185,22 @@ def test_eval_with_a_folder_of_queries(search: Call, index: Path, tmp_path: Path
     assert "none of its 5 recordings can be used" in search("eval", "--queries", queries, "--index", index)[2]
 
 
+def test_eval_asks_for_recordings_by_views_of_them(search: Call, index: Path, folder: Path) -> None:
+    asked = ("eval", "--views", 8, "--json", "--index", index)
+    code, out, _ = search(*asked)
+    figures = json.loads(out)
+    assert (code, figures["views"], figures["itself_first"]) == (0, 8, 1.0)
+    for order in ("codes", "class", "recording"):
+        assert 0 <= figures[f"{order}_recall_at_1"] <= figures[f"{order}_recall_at_10"] <= 1
+    (folder / "c0" / "001.bin").unlink()
+    code, out, err = search(*asked[:2], 100, *asked[3:])
+    assert (code, json.loads(out)["views"], err.splitlines()[-1]) == (3, 11, "1 skipped")
+    assert "001.bin: cannot be read" in err
+    assert "itself_first            1\n" in search("eval", "--views", 3, "--index", index)[1]
+    _make_version_1(index)
+    refused(search(*asked), "none of its 12 recordings has a thumbnail")
+
+
 def test_what_an_index_refuses(search: Call, index: Path, folder: Path, small_encoder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     model = onnx.load(small_encoder)
@@ -216,6 +244,18 @@ def _facts(text: str) -> Callable[[Path], None]:
     return change
 
 
+def _other_thumbnails(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE facts SET value = replace(value, '\"thumbnails\":1', '\"thumbnails\":2')")
+    database.close()
+
+
+def _short_thumbnail(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE recordings SET thumbnail = x'0102' WHERE id = 5")
+    database.close()
+
+
 def _short_code(path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("UPDATE recordings SET code = x'0102' WHERE id = 5")
@@ -236,7 +276,9 @@ def _fewer(path: Path) -> None:
         ("manifest.sqlite", lambda path: path.write_bytes(b""), "version 0, this program reads"),
         ("manifest.sqlite", lambda path: path.unlink(), "not an index"),
         ("manifest.sqlite", _cut, "manifest.sqlite: "),
-        ("manifest.sqlite", _another_version, "version 2, this program reads"),
+        ("manifest.sqlite", _another_version, "version 3, this program reads versions 1 and 2"),
+        ("manifest.sqlite", _other_thumbnails, "thumbnails of version 2, this program makes and compares version 1"),
+        ("manifest.sqlite", _short_thumbnail, "a thumbnail has not 32 bytes"),
         ("manifest.sqlite", _facts('{"bits": "many"}'), "damaged"),
         ("manifest.sqlite", _short_code, "code 5 has not 1 bytes"),
         ("manifest.sqlite", _fewer, "some of them not among the 9 of the manifest"),
@@ -258,6 +300,65 @@ def test_what_is_made_from_the_manifest_is_made_anew(search: Call, index: Path, 
     before = search(*asked)
     (index / "codes.npz").unlink()
     assert search(*asked) == before
+
+
+def _make_version_1(index: Path) -> None:
+    """Make the manifest what it was before there were thumbnails."""
+    with sqlite3.connect(index / "manifest.sqlite") as database:
+        database.execute("ALTER TABLE recordings DROP COLUMN thumbnail")
+        database.execute("UPDATE facts SET value = replace(value, ',\"thumbnails\":1', '')")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+
+def _thumbnails(index: Path) -> list[tuple[int, bytes | None]]:
+    database = sqlite3.connect(index / "manifest.sqlite")
+    try:
+        return database.execute("SELECT id, thumbnail FROM recordings ORDER BY id").fetchall()
+    finally:
+        database.close()
+
+
+def test_an_index_of_before_there_were_thumbnails_gets_them_and_keeps_its_codes(
+    search: Call, index: Path, folder: Path, small_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("query", folder / "c1" / "000.bin", "-k", 12, "--json", "--index", index)
+    like = (*asked, "--find", "recording")
+    drawn, codes, wanted, found = _thumbnails(index), rows(index), search(*asked), search(*like)
+    assert found[0] == 0
+    _make_version_1(index)
+    bare = json.loads(search(*asked)[1])
+    assert all(hit["difference"] is None for hit in bare["hits"])
+    assert [(hit["distance"], hit["id"]) for hit in bare["hits"]] == sorted(
+        (hit["distance"], hit["id"]) for hit in json.loads(wanted[1])["hits"]
+    )
+    assert "of them without a thumbnail: `build` on their folder adds it" in bare["choice"]
+    refused(search(*like), f"{index}: none of its 12 recordings has a thumbnail", "`build` on the same folder adds")
+
+    monkeypatch.setattr(OnnxEncoder, "encode", None)  # nothing is encoded anew
+    build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1)
+    told = "0 added, 12 there before (12 without a thumbnail, which they have now), 12 codes in all\n"
+    assert search(*build) == (0, f"{index}: {told}", "")
+    assert search(*build)[1] == f"{index}: 0 added, 12 there before, 12 codes in all\n"
+    monkeypatch.undo()
+    assert (_thumbnails(index), rows(index)) == (drawn, codes)
+    assert (search(*asked), search(*like)) == (wanted, found)
+
+
+def test_what_has_no_thumbnail_stands_last(search: Call, index: Path, folder: Path, small_encoder: Path) -> None:
+    _make_version_1(index)
+    spoilt = folder / "c1" / "001.bin"
+    stamp, size = spoilt.stat().st_mtime_ns, spoilt.stat().st_size
+    spoilt.write_bytes(bytes([99]) * size)
+    os.utime(spoilt, ns=(stamp, stamp))
+    code, out, err = search("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1)
+    assert (code, err.splitlines()[-1]) == (3, "1 skipped")
+    assert out == f"{index}: 0 added, 12 there before (11 without a thumbnail, which they have now), 12 codes in all\n"
+    asked = ("query", folder / "c1" / "000.bin", "--find", "recording", "--radius", 8, "-k", 12, "--json")
+    answer = json.loads(search(*asked, "--index", index)[1])
+    assert answer["choice"].startswith("12 of 12 within distance 8, 1 of them without a thumbnail")
+    assert [hit["path"] for hit in answer["hits"] if hit["difference"] is None] == [str(spoilt)]
+    assert answer["hits"][-1]["path"] == str(spoilt)
 
 
 def test_a_folder_of_the_former_kind_multi_hash_is_a_flat_one(
@@ -296,8 +397,8 @@ def test_a_recording_that_changes_is_encoded_again(
     assert [(id, path) for id, path, *_ in after[-2:]] == [(13, str(changed)), (14, str(touched))]
     hits = json.loads(search("query", changed, "-k", 20, "--json", "--index", index)[1])["hits"]
     packed = np.frombuffer(after[-2][3], np.uint8)
-    assert [(hit["distance"], hit["id"]) for hit in hits] == ranking(index, packed)
-    assert {"id": 13, "distance": 0, "label": "c1", "path": str(changed)} in hits
+    assert in_order(hits, "distance", "difference", "id") == ranking(index, packed)
+    assert hits[0] == {"id": 13, "distance": 0, "difference": 0, "label": "c1", "path": str(changed)}
     spoilt.unlink()
     assert search(*build)[1] == f"{index}: 0 added, 11 there before, 12 codes in all\n"
 
@@ -451,3 +552,7 @@ def test_real_recordings_and_digits(search: Call, nmnist_folder: Path, tmp_path:
     figures = json.loads(search("eval", "--json", "--index", index)[1])
     assert right >= 8  # measured: 10
     assert figures["mean_average_precision"] > 0.8  # measured: 0.90; chance is 0.1
+    found = json.loads(search("eval", "--views", 40, "--json", "--index", index)[1])
+    assert found["itself_first"] == 1
+    assert found["codes_recall_at_1"] < 0.5
+    assert found["recording_recall_at_1"] >= 0.9

@@ -12,6 +12,7 @@ from deploy.search.bulk import CHUNK, Outcome, encode_files
 from deploy.search.files import RecordingFile
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index, save_index
+from training.data.recordings import SensorSize
 
 Engine = Literal["local", "ray"]
 
@@ -26,6 +27,8 @@ class Report:
     """Recordings whose files have changed since they were encoded, and that have a new code now."""
     known: int = 0
     """Recordings that were encoded already."""
+    thumbnails: int = 0
+    """Those of them that got a thumbnail, which they had not when they were encoded."""
     errors: list[str] = field(default_factory=list)
     """One line per recording that was skipped."""
 
@@ -41,6 +44,8 @@ def add_sources(
 ) -> Report:
     """Encode ``sources`` into the index ``folder``, and bring its index up to date.
 
+    Recordings that were encoded before there were thumbnails get theirs, and keep their codes.
+
     May be interrupted or killed at any moment, and then be called again: ids and codes are those of a call that was
     left alone. A recording whose file has changed is encoded again; if it can no longer be, it keeps its code.
 
@@ -53,34 +58,46 @@ def add_sources(
         SpikinghashError: the encoder or the index cannot be used. Recordings that cannot are in the report.
     """
     encoder = encoder_path(folder, manifest.facts)
-    missing, sensor = manifest.missing(sources), manifest.facts.sensor
+    manifest.hold_thumbnails()
+    missing, bare, sensor = manifest.missing(sources), manifest.without_thumbnail(sources), manifest.facts.sensor
     report, retired = Report(known=len(sources) - len(missing)), len(manifest.retired())
+    paths = [source.path for source in missing]
     if engine == "ray":
-        from deploy.search.ray_engine import encode_with_ray
-
         parquet = folder / "parquet" / f"{len(manifest) + retired:012d}"
-        outcomes = encode_with_ray([source.path for source in missing], encoder, parquet, workers, sensor)
+        outcomes = _encode_with_ray(parquet, paths, encoder, workers, sensor)
     else:
-        outcomes = encode_files([source.path for source in missing], encoder, workers, sensor, chunk)
-    _commit(manifest, missing, outcomes, report)
+        outcomes = encode_files(paths, encoder, workers, sensor, chunk)
+    for made in _tracked("encode", missing, outcomes, report):
+        manifest.add((source, outcome.code, outcome.thumbnail) for source, outcome in made)
+        report.added += len(made)
     report.renewed = len(manifest.retired()) - retired
     report.added -= report.renewed
+    outcomes = encode_files([source.path for source in bare], encoder, workers, sensor, chunk, thumbnails_only=True)
+    for made in _tracked("thumbnails", bare, outcomes, report):
+        manifest.add_thumbnails((source, outcome.thumbnail) for source, outcome in made)
+        report.thumbnails += len(made)
     save_index(folder, open_index(folder, manifest))
     return report
 
 
-def _commit(
-    manifest: Manifest, sources: Sequence[RecordingFile], outcomes: Iterator[list[Outcome]], report: Report
-) -> None:
-    """Commit the ``outcomes`` of ``sources``, which come in the same order."""
+def _encode_with_ray(
+    parquet: Path, paths: list[Path], encoder: Path, workers: int, sensor: SensorSize | None
+) -> Iterator[list[Outcome]]:
+    from deploy.search.ray_engine import encode_with_ray
+
+    return encode_with_ray(paths, encoder, parquet, workers, sensor)
+
+
+def _tracked(
+    what: str, sources: Sequence[RecordingFile], outcomes: Iterator[list[Outcome]], report: Report
+) -> Iterator[list[tuple[RecordingFile, Outcome]]]:
+    """The good ``outcomes`` of ``sources``, which come in the same order, chunk by chunk; the others are reported."""
     pending = iter(sources)
     with _progress() as progress:
-        task = progress.add_task("encode", total=len(sources))
+        task = progress.add_task(what, total=len(sources))
         for chunk in outcomes:
             pairs = [(next(pending), outcome) for outcome in chunk]
-            encoded = [(source, outcome.code) for source, outcome in pairs if not outcome.error]
-            manifest.add(encoded)
-            report.added += len(encoded)
+            yield [(source, outcome) for source, outcome in pairs if not outcome.error]
             for outcome in chunk:
                 if outcome.error:
                     report.errors.append(outcome.error)

@@ -1,4 +1,4 @@
-"""Event files to codes, in bulk: read, bin, batch, encode.
+"""Event files to codes and thumbnails, in bulk: read, bin, batch, encode.
 
 The stages run one after the other in a worker, and there is a worker per core: a process with an encoder of its own on
 one thread, since ONNX Runtime on more threads spends more CPU time on the same codes (docs/scale.md). Workers get lists
@@ -18,7 +18,8 @@ from typing import cast
 import numpy as np
 import torch
 
-from deploy.backends.encoders import load_encoder
+from deploy.backends.encoders import Frames, load_encoder
+from deploy.search.thumbnails import make_thumbnails
 from spikinghash.errors import BackendError, SpikinghashError
 from training.data.recordings import SensorSize, recording_frames
 
@@ -30,24 +31,29 @@ _PATIENCE = 5.0  # seconds until a worker that was told to end is killed
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: a code or an error."""
+    """What became of a recording: a code and a thumbnail, or an error."""
 
     path: Path
-    code: bytes = b""
-    """Packed, K/8 bytes; empty if there is an error."""
     error: str = ""
-    """One line; empty if there is a code."""
+    """One line; empty if there is none."""
+    code: bytes = b""
+    """Packed, K/8 bytes; empty if there is an error, or no code was asked for."""
+    thumbnail: bytes = b""
+    """As ``deploy.search.thumbnails`` makes it; empty if there is an error."""
 
 
 class ChunkEncoder:
     """All stages for one chunk of files."""
 
-    def __init__(self, encoder: Path, sensor: SensorSize | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, encoder: Path, sensor: SensorSize | None = None, threads: int = 1, thumbnails_only: bool = False
+    ) -> None:
         """Load ``encoder`` for ``threads`` threads; ``sensor`` is as for ``load_recording``."""
         self._encoder, self._sensor = load_encoder(encoder, threads=threads), sensor
+        self._thumbnails_only = thumbnails_only
 
     def __call__(self, paths: Sequence[Path]) -> list[Outcome]:
-        """Codes or errors of ``paths``, in their order."""
+        """Codes and thumbnails, or errors, of ``paths``, in their order."""
         frames, errors = [], {}
         for path in paths:
             try:
@@ -56,15 +62,25 @@ class ChunkEncoder:
                 errors[path] = str(error)
             except Exception as error:  # one file in 10^6 that breaks a reader must not end the run
                 errors[path] = f"{path}: cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
-        codes = iter(self._encoder.encode(np.stack(frames)) if frames else ())
-        return [
-            Outcome(path, error=errors[path]) if path in errors else Outcome(path, next(codes).tobytes())
-            for path in paths
-        ]
+        made = iter(self._made(np.stack(frames)) if frames else [])
+        return [Outcome(path, errors[path]) if path in errors else Outcome(path, "", *next(made)) for path in paths]
+
+    def _made(self, frames: Frames) -> list[tuple[bytes, bytes]]:
+        """Codes and thumbnails."""
+        thumbnails = [one.tobytes() for one in make_thumbnails(frames)]
+        codes = (
+            [b""] * len(frames) if self._thumbnails_only else [one.tobytes() for one in self._encoder.encode(frames)]
+        )
+        return list(zip(codes, thumbnails, strict=True))
 
 
 def encode_files(
-    paths: Sequence[Path], encoder: Path, workers: int, sensor: SensorSize | None = None, chunk: int = CHUNK
+    paths: Sequence[Path],
+    encoder: Path,
+    workers: int,
+    sensor: SensorSize | None = None,
+    chunk: int = CHUNK,
+    thumbnails_only: bool = False,
 ) -> Iterator[list[Outcome]]:
     """Encode ``paths`` and yield the outcomes chunk by chunk, in order.
 
@@ -73,6 +89,7 @@ def encode_files(
             as many threads.
         sensor: of recordings that do not tell theirs.
         chunk: recordings per chunk.
+        thumbnails_only: make no codes; the encoder tells the size of the frames.
 
     Raises:
         SpikinghashError: the encoder cannot be used.
@@ -82,10 +99,10 @@ def encode_files(
     if not chunks:
         return
     if min(workers, len(chunks)) == 1:
-        stage = ChunkEncoder(encoder, sensor, threads=workers)
+        stage = ChunkEncoder(encoder, sensor, workers, thumbnails_only)
         yield from map(stage, chunks)
         return
-    with _started(min(workers, len(chunks)), encoder, sensor) as connections:
+    with _started(min(workers, len(chunks)), encoder, sensor, thumbnails_only) as connections:
         yield from _in_order(connections, chunks)
 
 
@@ -124,14 +141,16 @@ def _answer(connection: Connection, chunk: Sequence[Path]) -> list[Outcome]:
 
 
 @contextmanager
-def _started(workers: int, encoder: Path, sensor: SensorSize | None) -> Iterator[list[Connection]]:
+def _started(
+    workers: int, encoder: Path, sensor: SensorSize | None, thumbnails_only: bool = False
+) -> Iterator[list[Connection]]:
     """Worker processes, one connection to each; they end when it does, so also if this process is killed."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
     connections, processes = [], []
     try:
         for _ in range(workers):
             here, there = context.Pipe()
-            process = context.Process(target=_work, args=(there, encoder, sensor), daemon=True)
+            process = context.Process(target=_work, args=(there, encoder, sensor, thumbnails_only), daemon=True)
             process.start()
             there.close()
             connections.append(here)
@@ -148,11 +167,11 @@ def _started(workers: int, encoder: Path, sensor: SensorSize | None) -> Iterator
                 process.join()
 
 
-def _work(connection: Connection, encoder: Path, sensor: SensorSize | None) -> None:
+def _work(connection: Connection, encoder: Path, sensor: SensorSize | None, thumbnails_only: bool = False) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     torch.set_num_threads(1)  # for an encoder that runs on torch: the other cores have workers of their own
     try:
-        stage = ChunkEncoder(encoder, sensor)
+        stage = ChunkEncoder(encoder, sensor, thumbnails_only=thumbnails_only)
         while True:
             connection.send(stage(connection.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):

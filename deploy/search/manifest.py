@@ -1,4 +1,4 @@
-"""What an index folder holds: every recording that is encoded, with its code, and by which encoder.
+"""What an index folder holds: every recording that is encoded, with its code and thumbnail, and by which encoder.
 
 The manifest is an SQLite database, since its transactions are what the commands promise: a batch of codes is there
 whole or not at all, whenever the process is killed, and a recording is there once. All other files of the folder can
@@ -14,24 +14,29 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from deploy.search import thumbnails
 from deploy.search.files import RecordingFile
 from deploy.search.index import Codes, Ids
+from deploy.search.thumbnails import Thumbnails
 from spikinghash.errors import SearchError
 from training.data.recordings import SensorSize
 
 FILE = "manifest.sqlite"
-VERSION = 1
+VERSION = 2
+_WITHOUT_THUMBNAILS = 1
+"""The version before, which is read as it is, and made one of this version where recordings are added."""
 
 _SCHEMA = """
 CREATE TABLE facts (value TEXT NOT NULL);
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, label TEXT NOT NULL,
-    size INTEGER NOT NULL, modified INTEGER NOT NULL, code BLOB NOT NULL
+    size INTEGER NOT NULL, modified INTEGER NOT NULL, code BLOB NOT NULL, thumbnail BLOB
 );
 CREATE TABLE retired (id INTEGER PRIMARY KEY);
 """
 _CHANGED = "FROM recordings WHERE path = ?1 AND (size, modified) != (?2, ?3)"
 _ASKED_AT_ONCE = 500  # SQLite limits the number of parameters of a statement
+_READ_AT_ONCE = 10_000
 
 
 class Facts(BaseModel):
@@ -48,6 +53,8 @@ class Facts(BaseModel):
     """Address of the Milvus server, or a file for Milvus Lite."""
     sensor: SensorSize | None = None
     """Sensor of recordings that do not tell theirs."""
+    thumbnails: int | None = None
+    """Version of the thumbnails; None in a manifest of before there were any."""
 
 
 class Manifest:
@@ -66,15 +73,21 @@ class Manifest:
         self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
         with self._told():
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version != VERSION:
+            if version not in (_WITHOUT_THUMBNAILS, VERSION):
                 raise SearchError(
-                    f"{self.path}: version {version}, this program reads version {VERSION}: build it again"
+                    f"{self.path}: version {version}, this program reads versions {_WITHOUT_THUMBNAILS} and {VERSION}: "
+                    "build it again"
                 )
             text = self._database.execute("SELECT value FROM facts").fetchone()
         try:
             self.facts = Facts.model_validate_json(text[0] if text else "")
         except ValidationError as error:
             raise SearchError(f"{self.path}: damaged: {error.error_count()} wrong facts: build it again") from None
+        if self.facts.thumbnails not in (None, thumbnails.VERSION):
+            raise SearchError(
+                f"{self.path}: thumbnails of version {self.facts.thumbnails}, this program makes and compares version "
+                f"{thumbnails.VERSION}: build again in another folder"
+            )
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -98,7 +111,7 @@ class Manifest:
                 if database.execute("PRAGMA user_version").fetchone()[0] == 0:
                     for statement in _SCHEMA.split(";"):
                         database.execute(statement)
-                    database.execute("INSERT INTO facts VALUES (?)", (facts.model_dump_json(),))
+                    database.execute("INSERT INTO facts VALUES (?)", (_of_this_version(facts).model_dump_json(),))
                     database.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error as error:
             raise SearchError(f"{folder / FILE}: cannot be made: {error}: give an empty folder") from None
@@ -112,33 +125,66 @@ class Manifest:
 
     def missing(self, sources: Sequence[RecordingFile]) -> list[RecordingFile]:
         """Those of ``sources`` that are not encoded yet, or whose files have changed since (size or time)."""
+        return self._not_among(sources, "TRUE")
+
+    def without_thumbnail(self, sources: Sequence[RecordingFile]) -> list[RecordingFile]:
+        """Those of ``sources`` that have a code, made of the file as it is now, and no thumbnail."""
+        encoded = set(sources).difference(self.missing(sources))
+        bare = self._not_among(sources, "FALSE" if self.facts.thumbnails is None else "thumbnail IS NOT NULL")
+        return [source for source in bare if source in encoded]
+
+    def _not_among(self, sources: Sequence[RecordingFile], condition: str) -> list[RecordingFile]:
+        """Those of ``sources`` that, as they are now, are not among the recordings for which ``condition`` holds."""
         known: dict[str, tuple[int, int]] = {}
         with self._told():
             for start in range(0, len(sources), _ASKED_AT_ONCE):
                 paths = [str(source.path) for source in sources[start : start + _ASKED_AT_ONCE]]
                 marks = ", ".join("?" * len(paths))
                 rows = self._database.execute(
-                    f"SELECT path, size, modified FROM recordings WHERE path IN ({marks})", paths
+                    f"SELECT path, size, modified FROM recordings WHERE {condition} AND path IN ({marks})", paths
                 )
                 known.update((path, (size, modified)) for path, size, modified in rows)
         return [source for source in sources if known.get(str(source.path)) != (source.size, source.modified)]
 
-    def add(self, encoded: Iterable[tuple[RecordingFile, bytes]]) -> None:
-        """Add recordings with their packed codes in one transaction.
+    def hold_thumbnails(self) -> None:
+        """Make a manifest of before there were thumbnails one that can hold them."""
+        if self.facts.thumbnails is not None:
+            return
+        facts = _of_this_version(self.facts)
+        with self._told(), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("ALTER TABLE recordings ADD COLUMN thumbnail BLOB")
+            self._database.execute("UPDATE facts SET value = ?", (facts.model_dump_json(),))
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+        self.facts = facts
+
+    def add(self, encoded: Iterable[tuple[RecordingFile, bytes, bytes]]) -> None:
+        """Add recordings with their packed codes and thumbnails in one transaction.
 
         A recording that is there already stays as it is, unless its file has changed: then it gets the new code under a
         new id, and its old id is retired.
         """
-        pairs = list(encoded)
-        stamps = [(str(source.path), source.size, source.modified) for source, _ in pairs]
-        rows = [(*stamp, source.label, code) for stamp, (source, code) in zip(stamps, pairs, strict=True)]
+        rows = [
+            (str(source.path), source.size, source.modified, source.label, code, thumbnail)
+            for source, code, thumbnail in encoded
+        ]
+        stamps = [row[:3] for row in rows]
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(f"INSERT INTO retired SELECT id {_CHANGED}", stamps)
             self._database.executemany(f"DELETE {_CHANGED}", stamps)
             self._database.executemany(
-                "INSERT OR IGNORE INTO recordings (path, size, modified, label, code) VALUES (?, ?, ?, ?, ?)", rows
+                "INSERT OR IGNORE INTO recordings (path, size, modified, label, code, thumbnail) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
             )
+
+    def add_thumbnails(self, made: Iterable[tuple[RecordingFile, bytes]]) -> None:
+        """Give recordings that are there their thumbnails, in one transaction."""
+        rows = [(thumbnail, str(source.path)) for source, thumbnail in made]
+        with self._told(), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("UPDATE recordings SET thumbnail = ? WHERE path = ?", rows)
 
     def retired(self) -> Ids:
         """Ids of codes that an index may still hold and the manifest no longer does."""
@@ -160,6 +206,27 @@ class Manifest:
             raise SearchError(f"{self.path}: damaged: code {wrong} has not {width} bytes: build it again")
         codes = np.frombuffer(b"".join(code for _, code in rows), np.uint8).reshape(-1, width)
         return codes, np.array([id for id, _ in rows], np.int64)
+
+    def thumbnails(self) -> Thumbnails:
+        """Thumbnails of all recordings, (largest id + 1, 32): row i is that of id i, zero where there is none.
+
+        Raises:
+            SearchError: a thumbnail has the wrong length.
+        """
+        with self._told():
+            last = self._database.execute("SELECT max(id) FROM recordings").fetchone()[0]
+            found = np.zeros((1 + (last or 0), thumbnails.BYTES), np.uint8)
+            if self.facts.thumbnails is None:
+                return found
+            rows = self._database.execute("SELECT id, thumbnail FROM recordings WHERE thumbnail IS NOT NULL")
+            while part := rows.fetchmany(_READ_AT_ONCE):
+                ids, packed = zip(*part, strict=True)
+                if {len(one) for one in packed} != {thumbnails.BYTES}:
+                    raise SearchError(
+                        f"{self.path}: damaged: a thumbnail has not {thumbnails.BYTES} bytes: build it again"
+                    )
+                found[list(ids)] = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, thumbnails.BYTES)
+        return found
 
     def labels(self) -> list[str]:
         """Labels of all recordings, in order of ids."""
@@ -185,3 +252,7 @@ class Manifest:
             yield
         except sqlite3.Error as error:
             raise SearchError(f"{self.path}: not a readable manifest: {error}: build it again") from None
+
+
+def _of_this_version(facts: Facts) -> Facts:
+    return facts.model_copy(update={"thumbnails": thumbnails.VERSION})

@@ -25,11 +25,13 @@ JOB = 100 * CHUNK
 STARTS = 2
 """Attempts to start Ray."""
 _STORE_BYTES = 128 * 2**20  # paths and codes are small: Ray's least is 75 MiB
+_COLUMNS = ("error", "code", "thumbnail")
+"""Of an ``Outcome``, in its order."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 class EncodeBatch:
-    """An actor's work: paths in, codes or errors out."""
+    """An actor's work: paths in, codes and thumbnails, or errors, out."""
 
     def __init__(self, encoder: str, sensor: SensorSize | None) -> None:
         self._stage = ChunkEncoder(Path(encoder), sensor)
@@ -37,11 +39,8 @@ class EncodeBatch:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Encode the paths of ``batch``."""
         outcomes = self._stage([Path(path) for path in batch["path"]])
-        return {
-            **batch,
-            "code": np.array([outcome.code for outcome in outcomes], object),
-            "error": np.array([outcome.error for outcome in outcomes], object),
-        }
+        made = {name: np.array([getattr(outcome, name) for outcome in outcomes], object) for name in _COLUMNS}
+        return {**batch, **made}
 
 
 def encode_with_ray(
@@ -54,8 +53,8 @@ def encode_with_ray(
 ) -> Iterator[list[Outcome]]:
     """Encode ``paths`` on ``workers`` actors and yield the outcomes job by job, in order.
 
-    Job j leaves the folder ``out/jJJJJJJ`` of Parquet files with the columns number, path, code and error, one row per
-    recording; its rows may be in any order.
+    Job j leaves the folder ``out/jJJJJJJ`` of Parquet files with the columns number, path, error, code and thumbnail,
+    one row per recording; its rows may be in any order.
 
     Raises:
         MissingToolError: Ray is not installed.
@@ -88,7 +87,7 @@ def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, sens
         line = str(error).strip().splitlines()[-1:]
         raise BackendError(f"Ray: {type(error).__name__}: {''.join(line)}") from None
     table = pyarrow.dataset.dataset(out, format="parquet").to_table().sort_by("number").to_pylist()
-    return [Outcome(Path(row["path"]), row["code"], row["error"]) for row in table]
+    return [Outcome(Path(row["path"]), *(row[name] for name in _COLUMNS)) for row in table]
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """An opened index folder: recordings in, nearest recordings out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.backends.encoders import load_encoder
 from deploy.search.manifest import Manifest
+from deploy.search.ranking import NEIGHBOURS, Find, Query, Ranking, rank
 from deploy.search.store import encoder_path, open_index
+from deploy.search.thumbnails import UNKNOWN, query_thumbnails
+from spikinghash.errors import SearchError
 from training.data.recordings import Recording, SensorSize, load_recording
 
 
@@ -22,11 +26,13 @@ class Hit:
     """Absolute, as it was when the recording was encoded."""
     sensor: SensorSize | None = None
     """Sensor to read it with, if the file does not tell its own."""
+    difference: int | None = None
+    """Of its thumbnail from the query's, 0 to 960; None if it has none."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A query and what was found, ordered by (distance, id)."""
+    """A query and what was found, in the order of ``Find``."""
 
     name: str
     code: str
@@ -34,6 +40,10 @@ class Answer:
     recording: Recording
     """Its events and sensor."""
     hits: list[Hit]
+    choice: str = ""
+    """One line: of how many candidates the hits are, ``10 of 64 at distance 0``."""
+    find: Find = "class"
+    """What was looked for."""
 
 
 class Searcher:
@@ -48,32 +58,81 @@ class Searcher:
         self.manifest = Manifest(folder)
         self._encoder = load_encoder(encoder_path(folder, self.manifest.facts), threads=threads)
         self.index = open_index(folder, self.manifest)
+        self._thumbnails = self.manifest.thumbnails()
+        self._bare = not self._thumbnails.any()
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def query(self, recording: Path, k: int | None = 10, radius: int | None = None, name: str | None = None) -> Answer:
+    def query(
+        self,
+        recording: Path,
+        k: int | None = NEIGHBOURS,
+        radius: int | None = None,
+        name: str | None = None,
+        find: Find = "class",
+    ) -> Answer:
         """The ``k`` recordings nearest to the file ``recording``, or with ``radius`` the (first ``k``) within it.
 
         Args:
             k: recordings to find at most; None for all within ``radius``.
             radius: Hamming distance in bits, inclusive.
             name: what the answer and messages call the query.
+            find: what decides on their order; see ``rank``.
 
         Raises:
             RecordingError: the recording cannot be used.
-            SearchError: ``k`` or ``radius`` cannot be.
+            SearchError: ``k`` or ``radius`` cannot be, or a recording is to be found and the index has no thumbnails.
         """
-        sensor = self.manifest.facts.sensor
-        read = load_recording(recording, sensor, name)
-        code = self._encoder.encode(read.frames(self._encoder.time_steps, self._encoder.size)[None])
-        if radius is None:
-            found = self.index.search(code, 10 if k is None else k)[0]
-        else:
-            found = self.index.within(code, radius)[0]
-        ids, distances = found.ids[:k].tolist(), found.distances[:k].tolist()
-        hits = [
-            Hit(id, distance, label, path, sensor)
-            for id, distance, (path, label) in zip(ids, distances, self.manifest.entries(ids), strict=True)
+        return self._answers(recording, k, radius, name, (find,))[0]
+
+    def both(
+        self, recording: Path, k: int | None = NEIGHBOURS, radius: int | None = None, name: str | None = None
+    ) -> list[Answer]:
+        """As ``query``: first for the class and then, where the index has thumbnails, for the recording."""
+        return self._answers(recording, k, radius, name, ("class",) if self._bare else ("class", "recording"))
+
+    def _answers(
+        self, recording: Path, k: int | None, radius: int | None, name: str | None, modes: Sequence[Find]
+    ) -> list[Answer]:
+        loaded = load_recording(recording, self.manifest.facts.sensor, name)
+        query = self.read(loaded)
+        about = name or recording.name, query.code.tobytes().hex(), loaded
+        found = [(find, self.rank(query, k, radius, find)) for find in modes]
+        return [Answer(*about, self._hits(ranking), _choice(ranking, find), find) for find, ranking in found]
+
+    def _hits(self, found: Ranking) -> list[Hit]:
+        ids, sensor = found.ids.tolist(), self.manifest.facts.sensor
+        columns = found.distances.tolist(), found.differences.tolist(), self.manifest.entries(ids)
+        return [
+            Hit(id, distance, label, path, sensor, None if difference == UNKNOWN else difference)
+            for id, distance, difference, (path, label) in zip(ids, *columns, strict=True)
         ]
-        return Answer(name or recording.name, code.tobytes().hex(), read, hits)
+
+    def read(self, recording: Recording) -> Query:
+        """Code and thumbnails of a recording.
+
+        Raises:
+            RecordingError: its events span too little time.
+        """
+        frames = recording.frames(self._encoder.time_steps, self._encoder.size)
+        return Query(self._encoder.encode(frames[None])[0], query_thumbnails(frames))
+
+    def rank(self, query: Query, k: int | None, radius: int | None, find: Find) -> Ranking:
+        """As ``deploy.search.ranking.rank``.
+
+        Raises:
+            SearchError: as ``query``.
+        """
+        if find == "recording" and self._bare:
+            raise SearchError(
+                f"{self.manifest.path.parent}: none of its {len(self)} recordings has a thumbnail, and only thumbnails "
+                "tell recordings of one code apart: `build` on the same folder adds them, and encodes nothing anew"
+            )
+        return rank(self.index, self._thumbnails, query, find, k, radius)
+
+
+def _choice(found: Ranking, find: Find) -> str:
+    place = "at" if find == "class" else "within"
+    bare = f", {found.bare} of them without a thumbnail: `build` on their folder adds it" if found.bare else ""
+    return f"{found.chosen} of {found.candidates} {place} distance {found.radius}{bare}"
