@@ -125,6 +125,7 @@ def test_a_recording_finds_itself(server: SearchServer, recordings: list[Path]) 
         (post(b"12345", ""), 415, "no name: no recording"),
         (post(b"12345", "..%2f..%2fetc%2fpasswd"), 415, "^passwd: no recording"),
         (post(b"12345", "a.bin&films=2"), 400, "films is true or false"),
+        (post(b"12345", "a.bin&find=all"), 400, "find is class or recording"),
         (post(b"12345", "a.bin", "Origin: http://elsewhere.example"), 403, "another site"),
         (post(b"12345", "a.bin", "Origin: null"), 403, "another site"),
         (post(b"12345", "a.bin", "Origin: http://[1"), 400, "no address"),
@@ -285,6 +286,15 @@ def test_films_are_sent_when_asked_for(server: SearchServer, recordings: list[Pa
     assert without == also
 
 
+def test_the_recording_itself_is_looked_for(server: SearchServer, recordings: list[Path]) -> None:
+    status, answer = ask(server, post(recordings[4].read_bytes(), "a.bin&find=recording"))
+    assert (status, answer["find"]) == (200, "recording")
+    assert answer["hits"][0] == {"name": "c1/001.bin", "label": "c1", "distance": 0, "difference": 0}
+    differences = [hit["difference"] for hit in answer["hits"]]
+    assert differences == sorted(differences)
+    assert answer["choice"] == f"{len(answer['hits'])} of {len(answer['hits'])} within distance 3"
+
+
 @pytest.mark.parametrize(
     ("operation", "mode"),
     [
@@ -385,6 +395,12 @@ def test_real_recordings_end_to_end(chromium: "Browser", nmnist_folder: Path, tm
         assert "distance 0" in page.locator("ol.cards li").first.inner_text()
         assert f"4/{digits[12].name}" in page.inner_text("ol.cards")
         assert page.locator("ol.cards li").count() == 10
+        page.get_by_role("button", name="Same recording").click()
+        page.get_by_text("within distance 12").wait_for()
+        assert "distance 0, difference 0" in page.locator("ol.cards li").first.inner_text()
+        assert f"4/{digits[12].name}" in page.locator("ol.cards li").first.inner_text()
+        page.get_by_role("button", name="Beside the query").first.click()
+        assert page.locator(".pair canvas").count() == 2
         assert page.evaluate(
             "document.querySelector('canvas').getContext('2d').getImageData(0, 0, 34, 34).data.some(Boolean)"
         )

@@ -80,11 +80,12 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Print the recordings that are nearest to one."""
-    answer = Searcher(index).query(recording, k, radius, find=find)
+    searcher = Searcher(index)
+    answer = searcher.query(recording, k, radius, find=find)
     if html is not None:
         from deploy.search.page import write_html
 
-        write_html(html, answer)
+        write_html(html, searcher.both(recording, k, radius))
     print(_as_json(answer) if as_json else _as_text(answer))
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from deploy.search.ranking import FINDS
+
 _ERRORS = {
     "400": "the request is malformed",
     "403": "asked for under the name of another machine, or by a page of another site",
@@ -48,6 +50,8 @@ def _query(suffixes: Sequence[str], max_upload: int, neighbours: int) -> dict[st
              "description": "Name of the recording; its suffix tells the format."},
             {"name": "films", "in": "query", "schema": {"type": "boolean", "default": False},
              "description": "Whether to send the events of each recording as small pictures."},
+            {"name": "find", "in": "query", "schema": {"enum": FINDS, "default": FINDS[0]},
+             "description": "What is looked for: recordings of the same class, or the recording itself."},
         ],
         "requestBody": {
             "required": True,
@@ -79,13 +83,16 @@ _SCHEMAS = {
         code={"type": "string", "pattern": "^([0-9a-f]{2})+$", "description": "Hash code; bit 0 is the highest bit."},
         bits=_COUNT,
         query=_object(["name"], name=_TEXT, film=_FILM),
+        find={"enum": FINDS},
+        choice={"type": "string", "description": "Of how many candidates the hits are."},
         hits={"type": "array", "items": {"$ref": "#/components/schemas/Hit"}, "description": "Nearest first."},
     ),
     "Hit": _object(
-        ["name", "label", "distance"],
+        ["name", "label", "distance", "difference"],
         name={"type": "string", "description": "File and the folder that it is in."},
         label={"type": "string", "description": "Class."},
         distance={"type": "integer", "minimum": 0, "description": "Hamming distance in bits."},
+        difference={"type": ["integer", "null"], "description": "Of the thumbnails, 0 to 960; null if it has none."},
         film=_FILM,
         note={"type": "string", "description": "Why there is no film."},
     ),

@@ -1,6 +1,7 @@
 """What a query found, as a page: the recordings as small animations of their events, drawn by a script in the page."""
 
 import base64
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from deploy.search.ranking import Find
 from deploy.search.searcher import Answer, Hit
 from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
@@ -21,6 +23,9 @@ LARGEST_FILM = 96
 CACHED_FILMS = 512
 """Animations of hits that are kept; one takes 10 to 75 kB."""
 
+TITLES: dict[Find, str] = {"class": "Same class", "recording": "Same recording"}
+"""How the page calls what is looked for."""
+
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -30,12 +35,14 @@ TEMPLATES = jinja2.Environment(
 )
 
 
-def write_html(path: Path, answer: Answer) -> None:
-    """Write ``answer`` as one page that needs nothing else; it is either whole or absent.
+def write_html(path: Path, answers: Sequence[Answer]) -> None:
+    """Write the ``answers`` to one query as a page that needs nothing else; it is either whole or absent.
 
     A hit whose file is gone or cannot be read any more is shown with a note in place of its animation.
     """
-    page = TEMPLATES.get_template("page.html").render(answer=describe_answer(answer), nonce="")
+    described = {answer.find: describe_answer(answer) for answer in answers}
+    titles = {find: title for find, title in TITLES.items() if find in described}
+    page = TEMPLATES.get_template("page.html").render(answers=described, titles=titles, nonce="")
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -46,12 +53,15 @@ def describe_answer(answer: Answer, *, films: bool = True) -> dict[str, Any]:
         "code": answer.code,
         "bits": 4 * len(answer.code),
         "query": {"name": answer.name} | ({"film": film(answer.recording)} if films else {}),
+        "find": answer.find,
+        "choice": answer.choice,
         "hits": [_describe_hit(hit, films) for hit in answer.hits],
     }
 
 
 def _describe_hit(hit: Hit, films: bool) -> dict[str, Any]:
-    shown = {"name": "/".join(hit.path.parts[-2:]), "label": hit.label, "distance": hit.distance}
+    name = "/".join(hit.path.parts[-2:])
+    shown = {"name": name, "label": hit.label, "distance": hit.distance, "difference": hit.difference}
     if not films:
         return shown
     try:

@@ -5,7 +5,7 @@ Whoever looks for one recording takes the codes for a first choice only: all wit
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from deploy.search.thumbnails import UNKNOWN, Thumbnails, differences
 
 Find = Literal["class", "recording"]
 """What is looked for: recordings of the same class, or the same recording."""
+FINDS: tuple[Find, ...] = get_args(Find)
 NEIGHBOURS = 10
 """Recordings that are found unless said otherwise."""
 _KEYS = 1 << 20  # above all differences and distances

@@ -34,12 +34,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deploy.search.files import SUFFIXES
 from deploy.search.openapi import api_description
-from deploy.search.page import TEMPLATES, describe_answer
+from deploy.search.page import TEMPLATES, TITLES, describe_answer
+from deploy.search.ranking import FINDS, NEIGHBOURS, Find
 from deploy.search.searcher import Searcher
 from spikinghash.errors import SearchError, SpikinghashError
 from spikinghash.files import private_folder
 
-NEIGHBOURS = 10
 HEAD_SECONDS = 20.0
 """A client that has not told by then what it wants is dropped."""
 UPLOAD_SECONDS = 60.0
@@ -95,7 +95,7 @@ class SearchService:
     async def _page(self, _: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
         page = TEMPLATES.get_template("serve.html").render(
-            nonce=nonce, count=len(self.searcher), suffixes=SUFFIXES, limit=self.max_upload
+            nonce=nonce, count=len(self.searcher), suffixes=SUFFIXES, limit=self.max_upload, titles=TITLES
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
@@ -112,21 +112,24 @@ class SearchService:
     async def _query(self, request: Request) -> Response:
         length = self._length(request.headers)
         name = safe_name(request.query_params.get("name", ""))
-        films = request.query_params.get("films", "false")
+        films, wanted = request.query_params.get("films", "false"), request.query_params.get("find", "class")
+        find = next((find for find in FINDS if find == wanted), None)
         suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
         if suffix is None:
             raise HTTPException(415, f"{name or 'no name'}: no recording; use {', '.join(SUFFIXES)}")
         if films not in ("true", "false"):
             raise HTTPException(400, "films is true or false")
+        if find is None:
+            raise HTTPException(400, f"find is {' or '.join(FINDS)}")
         with self._place(length), tempfile.NamedTemporaryFile(dir=self.folder, suffix=suffix) as file:
             await _receive(request, file, name)
             answer = await anyio.to_thread.run_sync(
-                self._answer, Path(file.name), name, films == "true", limiter=self.pool
+                self._answer, Path(file.name), name, find, films == "true", limiter=self.pool
             )
         return JSONResponse(answer)
 
-    def _answer(self, recording: Path, name: str, films: bool) -> dict[str, Any]:
-        return describe_answer(self.searcher.query(recording, NEIGHBOURS, name=name), films=films)
+    def _answer(self, recording: Path, name: str, find: Find, films: bool) -> dict[str, Any]:
+        return describe_answer(self.searcher.query(recording, NEIGHBOURS, name=name, find=find), films=films)
 
     def _length(self, headers: Headers) -> int:
         """Bytes that the client is going to send; uvicorn has checked that it is a number, and takes no more."""
