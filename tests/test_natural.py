@@ -17,7 +17,7 @@ from benchmarks import energy_by_hand
 from deploy.energy.assessment import SPIKING
 from deploy.energy.model import assess
 from deploy.energy.networks.baselines import ann_twin, qnn_twin
-from export.encoder.natural import neurons, stored_weights
+from export.encoder.natural import neurons
 from export.encoder.network import Network, build_network, load_network
 from export.encoder.node import Linear
 from export.encoder.operations import Attention, Dense, WaveMixer, attention
@@ -116,10 +116,10 @@ def test_weights_that_a_structure_repeats_are_stored_once() -> None:
             relation = (group, out, inp, coarse, () if any(coarse) else fine)
             assert by_relation.setdefault(relation, kernel[i, j]) == kernel[i, j]
     assert len(by_relation) == 8 * (7 * 2 + 1)  # as many as a group has subbands
-    assert len(stored_weights(mixer)) == np.count_nonzero(list(by_relation.values()))
+    assert len(mixer.stored_weights()) == np.count_nonzero(list(by_relation.values()))
     head = net.graph.nodes["head_linear"]
     assert isinstance(head, Dense)
-    assert len(stored_weights(head)) == np.count_nonzero(head.weight[:, 0, 0, :, 0, 0])
+    assert len(head.stored_weights()) == np.count_nonzero(head.weight[:, 0, 0, :, 0, 0])
 
 
 def test_streams_are_read_and_written_where_the_sums_are() -> None:

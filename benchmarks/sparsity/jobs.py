@@ -96,4 +96,4 @@ def scores(encode: Encode, dataset: Dataset, sets: Split) -> dict[str, float]:
 def stored_weights(model: Spikinghash) -> int:
     """Non-zero weights that the integer network stores, each kernel once."""
     nodes = build_network(model).graph.nodes.values()
-    return sum(len(node.stored_weights()) for node in nodes if isinstance(node, Linear))
+    return sum(int((node.weight != 0).sum()) for node in nodes if isinstance(node, Linear))

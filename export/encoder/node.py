@@ -139,6 +139,15 @@ class Map(Node):
         """Currents without bias, (T, B, *shape), that spikes (T, B, *source_shape) cause through ``weight``."""
         raise NotImplementedError
 
+    def fan_out(self) -> NDArray[np.int64]:
+        """Non-zero synapses that leave each neuron of the source, (C, H, W)."""
+        raise NotImplementedError
+
+    def stored_weights(self) -> Array:
+        """The weights that have to be stored, flat: none that is zero, and what a structure repeats only once."""
+        weights = np.ravel(self.weight)
+        return weights[weights != 0]
+
 
 @dataclass(frozen=True)
 class Linear(Map):
@@ -183,13 +192,15 @@ class Linear(Map):
         """The map of a population of shape ``lanes`` whose channels ``select`` (own source channels, theirs) picks."""
         self.refuse(name, "cannot read a shift register")
 
-    def fan_out(self) -> NDArray[np.int64]:
-        """Non-zero synapses that leave each neuron of the source, (C, H, W)."""
-        raise NotImplementedError
 
-    def stored_weights(self) -> Array:
-        """The weights that are not zero, each kernel once, flat."""
-        return self.weight[self.weight != 0]
+def stored_once(weights: Array) -> Array:
+    """Of weights (pairs of channels, pairs of positions) those to store: equal columns once, and no zeros.
+
+    The maps of a Haar transform and of a mean repeat their weights: pairs of positions (of a block, of a map) whose
+    weights are equal between all channels share them, since where they stand follows from the structure.
+    """
+    distinct = np.unique(weights, axis=1)
+    return distinct[distinct != 0]
 
 
 def require_whole(name: str, *values: Array) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from export.synaptic.counted import build_network
 from export.synaptic.lowering import RELAY
-from export.synaptic.populations import SynapseNetwork
+from export.synaptic.populations import SynapseNetwork, operations
 from spikinghash.errors import GraphError
 
 
@@ -52,7 +52,9 @@ def count_activity(
     }
     nothing = np.zeros(len(inputs), np.int64)
     return {
-        name: Activity(emitted[name].sum(axis=1) if name in emitted else nothing, _operations(name, network, emitted))
+        name: Activity(
+            emitted[name].sum(axis=0) if name in emitted else nothing, operations(network.arriving[name], emitted)
+        )
         for name in network.by_name
     }
 
@@ -71,12 +73,5 @@ def _network(graph: nir.NIRGraph) -> SynapseNetwork:
 
 
 def _per_neuron(values: NDArray[Any]) -> NDArray[np.int64]:
-    """How often each neuron emitted anything, (samples, neurons)."""
-    return np.count_nonzero(values.reshape(*values.shape[:2], -1), axis=1)
-
-
-def _operations(name: str, network: SynapseNetwork, emitted: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    total = np.zeros(len(next(iter(emitted.values()))), np.int64)
-    for projection in network.arriving[name]:
-        total += emitted[projection.source] @ projection.fan_out
-    return total
+    """How often each neuron emitted anything, (neurons, samples)."""
+    return np.count_nonzero(values.reshape(*values.shape[:2], -1), axis=1).T

@@ -17,7 +17,7 @@ from export.synaptic.counted import PRODUCTS, build_network
 from export.synaptic.counts import Kind, LayerCounts, NetworkCounts, network_id
 from export.synaptic.lowering import lower
 from export.synaptic.natural import NaturalCounts, count_natural
-from export.synaptic.populations import Population, Projection, SynapseNetwork
+from export.synaptic.populations import Population, SynapseNetwork, operations
 from export.synaptic.schedule import Schedule, schedule
 from export.synaptic.sizes import stored_weights, widest_weight
 from training.data.progress import track
@@ -87,15 +87,16 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
     timing = schedule(lower(graph, dt=metadata.dt))
     lags = _lags(network, timing)
     spikes = input_spikes(frames, metadata)
-    tallies = []
+    tallies: list[_Tally] = []
     starts = range(0, len(spikes), BATCH)
     for start in track(starts, "tracing", len(starts)):
         batch = spikes[start : start + BATCH]
         tally = _Tally(len(batch), interpreter.attentions)
         interpreter.run(batch, observer=tally.observe)
         tallies.append(tally)
+    tally = _joined(tallies)
     layers = tuple(
-        replace(_layer(population, network, graph, tallies, metadata), lag=lags[population.name])
+        replace(_layer(population, network, graph, tally, metadata), lag=lags[population.name])
         for population in network.populations
         if population.kind != "readout"
     )
@@ -112,7 +113,7 @@ def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> Net
         edges=tuple(edges),
         pace=timing.pace,
         depth=timing.depth,
-        natural=_natural(tallies, graph, metadata, frames[0, 0].size) if metadata.work else None,
+        natural=_natural(tally.emitted, graph, metadata, frames[0, 0].size) if metadata.work else None,
     )
 
 
@@ -125,12 +126,21 @@ def _lags(network: SynapseNetwork, timing: Schedule) -> dict[str, int]:
     return lags
 
 
-def _natural(tallies: Sequence[_Tally], graph: nir.NIRGraph, metadata: Metadata, frame_pixels: int) -> NaturalCounts:
+def _joined(tallies: Sequence[_Tally]) -> _Tally:
+    """One of all samples, from those of batches."""
+    first, whole = tallies[0], _Tally(sum(each.samples for each in tallies), {})
+    for part in ("emitted", "active", "ands", "adds"):
+        for name in getattr(first, part):
+            getattr(whole, part)[name] = np.concatenate([getattr(each, part)[name] for each in tallies], axis=-1)
+    whole.by_step = {name: np.sum([each.by_step[name] for each in tallies], axis=0).tolist() for name in first.by_step}
+    return whole
+
+
+def _natural(emitted: Mapping[str, Array], graph: nir.NIRGraph, metadata: Metadata, frame_pixels: int) -> NaturalCounts:
     """Counts of the encoder as it was before it was lowered."""
     assert metadata.work is not None
     frames = next(name for name, node in graph.nodes.items() if isinstance(node, nir.Input))
     code = next(source for source, target in graph.edges if isinstance(graph.nodes[target], nir.Output))
-    emitted = {name: np.concatenate([tally.emitted[name] for tally in tallies], axis=1) for name in tallies[0].emitted}
     # A last channel of the input tells when a window lasts; the encoder has none.
     spikes = {"input": emitted[frames][:frame_pixels].T, "vote": emitted[code].T} | neuron_spikes(emitted, metadata)
     return count_natural(metadata.work, spikes, frame_pixels, metadata.time_steps)
@@ -140,7 +150,7 @@ def _layer(
     population: Population,
     network: SynapseNetwork,
     graph: nir.NIRGraph,
-    tallies: Sequence[_Tally],
+    tally: _Tally,
     metadata: Metadata,
 ) -> LayerCounts:
     name, neurons, steps = population.name, population.neurons, metadata.steps
@@ -149,7 +159,6 @@ def _layer(
     linear = [graph.nodes[node] for node in dict.fromkeys(node for each in stored for node in each.nodes)]
     weights, direct = stored_weights(linear), sum(not each.nodes for each in stored)
     graded = [each for each in stored if each.source in network.graded]
-    emitted = np.concatenate([tally.emitted[name] for tally in tallies], axis=1)
     return LayerCounts(
         name=name,
         layer=population.layer,
@@ -159,29 +168,15 @@ def _layer(
         weights=len(weights) + direct,
         fan_in_max=int(network.fan_in(name).max(initial=0)),
         steps=steps,
-        spikes=emitted.sum(axis=0),
-        synops=_operations(stored, tallies),
-        active_updates=np.concatenate([tally.active[name] for tally in tallies]),
-        integer_synops=_operations(graded, tallies) if graded else None,
+        spikes=tally.emitted[name].sum(axis=0),
+        synops=operations(stored, tally.emitted),
+        active_updates=tally.active[name],
+        integer_synops=operations(graded, tally.emitted) if graded else None,
         weight_bits=widest_weight(
             (network.by_name[each.source], stored_weights(graph.nodes[node] for node in each.nodes)) for each in stored
         ),
-        ands=_joined([tally.ands for tally in tallies], name),
-        adds=_joined([tally.adds for tally in tallies], name),
-        neuron_spikes=emitted.sum(axis=1),
-        step_spikes=np.sum([tally.by_step[name] for tally in tallies], axis=0),
+        ands=tally.ands.get(name),
+        adds=tally.adds.get(name),
+        neuron_spikes=tally.emitted[name].sum(axis=1),
+        step_spikes=np.asarray(tally.by_step[name]),
     )
-
-
-def _operations(projections: Sequence[Projection], tallies: Sequence[_Tally]) -> Array:
-    """(samples,) synaptic operations: each source neuron's spikes times its fan-out."""
-    total = np.zeros(sum(tally.samples for tally in tallies))
-    for projection in projections:
-        fan_out = projection.fan_out
-        total += np.concatenate([fan_out @ tally.emitted[projection.source] for tally in tallies])
-    return total
-
-
-def _joined(parts: Sequence[Mapping[str, Array]], name: str) -> Array | None:
-    """(samples,) of all batches; ``None`` for populations without such work."""
-    return np.concatenate([part[name] for part in parts]) if name in parts[0] else None

@@ -8,7 +8,7 @@ its matrices. An edge without a linear node is one synapse per neuron.
 it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -87,6 +87,17 @@ class Projection:
     def fan_out(self) -> npt.NDArray[np.int64]:
         """(source neurons,) synapses that leave each."""
         return np.bincount(self.weights.indices, minlength=self.weights.shape[1])
+
+
+def operations(projections: Iterable[Projection], spikes: Mapping[str, Array]) -> Array:
+    """(samples,) synaptic operations: spikes of each source neuron times its fan-out.
+
+    Args:
+        spikes: by population, (neurons, samples).
+    """
+    some = next(iter(spikes.values()))
+    parts = (each.fan_out @ spikes[each.source] for each in projections)
+    return sum(parts, np.zeros(some.shape[1], some.dtype))
 
 
 @dataclass(frozen=True)

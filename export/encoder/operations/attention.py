@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from export.encoder.graph import Graph, Parts
@@ -81,6 +82,11 @@ class Attention(Map):
         """All queries, keys and values spiking."""
         require_whole(name, np.array([self.weight]))
         return np.zeros(1), np.array([self.weight * self.width * self.tokens])
+
+    def fan_out(self) -> NDArray[np.int64]:
+        """A spike of a key gates d_h additions of K^T V, one of a query d_h of Q (K^T V); those of values only gate."""
+        additions = np.repeat(np.array([1, 1, 0]) * self.width, self.shape[0])
+        return np.broadcast_to(additions[:, None, None], self.source_shape)
 
     def expand(self, graph: Graph, name: str, keep_large: bool) -> None:
         """Replace it, its q-k-v projection and its output projection by per-head populations."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.encoder.layout import to_polyphase
-from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value
+from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value, stored_once
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Dense(Linear):
     def rows(self) -> Array:
         """One row per neuron."""
         return self.weight.reshape(self.shape[0], prod(self.shape[1:]), -1)
+
+    def stored_weights(self) -> Array:
+        """What a mean over the map repeats once."""
+        channels, inputs = self.shape[0], self.source_shape[0]
+        split = self.weight.reshape(channels, prod(self.shape[1:]), inputs, -1).transpose(0, 2, 1, 3)
+        return stored_once(split.reshape(channels * inputs, -1))
 
     def share_factors(self, source: int, own: int) -> tuple[int, int]:
         """Any will do."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from export.encoder.graph import Graph
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Array, Linear, OnnxWriter, Shape, Value
+from export.encoder.node import Array, Linear, OnnxWriter, Shape, Value, stored_once
 from export.encoder.operations.block_linear import BlockLinear
 from export.encoder.operations.norm import add_norm, array
 from training.model.encoder import WaveBranch
@@ -42,6 +42,12 @@ class WaveMixer(Linear):
     def rows(self) -> Array:
         """One row per member of a block."""
         return self.weight.reshape(self.shape[0], 8**self.levels, -1)
+
+    def stored_weights(self) -> Array:
+        """What the Haar transform repeats once."""
+        (groups, out, inp), block = self.weight.shape, 8**self.levels
+        split = self.weight.reshape(groups, out // block, block, inp // block, block).transpose(0, 1, 3, 2, 4)
+        return stored_once(split.reshape(-1, block * block))
 
     def share_factors(self, source: int, own: int) -> tuple[int, int]:
         """The same on both sides, and so large that a block of pixels is one pixel."""
