@@ -23,7 +23,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from deploy.backends.encoders import OnnxEncoder
+from deploy.backends.encoders import load_encoder
 from export.encoder.network import Network, load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run, wide_console
@@ -41,13 +41,13 @@ Encode = Callable[[Frames], Codes]
 BATCHES = (1, 64)
 SECONDS = 4.0
 """Measuring time of each encoder and batch size, at least three calls."""
-NAMES = ("norse", "fused", "torch", "torch-compiled", "onnx", "onnx-int8")
+NAMES = ("norse", "fused", "torch", "torch-compiled", "onnx", "onnx-int8", "events")
 FLOAT = ("norse", "fused")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One encoder at one batch size; times are wall time."""
+    """One encoder at one batch size; times are wall time unless said otherwise."""
 
     encoder: str
     batch: int
@@ -55,8 +55,10 @@ class Speed:
     p50_ms: float
     """Per call."""
     p95_ms: float
+    cpu_ms: float
+    """Least CPU time of a call, per recording: what else the machine does adds to it, too, by way of the caches."""
     ratio: float
-    """Recordings per second, in units of ``norse``."""
+    """Recordings per second, in units of the first encoder."""
     peak_mib: float
     """Peak memory of a process of its own that encodes such a batch twice."""
 
@@ -67,16 +69,16 @@ def norse_codes(model: Spikinghash) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda frames: (plain(frames).spikes.sum(0) >= model.config.votes).to(torch.uint8)
 
 
-def make_encoder(name: str, checkpoint: Path, folder: Path) -> Encode:
-    """The encoder ``name``; ONNX models are written to ``folder`` unless they are there."""
+def make_encoder(name: str, checkpoint: Path, folder: Path, threads: int = 0) -> Encode:
+    """The encoder ``name`` on ``threads`` threads, 0 for all; ONNX models are written to ``folder`` if missing."""
     if name in FLOAT:
         model = load_checkpoint(checkpoint).model().eval()
         return _torch(norse_codes(model) if name == "norse" else model.codes, packed=False)
-    if name.startswith("onnx"):
+    if name.startswith(("onnx", "events")):
         path = folder / f"{name}.onnx"
         if not path.exists():
             export_onnx(load_network(checkpoint), path, int8=name == "onnx-int8")
-        return OnnxEncoder(path).encode
+        return load_encoder(path, "events" if name == "events" else "onnxruntime", threads=threads).encode
     executor = load_network(checkpoint).executor()
     module = torch.compile(executor) if name == "torch-compiled" else executor
     return _torch(lambda frames: module(frames).codes, packed=True)
@@ -92,16 +94,23 @@ def _torch(encode: Callable[[torch.Tensor], torch.Tensor], packed: bool) -> Enco
 
 
 def measure(encoders: dict[str, Encode], frames: Frames, seconds: float) -> dict[str, NDArray[np.float64]]:
-    """Seconds of each call, by encoder; the encoders take turns, after one call that is not counted."""
+    """Seconds of each call on the clock and of CPU time, (calls, 2), by encoder.
+
+    The encoders take turns, after one call that is not counted.
+    """
     for encode in encoders.values():
         encode(frames)
-    times: dict[str, list[float]] = {name: [] for name in encoders}
-    while any((sum(spent) < seconds and len(spent) < 200) or len(spent) < 3 for spent in times.values()):
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in encoders}
+
+    def goes_on(spent: list[tuple[float, float]]) -> bool:
+        return len(spent) < 3 or (sum(wall for wall, _ in spent) < seconds and len(spent) < 200)
+
+    while any(map(goes_on, times.values())):
         for name, encode in encoders.items():
-            if sum(times[name]) < seconds or len(times[name]) < 3:
-                begin = time.perf_counter()
+            if goes_on(times[name]):
+                begin = time.perf_counter(), time.process_time()
                 encode(frames)
-                times[name].append(time.perf_counter() - begin)
+                times[name].append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
     return {name: np.array(spent) for name, spent in times.items()}
 
 
@@ -164,7 +173,7 @@ def read_files(folder: Path | None, count: int) -> list[bytes]:
 
 
 def compare(
-    checkpoint: Path, files: list[bytes], names: list[str], seconds: float
+    checkpoint: Path, files: list[bytes], names: list[str], seconds: float, threads: int = 0
 ) -> tuple[list[Speed], dict[str, float]]:
     """All figures of one run: the speeds, and the shares of the stages with the fastest encoder at batch 64."""
     network = load_network(checkpoint)
@@ -172,28 +181,42 @@ def compare(
     frames = np.stack([events_to_frames(decode_events(content), NMNIST_SENSOR, steps, size) for content in files])
     speeds: list[Speed] = []
     with tempfile.TemporaryDirectory() as folder:
-        encoders = {name: make_encoder(name, checkpoint, Path(folder)) for name in names}
+        encoders = {name: make_encoder(name, checkpoint, Path(folder), threads) for name in names}
         for batch in BATCHES:
             part = np.resize(frames, (batch, *frames.shape[1:]))
             check_codes(encoders, network, part)
             times = measure(encoders, part, seconds)
-            slowest = np.median(times[names[0]])
+            slowest = np.median(times[names[0]][:, 0])
             for name, spent in times.items():
-                p50, p95 = np.quantile(spent, (0.5, 0.95))
+                p50, p95 = np.quantile(spent[:, 0], (0.5, 0.95))
+                cpu = 1e3 * spent[:, 1].min() / batch
                 peak = peak_memory(name, checkpoint, Path(folder), part)
-                speeds.append(Speed(name, batch, batch / p50, 1e3 * p50, 1e3 * p95, slowest / p50, peak))
-        last = {speed.encoder: speed.recordings_per_second for speed in speeds if speed.encoder.startswith("onnx")}
+                speeds.append(Speed(name, batch, batch / p50, 1e3 * p50, 1e3 * p95, cpu, slowest / p50, peak))
+        last = {
+            speed.encoder: speed.recordings_per_second
+            for speed in speeds
+            if speed.encoder.startswith(("onnx", "events"))
+        }
         fastest = encoders[max(last, key=lambda name: last[name])] if last else encoders[names[-1]]
         return speeds, stage_shares(files, fastest, steps, size)
 
 
 def print_tables(speeds: list[Speed], stages: dict[str, float]) -> None:
     """The figures for a reader."""
-    table = Table("encoder", "batch", "recordings/s", "p50 ms", "p95 ms", "times norse", "peak MiB")
+    table = Table(
+        "encoder",
+        "batch",
+        "recordings/s",
+        "p50 ms",
+        "p95 ms",
+        "CPU ms/recording",
+        f"times {speeds[0].encoder}",
+        "peak MiB",
+    )
     for speed in speeds:
         table.add_row(
             speed.encoder, str(speed.batch), f"{speed.recordings_per_second:.0f}", f"{speed.p50_ms:.2f}",
-            f"{speed.p95_ms:.2f}", f"{speed.ratio:.1f}", f"{speed.peak_mib:.0f}",
+            f"{speed.p95_ms:.2f}", f"{speed.cpu_ms:.2f}", f"{speed.ratio:.1f}", f"{speed.peak_mib:.0f}",
         )  # fmt: skip
     shares = Table("stage", "us per recording", "share")
     for stage, value in stages.items():
@@ -208,10 +231,11 @@ def main(
     recordings: Annotated[Path | None, typer.Option(help="Folder of N-MNIST .bin files; simulated without.")] = None,
     encoders: Annotated[str, typer.Option(help="Comma-separated; the first is the yardstick.")] = ",".join(NAMES),
     seconds: Annotated[float, typer.Option(help="Measuring time of each.")] = SECONDS,
+    threads: Annotated[int, typer.Option(min=0, help="Of events and ONNX Runtime; 0: all cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the encoders, and show where the time goes from event file to code."""
-    speeds, stages = compare(checkpoint, read_files(recordings, BATCHES[-1]), encoders.split(","), seconds)
+    speeds, stages = compare(checkpoint, read_files(recordings, BATCHES[-1]), encoders.split(","), seconds, threads)
     if as_json:
         print(json.dumps({"speeds": [asdict(speed) for speed in speeds], "us_per_recording": stages}, indent=1))
     else:

@@ -22,7 +22,7 @@ from spikinghash.errors import GraphError, MissingToolError, SpikinghashError
 from training.data.digits import write_recordings
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "digits.pt"
-BACKENDS = {"torch": "pt", "onnxruntime": "onnx", "nir": "nir", "lava": "nir"}
+BACKENDS = {"torch": "pt", "events": "onnx", "onnxruntime": "onnx", "nir": "nir", "lava": "nir"}
 
 pytestmark = pytest.mark.xdist_group("committed checkpoint")  # one export serves all tests of this file
 
@@ -59,7 +59,7 @@ def test_checkpoint_is_small() -> None:
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
 def test_backends_agree_on_digits(encoders: dict[str, Path], digits: list[Path], backend: str) -> None:
-    expected = encode_recordings(load_encoder(CHECKPOINT), digits)
+    expected = encode_recordings(load_encoder(CHECKPOINT, "torch"), digits)
     encoder = load_encoder(encoders[BACKENDS[backend]], lava_or_skip(backend))
     assert np.array_equal(encode_recordings(encoder, digits), expected)
     assert len(np.unique(expected, axis=0)) >= 8, "ten digits must not fall on few codes"
@@ -69,7 +69,7 @@ def test_backends_agree_on_digits(encoders: dict[str, Path], digits: list[Path],
 def test_backends_agree_on_real_recordings(encoders: dict[str, Path], nmnist_folder: Path, backend: str) -> None:
     recordings = sorted(nmnist_folder.glob("NMNIST/Train/*/*.bin"))[::100]
     assert len(recordings) == 10
-    expected = encode_recordings(load_encoder(CHECKPOINT), recordings)
+    expected = encode_recordings(load_encoder(CHECKPOINT, "torch"), recordings)
     encoder = load_encoder(encoders[BACKENDS[backend]], lava_or_skip(backend))
     assert np.array_equal(encode_recordings(encoder, recordings), expected)
 
@@ -132,7 +132,7 @@ def test_command_prints_json(encoders: dict[str, Path], digits: list[Path]) -> N
     rows = json.loads(done.stdout)
     assert [row["file"] for row in rows] == [str(path) for path in digits[:3]]
     assert all(row["bits"] == 32 and len(row["code"]) == 8 for row in rows)
-    expected = encode_recordings(load_encoder(CHECKPOINT), digits[:3])
+    expected = encode_recordings(load_encoder(CHECKPOINT, "torch"), digits[:3])
     assert [row["code"] for row in rows] == [code.tobytes().hex() for code in expected]
 
 

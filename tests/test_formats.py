@@ -1,5 +1,6 @@
 """Every format of recordings: written byte by byte here, read back; and files that are damaged in every way."""
 
+import io
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import event_files
 import numpy as np
 import pytest
+import tonic.io
 from event_files import FORMATS, Row
 from expelliarmus import Wizard
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from spikinghash.errors import RecordingError
 from training.data.binning import events_to_frames
-from training.data.recordings import SUFFIXES, load_recording, parse_sensor, recording_frames
+from training.data.recordings import SUFFIXES, decode_events, load_recording, parse_sensor, recording_frames
 
 GOOD: list[Row] = [(3, 7, 1000, 1), (4, 7, 1000, 1), (2, 9, 20_000, 0), (33, 1, 300_000, 1)]
 
@@ -52,6 +54,16 @@ def message(path: Path, sensor: tuple[int, int] | None = (64, 48)) -> str:
 
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=10)
+@given(st.lists(st.tuples(*[st.integers(0, 255)] * 5), max_size=20))
+def test_40_bit_events_are_those_that_tonic_reads(rows: list[tuple[int, ...]]) -> None:
+    """Any bytes, those that tell that the clock has wrapped round among them."""
+    rows = [row if number % 3 else (row[0], 240, *row[2:]) for number, row in enumerate(rows)]
+    records = np.array(rows, np.uint8).tobytes()
+    expected = tonic.io.read_mnist_file(io.BytesIO(records), tonic.io.events_struct, is_stream=True)
+    assert decode_events(records).dtype == expected.dtype
+    assert decode_events(records).tolist() == expected.tolist()
+
+
 @given(data=st.data())
 def test_a_written_file_reads_back(tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject) -> None:
     sensor = FORMATS[name][2]

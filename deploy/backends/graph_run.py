@@ -11,8 +11,9 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.encoders import BACKENDS, RunNumbers, graph_runner
+from deploy.backends.encoders import BACKENDS, RunNumbers
 from deploy.backends.lava_backend import Executor
+from deploy.backends.nir_backend import graph_runner
 from deploy.backends.simulators import LOWERED
 from export.nir.conventions import Tool, as_meant_by
 from export.nir.interpreter import Array, Interpreter

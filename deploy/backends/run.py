@@ -6,19 +6,21 @@ With ``--input`` any NIR graph runs on arrays of spikes instead.
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from deploy.backends.encoders import Encoder, RunNumbers, load_encoder
-from deploy.backends.graph_run import GraphRun, run_on_file
 from deploy.backends.lava_backend import Executor
 from export.nir.conventions import Tool
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
 from training.data.recordings import SUFFIXES, SensorSize, parse_sensor, recording_frames
+
+if TYPE_CHECKING:
+    from deploy.backends.graph_run import GraphRun  # NIR's libraries are imported where a graph is run
 
 BATCH = 64
 """Recordings encoded at once; bounds the memory."""
@@ -50,7 +52,9 @@ def main(
     recordings: Annotated[
         list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="torch, onnxruntime, nir, lava, or a foreign simulator.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="events, torch, onnxruntime, nir, lava, or a foreign simulator.")
+    ] = None,
     numbers: Annotated[
         RunNumbers, typer.Option(help="The integer network; of a .pt, the float one; of a .nir, Loihi's fixed point.")
     ] = "integer",
@@ -58,7 +62,7 @@ def main(
         Executor | None, typer.Option(help="Of lava: OS processes, or all in one. Default: by number of samples.")
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=0, help="Of onnxruntime (by default all cores) and nest (one); others choose.")
+        int, typer.Option(min=0, help="Of events and onnxruntime (by default all cores), nest (one).")
     ] = 0,
     source: Annotated[
         Path | None, typer.Option("--input", help=".npz with spikes (samples, T, ...) for any NIR graph.")
@@ -81,6 +85,8 @@ def main(
     if (source is None) == (not recordings):
         raise SpikinghashError("give either recordings or --input X.npz")
     if source is not None:
+        from deploy.backends.graph_run import run_on_file
+
         done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor, threads, tool)
         _tell(done, output, as_json)
         return
@@ -101,7 +107,7 @@ def _tell_codes(encoder: Encoder, recordings: list[Path], sensor: SensorSize | N
     print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row['code']}  {row['file']}" for row in rows))
 
 
-def _tell(done: GraphRun, output: Path | None, as_json: bool) -> None:
+def _tell(done: "GraphRun", output: Path | None, as_json: bool) -> None:
     """Print what a graph did, and remarks on standard error; write its outputs where they are wanted."""
     for remark in done.remarks:
         print(remark, file=sys.stderr)

@@ -29,6 +29,7 @@ from training.data.splits import split
 
 FILES: dict[str, str] = {
     "torch": "checkpoint",
+    "events": "onnx",
     "onnxruntime": "onnx",
     "nir": "native",
     "lava": "native",
@@ -162,7 +163,7 @@ def parse_backends(text: str) -> list[str]:
 
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to verify.", metavar="CKPT")],
-    backends: Annotated[str, typer.Option(help="Comma-separated.")] = "torch,onnxruntime,nir,lava",
+    backends: Annotated[str, typer.Option(help="Comma-separated.")] = "torch,events,onnxruntime,nir,lava",
     samples: Annotated[int, typer.Option(min=1, help="Recordings to compare on.")] = 8,
     data: Annotated[
         Path | None, typer.Option(help="Folder of N-MNIST recordings; the digits data set by default.")

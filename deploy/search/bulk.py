@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import torch
 
 from deploy.backends.encoders import Frames, load_encoder
 from deploy.search.thumbnails import make_thumbnails
@@ -169,7 +168,6 @@ def _started(
 
 def _work(connection: Connection, encoder: Path, sensor: SensorSize | None, thumbnails_only: bool = False) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
-    torch.set_num_threads(1)  # for an encoder that runs on torch: the other cores have workers of their own
     try:
         stage = ChunkEncoder(encoder, sensor, thumbnails_only=thumbnails_only)
         while True:

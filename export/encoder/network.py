@@ -1,6 +1,7 @@
 """From a checkpoint to the encoder's graph, float or integer."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,9 +14,12 @@ from export.encoder.certificate import Certificate, certify
 from export.encoder.executor import GraphExecutor
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
+from export.encoder.integer import IntegerNetwork, Layer, Neurons
+from export.encoder.operations import Counter, Input, Lif, Output
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
 from export.encoder.passes.quantise import quantise
+from spikinghash.errors import GraphError
 from training.checkpoint import load_checkpoint
 from training.config import EncoderConfig
 from training.model.encoder import Spikinghash
@@ -40,6 +44,30 @@ class Network:
         """The network as a torch module, in the narrowest arithmetic that is exact."""
         exact32 = self.certificate is not None and self.certificate.exact_in == "float32"
         return GraphExecutor(self.graph, torch.float32 if exact32 else torch.float64).eval()
+
+    def integer(self) -> IntegerNetwork:
+        """The network as records.
+
+        Raises:
+            GraphError: it is no integer network, or certified for no arithmetic.
+        """
+        if self.certificate is None:
+            raise GraphError("the network has float numbers: only an integer network can be written as records")
+        graph, (counter, vote) = self.graph, self.graph.only(Counter)
+        (count,) = graph.sources(counter)  # an identity: what it reads votes itself
+        skipped = {graph.only(Input)[0], graph.only(Output)[0], counter, count}
+        layers = tuple(self._record(name, tuple(graph.sources(name))) for name in graph.nodes if name not in skipped)
+        ballot = vote.record(counter, tuple(graph.sources(count)))
+        populations = tuple(name for name, node in graph.nodes.items() if node.counted)
+        return IntegerNetwork(graph.time_steps, self.config.size, ballot, layers, populations)
+
+    def _record(self, name: str, sources: tuple[str, ...]) -> Layer:
+        node = self.graph.nodes[name]
+        if not isinstance(node, Lif):
+            return node.record(name, sources)
+        assert self.certificate is not None
+        (bound,) = (bound for bound in self.certificate.bounds if bound.population == name)
+        return Neurons(name, sources, node.shape, math.floor(node.threshold), int(bound.lowest), int(bound.highest))
 
 
 def build_network(

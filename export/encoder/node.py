@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from export.encoder.integer import Layer
 from spikinghash.errors import GraphError
 from training.quantised import LARGEST_MANTISSA, exponent
 
@@ -114,6 +115,10 @@ class Node:
         """Write it with the operators of ``writer``; currents are negated, maps are rows (T B H W, C)."""
         self.refuse(name, "has no ONNX form: fold and lower first")
 
+    def record(self, name: str, sources: tuple[str, ...]) -> Layer:
+        """It, in an integer graph, as a record that no torch is needed for."""
+        self.refuse(name, "has no place in the record of an integer network")
+
 
 @dataclass(frozen=True)
 class Map(Node):
@@ -201,6 +206,11 @@ def stored_once(weights: Array) -> Array:
     """
     distinct = np.unique(weights, axis=1)
     return distinct[distinct != 0]
+
+
+def whole_numbers(values: Array | None, channels: int) -> NDArray[np.int64]:
+    """Weights or biases of an integer graph as integers; zeros, one per channel, where there are none."""
+    return np.zeros(channels, np.int64) if values is None else np.round(values).astype(np.int64)
 
 
 def require_whole(name: str, *values: Array) -> None:

@@ -14,6 +14,7 @@ import torch
 import typer
 from rich.console import Console
 
+from export.encoder import integer
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import Network, Numbers, load_network, probe_frames
 from export.nir.metadata import EncoderLayer, Metadata
@@ -37,7 +38,10 @@ def build_onnx(network: Network) -> onnx.ModelProto:
     graph = OnnxWriter(network.graph, np.float32 if executor.dtype == torch.float32 else np.float64).write()
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="spikinghash")
-    onnx.helper.set_model_props(model, {KEY: describe_onnx(network, executor).model_dump_json()})
+    properties = {KEY: describe_onnx(network, executor).model_dump_json()}
+    if network.certificate is not None:
+        properties[integer.KEY] = network.integer().to_text()
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     return model
 

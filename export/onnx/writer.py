@@ -100,14 +100,14 @@ class OnnxWriter:
             return self.op("MatMul", spikes, self.weight(weight))
         return self.op("Gemm", spikes, self.weight(weight), self.weight(bias, "bias"))
 
-    def products(self, blocks: Value, weights: Array) -> Value:
+    def products(self, blocks: Value, weights: Array, name: str = "weight") -> Value:
         """``-(blocks @ weights)`` for each group, the first axis of both."""
         groups, size, _ = weights.shape
         if size < PACKED_SIZE:
-            return self.op("MatMul", blocks, self.weight(weights))
+            return self.op("MatMul", blocks, self.weight(weights, name))
         parts = [self.reshape(part, -1, size) for part in self.ops("Split", groups, blocks, axis=0, num_outputs=groups)]
         products = [
-            self.op("MatMul", part, self.weight(weight, f"weight_{group}"))
+            self.op("MatMul", part, self.weight(weight, f"{name}_{group}"))
             for group, (part, weight) in enumerate(zip(parts, weights, strict=True))
         ]
         return self.op("Concat", *products, axis=0)

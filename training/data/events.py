@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tonic.io
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 
-EVENT_DTYPE: np.dtype[np.void] = tonic.io.events_struct
-"""tonic's event: x, y (pixels, from the upper left corner), t (microseconds), p (True = ON)."""
+EVENT_DTYPE: np.dtype[np.void] = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)])
+"""tonic's event: x, y (pixels, from the upper left corner), t (microseconds), p (True = ON). Importing tonic
+would import torch, which who runs an encoder may not have."""
 
 Events = NDArray[np.void]
 SensorSize = tuple[int, int, int]

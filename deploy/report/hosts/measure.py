@@ -5,13 +5,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deploy.backends.encoders import BACKENDS, Encoder, OnnxEncoder, load_encoder
+from deploy.backends.encoders import Encoder, load_encoder
+from deploy.backends.events.encoder import EventsEncoder
+from deploy.backends.onnx_backend import OnnxEncoder
 from deploy.report.hosts.counters import Counter, Metering, Nvml, Rapl
 from deploy.report.hosts.meter import energy_per_code
 from deploy.report.hosts.results import Energy, Run, Seconds, Source, Window
@@ -79,7 +80,6 @@ def measure(
         reasons: why the others cannot be read.
     """
     encoder = load_encoder(path)
-    runtime = cast(Literal["onnxruntime", "torch", "nir"], BACKENDS[path.suffix][0])
     device = device_of(encoder)
     source: Source = "nvml" if device.startswith("cuda") else "rapl"
     times, window, joules = timed(lambda: encoder.encode(frames), plan, counters.get(source))
@@ -90,9 +90,9 @@ def measure(
     return Run(
         encoder=path.name,
         network=network_id(path),
-        runtime=runtime,
+        runtime=encoder.backend,
         device=device,
-        threads=torch.get_num_threads() if runtime == "torch" else 1 if runtime == "nir" else None,
+        threads=_threads(encoder),
         batch=len(frames),
         warmup=WARMUP,
         repetitions=len(times),
@@ -100,6 +100,13 @@ def measure(
         window=window,
         energy=energy,
     )
+
+
+def _threads(encoder: Encoder) -> int | None:
+    """Threads that it computes on; ``None`` for the runtime's own default."""
+    if isinstance(encoder, EventsEncoder):
+        return encoder.threads
+    return torch.get_num_threads() if encoder.backend == "torch" else 1 if encoder.backend == "nir" else None
 
 
 def device_of(encoder: Encoder) -> str:

@@ -70,7 +70,8 @@ class Run(_Record):
     encoder: str
     network: str
     """``NAME sha256:HEX`` of the encoder's file."""
-    runtime: Literal["onnxruntime", "torch", "nir"]
+    runtime: str
+    """Name of the backend."""
     device: str
     threads: int | None
     """``None``: the runtime's own default."""

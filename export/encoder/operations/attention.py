@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.encoder.graph import Graph, Parts
+from export.encoder.integer import Coincidences
 from export.encoder.node import Array, Dialect, Map, OnnxWriter, Shape, Value, require_whole
 from export.encoder.operations.conv import Conv, add_conv
 from export.encoder.operations.dense import Dense
@@ -140,6 +141,10 @@ class Attention(Map):
             counts = writer.op("MatMul", writer.op("MatMul", query, key), value)
         rows = writer.reshape(writer.op("Transpose", counts, perm=[0, 2, 1, 3]), -1, self.shape[0])
         return writer.op("Mul", writer.count(rows, self.shape), writer.constant(-self.weight))
+
+    def record(self, name: str, sources: tuple[str, ...]) -> Coincidences:
+        """Itself."""
+        return Coincidences(name, sources, self.shape, self.heads, round(self.weight))
 
 
 def _expand(graph: Graph, name: str, attention: Attention) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from export.encoder.graph import Graph
+from export.encoder.integer import Convolution
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value
+from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value, whole_numbers
 from export.encoder.operations.norm import add_norm, array
 from spikinghash.errors import GraphError
 from training.model.layers import ConvNorm
@@ -152,6 +153,11 @@ class Conv(Linear):
             for y, x in np.ndindex(*self.weight.shape[2:])
         ]
         return writer.op("Concat", *taps, axis=1)
+
+    def record(self, name: str, sources: tuple[str, ...]) -> Convolution:
+        """Itself."""
+        weight, bias = whole_numbers(self.weight, 0), whole_numbers(self.bias, self.shape[0])
+        return Convolution(name, sources, self.shape, weight, bias, self.stride, self.padding, self.groups)
 
     def fan_out(self) -> NDArray[np.int64]:
         """Taps on the padding are no synapses."""

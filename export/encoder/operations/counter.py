@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from export.encoder.integer import Vote
 from export.encoder.node import Dialect, Node, OnnxWriter, Shape, Value
 
 
@@ -28,6 +29,10 @@ class Counter(Node):
     def to_nir(self, name: str, dialect: Dialect, gain: float) -> Any:
         """An integrator, or a LIF that hardly leaks."""
         return dialect.counter(self.shape, self.votes)
+
+    def record(self, name: str, sources: tuple[str, ...]) -> Vote:
+        """Itself."""
+        return Vote(name, sources, self.shape, self.votes)
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """The sum over the steps, compared."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from export.encoder.integer import Convolution
 from export.encoder.layout import to_polyphase
-from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value, stored_once
+from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,15 @@ class Dense(Linear):
         weight = self.weight.transpose(4, 5, 3, 1, 2, 0).reshape(size, -1)
         bias = None if self.bias is None else np.tile(self.bias, height * width)
         return writer.reshape(writer.product(writer.reshape(total, -1, size), weight, bias), -1, channels)
+
+    def record(self, name: str, sources: tuple[str, ...]) -> Convolution:
+        """A kernel as large as its input map."""
+        if self.shape[1:] != (1, 1):
+            self.refuse(
+                name, f"onto a map of {self.shape[1]} x {self.shape[2]} has no place in the record of an encoder"
+            )
+        weight, bias = whole_numbers(self.weight[:, 0, 0], 0), whole_numbers(self.bias, self.shape[0])
+        return Convolution(name, sources, self.shape, weight, bias)
 
     def fan_out(self) -> NDArray[np.int64]:
         """Non-zero entries of a column."""

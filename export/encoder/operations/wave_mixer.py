@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.encoder.graph import Graph
+from export.encoder.haar import BlockMap, split_levels
+from export.encoder.integer import Blocks, Convolution, Layer
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Array, Linear, OnnxWriter, Shape, Value, stored_once
+from export.encoder.node import Array, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
 from export.encoder.operations.block_linear import BlockLinear
 from export.encoder.operations.norm import add_norm, array
 from training.model.encoder import WaveBranch
@@ -68,18 +70,56 @@ class WaveMixer(Linear):
         return BlockLinear(shape, weight.reshape(n, n, shape[0], shape[0]), bias)
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
-        """Blocks of (2^L)^3 steps and pixels, per channel group, as rows of one batched matrix product."""
-        (channels, height, width), steps = self.shape, writer.steps
-        n, groups = 2**self.levels, self.groups
-        inner, volume = channels // groups, n**3
-        split = writer.reshape(total, steps // n, n, -1, height // n, n, width // n, n, groups, inner)
-        moved = writer.op("Transpose", split, perm=[7, 0, 2, 3, 5, 1, 4, 6, 8])
-        blocks = writer.reshape(moved, groups, -1, volume * inner)
-        kernel = self.weight.reshape(groups, inner, volume, inner, volume).transpose(0, 4, 3, 2, 1)
-        mixed = writer.products(blocks, kernel.reshape(groups, volume * inner, volume * inner))
-        split = writer.reshape(mixed, groups, steps // n, -1, height // n, width // n, n, n, n, inner)
-        rows = writer.reshape(writer.op("Transpose", split, perm=[1, 5, 2, 3, 6, 4, 7, 0, 8]), -1, channels)
-        return rows if self.bias is None else writer.op("Add", rows, writer.weight(self.bias, "bias"))
+        """By level: cells of members as rows of a batched product, coarser ones on the sums of their children."""
+        blocks, inner = split_levels(self.weight, self.levels), self.shape[0] // self.groups
+        children, cells = blocks.children, self._to_cells(blocks, writer, total)
+        sums, levels = cells, []
+        for level, kernel in enumerate(blocks.kernels):
+            if level:
+                sums = writer.op("ReduceSum", writer.reshape(sums, self.groups, -1, children, inner), writer.sizes(2))
+            rows = writer.reshape(sums, self.groups, -1, children * inner)
+            matrix = kernel.reshape(self.groups, children * inner, children * inner).swapaxes(1, 2)
+            levels.append(writer.products(rows, matrix, f"weight_{level}" if level else "weight"))
+        mixed = writer.reshape(levels.pop(), self.groups, -1, children, inner)
+        if self.bias is not None:  # on the coarsest level, which has the fewest values
+            bias = writer.weight(self.bias.reshape(self.groups, 1, 1, inner), "bias")
+            mixed = writer.op("Add", mixed, bias)
+        while levels:
+            finer = writer.reshape(levels.pop(), self.groups, -1, children, inner)
+            mixed = writer.op("Add", finer, writer.reshape(mixed, self.groups, -1, 1, inner))
+        return self._from_cells(blocks, writer, mixed)
+
+    def _axes(self, blocks: BlockMap, steps: int) -> tuple[list[int], list[int]]:
+        """Sizes into which rows (T B H W, C) are split, and the order that brings the members of a cell together."""
+        digits, levels = blocks.digits, blocks.levels
+        whole = (steps, *self.shape[1:])
+        t, y, x = (
+            [size // side] + [digit] * levels for size, side, digit in zip(whole, blocks.sides, digits, strict=True)
+        )
+        sizes = [*t, -1, *y, *x, self.groups, self.shape[0] // self.groups]
+        starts = [0, levels + 2, 2 * levels + 3]
+        order = [len(sizes) - 2, 0, levels + 1, *starts[1:]]
+        order += [start + 1 + level for level in range(levels) for start in starts]
+        return sizes, [*order, len(sizes) - 1]
+
+    def _to_cells(self, blocks: BlockMap, writer: OnnxWriter, rows: Value) -> Value:
+        sizes, order = self._axes(blocks, writer.steps)
+        return writer.op("Transpose", writer.reshape(rows, *sizes), perm=order)
+
+    def _from_cells(self, blocks: BlockMap, writer: OnnxWriter, cells: Value) -> Value:
+        sizes, order = self._axes(blocks, writer.steps)
+        split = writer.reshape(cells, *(sizes[axis] for axis in order))
+        back = [order.index(axis) for axis in range(len(order))]
+        return writer.reshape(writer.op("Transpose", split, perm=back), -1, self.shape[0])
+
+    def record(self, name: str, sources: tuple[str, ...]) -> Layer:
+        """Taken apart by level; without levels, a 1x1 convolution in groups."""
+        weight, bias = whole_numbers(self.weight, 0), whole_numbers(self.bias, self.shape[0])
+        if self.levels == 0:
+            flat = weight.reshape(self.shape[0], -1, 1, 1)
+            return Convolution(name, sources, self.shape, flat, bias, groups=self.groups)
+        split = split_levels(weight, self.levels)
+        return Blocks(name, sources, self.shape, split.kernels, split.members, bias, split.sides)
 
     def fan_out_by_step(self) -> NDArray[np.int64]:
         """Entries of its block's map that a spike reaches, (2^L, C, H, W): by step of the block, channel and pixel."""

@@ -1,0 +1,45 @@
+"""What every backend offers: frames in, packed codes out, and a trace of what the layers did."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
+RunNumbers = Literal["integer", "float", "fixed"]
+"""What a network computes with: its own numbers, or Loihi's fixed point."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What an encoder did on a batch of B recordings."""
+
+    codes: Codes
+    """Packed, (B, K/8)."""
+    counts: dict[str, NDArray[np.int64]]
+    """Spikes of each layer in the window, (B,); coincidences for an attention."""
+    spikes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Spikes of each layer, (B, T, C, H, W), where the backend shows them."""
+
+
+class Encoder(Protocol):
+    """A loaded encoder."""
+
+    backend: str
+    """Its name, as `--backend` takes it."""
+    time_steps: int
+    size: int
+    bits: int
+
+    def encode(self, frames: Frames) -> Codes:
+        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
+
+    def trace(self, frames: Frames) -> Trace:
+        """``encode``, with the activity of the layers."""
+
+
+def totals(spikes: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    """Spikes of each layer in the window, (B,), of spikes (B, ...)."""
+    return {name: value.sum(axis=tuple(range(1, value.ndim)), dtype=np.int64) for name, value in spikes.items()}

@@ -1,0 +1,71 @@
+"""Whether the layers of an integer network fit each other: compiled code checks no index."""
+
+from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Shape
+from spikinghash.errors import GraphError
+
+FRAME_CHANNELS = 2
+"""ON and OFF."""
+
+
+def check_network(network: IntegerNetwork) -> None:
+    """Raise a GraphError that names the first layer that does not fit what it reads."""
+    shapes: dict[str, Shape] = {"input": (FRAME_CHANNELS, network.size, network.size)}
+    spiking = {"input"}
+    for layer in (*network.layers, network.vote):
+        unknown = [name for name in layer.sources if name not in shapes]
+        if unknown or not layer.sources or min(layer.shape) < 1 or layer.name in shapes:
+            raise GraphError(
+                f"node {layer.name}: sources {layer.sources}, shape {layer.shape}: it is damaged: export anew"
+            )
+        drives = isinstance(layer, Neurons)
+        fits = all((name in spiking) != drives for name in layer.sources) and (drives or len(layer.sources) == 1)
+        if not fits or not _fits(layer, shapes[layer.sources[0]], network.time_steps):
+            raise GraphError(
+                f"node {layer.name}: a {layer.kind} of shape {layer.shape} does not fit {', '.join(layer.sources)}, "
+                f"which sends {shapes[layer.sources[0]]}: export anew"
+            )
+        if drives and any(shapes[name] != layer.shape for name in layer.sources):
+            raise GraphError(f"node {layer.name}: its currents have different shapes: export anew")
+        shapes[layer.name] = layer.shape
+        spiking |= {layer.name} if drives else set()
+    if network.vote.sources[0] == "input" or network.vote.shape[0] % 8:
+        raise GraphError(f"node {network.vote.name}: {network.vote.shape[0]} bits are no whole bytes: export anew")
+
+
+def _fits(layer: Layer, source: Shape, steps: int) -> bool:
+    if isinstance(layer, Convolution):
+        return _convolution_fits(layer, source)
+    if isinstance(layer, Blocks):
+        return _blocks_fit(layer, source, steps)
+    if isinstance(layer, Coincidences):
+        channels, *pixels = layer.shape
+        heads = layer.heads > 0 and channels % layer.heads == 0
+        return heads and layer.weight > 0 and source == (3 * channels, *pixels)
+    return source == layer.shape
+
+
+def _convolution_fits(layer: Convolution, source: Shape) -> bool:
+    if layer.weight.ndim != 4 or min(layer.stride, layer.groups, layer.padding + 1) < 1:
+        return False
+    out, inner, *kernel = layer.weight.shape
+    sizes = [
+        (size + 2 * layer.padding - taps) // layer.stride + 1 for size, taps in zip(source[1:], kernel, strict=True)
+    ]
+    channels = inner * layer.groups == source[0] and out % layer.groups == 0
+    return channels and (out, *sizes) == layer.shape and layer.bias.shape == (out,)
+
+
+def _blocks_fit(layer: Blocks, source: Shape, steps: int) -> bool:
+    if source != layer.shape or layer.kernels.ndim != 6 or layer.members.ndim != 2 or min(layer.sides) < 1:
+        return False
+    levels, groups, children, out, _, inp = layer.kernels.shape
+    whole = (steps, *source[1:])
+    return (
+        layer.kernels.shape == (levels, groups, children, out, children, out)
+        and groups * inp == source[0]
+        and layer.bias.shape == (source[0],)
+        and len(layer.members) == children**levels == layer.sides[0] * layer.sides[1] * layer.sides[2]
+        and layer.members.shape[1] == 3
+        and bool((layer.members >= 0).all() and (layer.members < layer.sides).all())
+        and all(size % side == 0 for size, side in zip(whole, layer.sides, strict=True))
+    )

@@ -1,0 +1,181 @@
+"""The integer network as records and arrays: all that a runtime of its own needs, without torch.
+
+It is written into an ONNX file beside the operators, as text in the model's metadata, so that it can be read without
+a library for ONNX.
+"""
+
+import base64
+import io
+import json
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.encoder.haar import BlockMap
+from spikinghash.errors import GraphError
+
+Whole = NDArray[np.int64]
+Shape = tuple[int, int, int]
+
+KEY = "spikinghash_integer"
+"""Under which the text is kept in ONNX's model metadata."""
+
+FORMAT = 1
+"""Version of the text; a reader refuses any other."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node of the integer graph; shapes are (C, H, W) of what it sends."""
+
+    name: str
+    sources: tuple[str, ...]
+    shape: Shape
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """A linear map; a dense one has a kernel as large as its input."""
+
+    weight: Whole
+    """(out, in / groups, kernel height, kernel width)."""
+    bias: Whole
+    """(out,)."""
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    kind: ClassVar[str] = "convolution"
+
+    def whole(self) -> Whole:
+        """The weight in one group."""
+        out, inner, *kernel = self.weight.shape
+        result = np.zeros((self.groups, out // self.groups, self.groups, inner, *kernel), np.int64)
+        for group, rows in enumerate(self.weight.reshape(self.groups, -1, inner, *kernel)):
+            result[group, :, group] = rows
+        return result.reshape(out, self.groups * inner, *kernel)
+
+
+@dataclass(frozen=True)
+class Blocks(Layer):
+    """A wave mixer: see ``BlockMap``."""
+
+    kernels: Whole
+    members: Whole
+    bias: Whole
+    sides: tuple[int, int, int]
+    kind: ClassVar[str] = "blocks"
+
+    @property
+    def block_map(self) -> BlockMap:
+        """The map of a block."""
+        return BlockMap(self.kernels, self.members, self.sides)
+
+
+@dataclass(frozen=True)
+class Coincidences(Layer):
+    """``weight * Q (K^T V)`` per head; the source holds q, k and v as thirds of its channels, head by head."""
+
+    heads: int
+    weight: int
+    kind: ClassVar[str] = "coincidences"
+
+
+@dataclass(frozen=True)
+class Neurons(Layer):
+    """``v <- v/2 + a; s = [v > threshold]``, the threshold a hair above a whole number."""
+
+    threshold: int
+    lowest: int
+    """Smallest current that any input can cause in one step, as certified."""
+    highest: int
+    kind: ClassVar[str] = "neurons"
+
+
+@dataclass(frozen=True)
+class Vote(Layer):
+    """A bit is 1 if the source's neuron spiked in at least ``votes`` steps."""
+
+    votes: int
+    kind: ClassVar[str] = "vote"
+
+
+_KINDS: dict[str, type[Layer]] = {each.kind: each for each in (Convolution, Blocks, Coincidences, Neurons, Vote)}
+
+
+@dataclass(frozen=True)
+class IntegerNetwork:
+    """An encoder's integer network, layers in the order in which they are computed; the frames are named ``input``."""
+
+    time_steps: int
+    size: int
+    vote: Vote
+    layers: tuple[Layer, ...]
+    """Without the vote."""
+    populations: tuple[str, ...]
+    """What is counted, in the order of the ONNX model's ``spike_counts``."""
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return self.vote.shape[0]
+
+    def to_text(self) -> str:
+        """As text, for a file's metadata; ``from_text`` reads it."""
+        arrays: dict[str, Any] = {}
+        layers = [_header(layer, arrays) for layer in (*self.layers, self.vote)]
+        about = {"time_steps": self.time_steps, "size": self.size, "populations": self.populations, "layers": layers}
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        return json.dumps({"format": FORMAT, "network": base64.b64encode(file.getvalue()).decode()})
+
+    @classmethod
+    def from_text(cls, text: str, source: str) -> "IntegerNetwork":
+        """Read what ``to_text`` wrote; ``source`` is named in messages.
+
+        Raises:
+            GraphError: it is damaged, or of another version.
+        """
+        try:
+            content = json.loads(text)
+            version, packed = content["format"], content["network"]
+        except (ValueError, KeyError, TypeError):
+            raise GraphError(f"{source}: its integer network is no JSON of this project: export it again") from None
+        if version != FORMAT:
+            raise GraphError(
+                f"{source}: its integer network has format {version}, this version reads {FORMAT}: export it again"
+            )
+        try:
+            with np.load(io.BytesIO(base64.b64decode(packed)), allow_pickle=False) as file:
+                arrays = dict(file)
+            about = json.loads(arrays["about"].tobytes())
+            *layers, vote = (_layer(header, arrays) for header in about["layers"])
+            populations = tuple(map(str, about["populations"]))
+            return cls(int(about["time_steps"]), int(about["size"]), vote, tuple(layers), populations)
+        except Exception as error:  # zip, NumPy and JSON each raise their own kinds
+            kind = type(error).__name__
+            raise GraphError(f"{source}: its integer network is damaged ({kind}): export it again") from None
+
+
+def _header(layer: Layer, arrays: dict[str, Any]) -> dict[str, Any]:
+    """A layer's numbers; its arrays are put among ``arrays``, as narrow as they can be."""
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    header: dict[str, Any] = {"kind": layer.kind}
+    for key, value in values.items():
+        if isinstance(value, np.ndarray):
+            arrays[f"{layer.name}/{key}"] = value.astype(np.min_scalar_type(-1 - int(np.abs(value).max(initial=0))))
+        else:
+            header[key] = value
+    return header
+
+
+def _layer(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
+    """The layer that ``_header`` took apart."""
+    kind = _KINDS[header.pop("kind")]
+    header |= {key: tuple(value) for key, value in header.items() if isinstance(value, list)}
+    missing = [field.name for field in fields(kind) if field.name not in header]
+    values: dict[str, Any] = {key: arrays[f"{header['name']}/{key}"].astype(np.int64) for key in missing}
+    return kind(**header, **values)
