@@ -6,7 +6,7 @@ With ``--input`` any NIR graph runs on arrays of spikes instead.
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -20,7 +20,7 @@ from spikinghash.errors import SpikinghashError
 from training.data.recordings import SUFFIXES, SensorSize, parse_sensor, recording_frames
 
 if TYPE_CHECKING:
-    from deploy.backends.graph_run import GraphRun  # NIR's libraries are imported where a graph is run
+    from deploy.backends.graph_run import GraphRun
 
 BATCH = 64
 """Recordings encoded at once; bounds the memory."""
@@ -52,9 +52,7 @@ def main(
     recordings: Annotated[
         list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
     ] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="events, torch, onnxruntime, nir, lava, or a foreign simulator.")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help="events, torch, onnxruntime, nir, lava, or a simulator.")] = None,
     numbers: Annotated[
         RunNumbers, typer.Option(help="The integer network; of a .pt, the float one; of a .nir, Loihi's fixed point.")
     ] = "integer",
@@ -85,9 +83,7 @@ def main(
     if (source is None) == (not recordings):
         raise SpikinghashError("give either recordings or --input X.npz")
     if source is not None:
-        from deploy.backends.graph_run import run_on_file
-
-        done = run_on_file(encoder, source, backend or "nir", dt, trace, numbers, executor, threads, tool)
+        done = _run_graph(encoder, source, backend or "nir", dt, trace, numbers, executor, threads, tool)
         _tell(done, output, as_json)
         return
     if output is not None or trace or dt is not None or tool is not None:
@@ -95,6 +91,13 @@ def main(
     assert recordings
     loaded = load_encoder(encoder, backend, numbers, threads, executor)
     _tell_codes(loaded, recordings, None if sensor is None else parse_sensor(sensor), as_json)
+
+
+def _run_graph(*arguments: Any) -> "GraphRun":
+    """``run_on_file``, imported with NIR's libraries where it is needed."""
+    from deploy.backends.graph_run import run_on_file
+
+    return run_on_file(*arguments)
 
 
 def _tell_codes(encoder: Encoder, recordings: list[Path], sensor: SensorSize | None, as_json: bool) -> None:
