@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_AXES = ("thw", "hw", "t")
+_AXES = ("t", "hw", "thw")
 """Axes that a transform may have, those with the smallest maps first."""
 
 
