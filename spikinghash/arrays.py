@@ -1,5 +1,6 @@
 """Arrays from files that others wrote."""
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import GraphError
+from spikinghash.files import require_file
+
+LARGEST_ARCHIVE = 2**32
+"""Bytes of all arrays of a file, unpacked: compressed ones claim more than the file holds."""
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
@@ -29,10 +34,27 @@ def read_archive(path: Path) -> Arrays:
         ValueError: it is damaged, of another format, or holds objects.
     """
     try:
+        require_file(path)
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            _check_claims(file.zip)
             return dict(file)
     except _DAMAGED_ARCHIVE as error:
         raise ValueError(_in_one_line(error)) from None
+
+
+def _check_claims(archive: zipfile.ZipFile) -> None:
+    """Refuse arrays that are larger than their members, or all together than is good, before memory is taken."""
+    members = archive.infolist()
+    if (total := sum(member.file_size for member in members)) > LARGEST_ARCHIVE:
+        raise ValueError(f"its arrays hold {total:,} bytes, at most {LARGEST_ARCHIVE:,} are read")
+    for member in members:
+        with archive.open(member) as file:
+            readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            if (read_header := readers.get(np.lib.format.read_magic(file))) is None:
+                raise ValueError(f"{member.filename} is of an unknown version")
+            shape, _, dtype = read_header(file)
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+            raise ValueError(f"{member.filename} claims shape {shape}, its member has {member.file_size:,} bytes")
 
 
 def read_spikes(source: Path) -> Floats:
@@ -60,6 +82,7 @@ def map_array(path: Path) -> NDArray[Any]:
         ValueError: it is damaged, holds objects, or several arrays.
     """
     try:
+        require_file(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (*_DAMAGED, zipfile.BadZipFile) as error:
         raise ValueError(_in_one_line(error)) from None

@@ -9,6 +9,7 @@
     ├── MissingToolError        something the machine lacks (an interpreter, a package)
     ├── BackendError            a backend that failed while it ran
     ├── SearchError             an index of hash codes
+    ├── WriteError              a file that cannot be written
     └── ComparisonError         two results that had to be equal are not: exit code 1
 
 A message says what is wrong, where (file, line, node, record), the actual value, the limit, and what to do about it.
@@ -51,6 +52,10 @@ class BackendError(SpikinghashError):
 
 class SearchError(SpikinghashError):
     """An index of hash codes cannot be read, is of another encoder, or cannot do what it is asked."""
+
+
+class WriteError(SpikinghashError):
+    """A file cannot be written: the disk is full or read-only, or something else stands there."""
 
 
 class ComparisonError(SpikinghashError):

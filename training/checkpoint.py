@@ -1,14 +1,15 @@
 """Checkpoints: the trained float network and, while training goes on, what is needed to resume it."""
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spikinghash.errors import CheckpointError
-from spikinghash.files import atomic_path
+from spikinghash.validation import first_fault
+from training.archive import content_digest, load_archive, save_archive
 from training.config import Config, parse_config
 from training.model.encoder import Spikinghash
 from training.quantised import Grids, put_on_grids
@@ -32,7 +33,16 @@ class Checkpoint:
     """Steps of the grids of a network trained with ``quantise``."""
 
     def model(self) -> Spikinghash:
-        """The float network, in evaluation mode."""
+        """The float network, in evaluation mode.
+
+        Raises:
+            CheckpointError: the weights are of another network than the config.
+        """
+        claimed, held = self.config.encoder.weights, sum(value.numel() for value in self.weights.values())
+        if claimed > held:
+            raise CheckpointError(
+                f"the checkpoint's config describes {claimed:,} weights, the file holds {held:,}: train it anew"
+            )
         network = Spikinghash(self.config.encoder)
         try:
             network.load_state_dict(self.weights)
@@ -45,8 +55,22 @@ class Checkpoint:
         return network.eval()
 
 
+class _Content(BaseModel):
+    """What the file holds; ``digest`` is that of all else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    format: Literal[1]
+    config: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    epoch: Annotated[int, Field(ge=0)]
+    metrics: dict[str, float]
+    resume: dict[str, Any] | None
+    grids: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    digest: str | None = None
+
+
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` to ``path``, whole or not at all."""
+    """Write ``checkpoint`` to ``path``, whole or not at all, with the digest of its content."""
     content = {
         "format": FORMAT,
         "config": checkpoint.config.model_dump(mode="json"),
@@ -56,22 +80,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "resume": checkpoint.resume,
         "grids": checkpoint.grids,
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    save_archive(path, content | {"digest": content_digest(content)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint. Nothing in the file is executed.
+    """Read a checkpoint. Nothing in the file is executed. Those of former versions have no digest.
 
     Raises:
-        CheckpointError: the file is missing, not a checkpoint, or of another version.
+        CheckpointError: the file is missing, damaged, changed since, no checkpoint, or of another version.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or truncated ({type(error).__name__})") from None
+    content = load_archive(path)
     if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError(f"{path}: not a checkpoint of this project: it names no format version")
     if content["format"] != FORMAT:
@@ -79,8 +97,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: checkpoint format {content['format']}, this version reads {FORMAT}: train it anew"
         )
     try:
-        config = parse_config(content["config"], str(path))
-        weights, epoch, metrics = content["weights"], content["epoch"], content["metrics"]
-        return Checkpoint(config, weights, epoch, metrics, content["resume"], content.get("grids"))
-    except KeyError as error:
-        raise CheckpointError(f"{path}: the checkpoint lacks {error}: it was not written by this project") from None
+        read = _Content.model_validate(content)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {first_fault(error)}: it was not written by this project") from None
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    if read.digest is not None and read.digest != content_digest(rest):
+        raise CheckpointError(f"{path}: not what was written: its digest differs: copy it anew, or train it anew")
+    for name, value in read.weights.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"{path}: weights {name} are not finite: train anew with a lower learning_rate")
+    config = parse_config(read.config, str(path))
+    return Checkpoint(config, read.weights, read.epoch, read.metrics, read.resume, read.grids)

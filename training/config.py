@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spikinghash.errors import ConfigError
+from spikinghash.files import read_file
+from spikinghash.validation import first_fault
 
 DataName = Literal["digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "folder", "images", "reversal"]
 Mixer = Literal["swm", "ssa", "conv", "dwconv"]
@@ -14,10 +16,17 @@ Wavelet = Literal["space-time", "time", "space"]
 
 LARGEST_LEVEL = 3
 """Of the Haar transform: at level 4 a block has 4,096 members, the map of a pair of channels 16.8 million entries."""
+LARGEST_STEPS, LARGEST_SIZE, LARGEST_WIDTH, LARGEST_DEPTH = 1024, 1024, 2**16, 64
+"""Of the window; of a frame's side, in pixels; of channels, heads and bits; of stages, blocks and the MLP's ratio."""
+LARGEST_SENSOR = 2**16
+LARGEST_WEIGHTS = 2**28
+"""Of all maps of an encoder, and of the block maps of a stage: a gigabyte in single precision."""
+LARGEST_ACTIVITY = 2**30
+"""Neurons, the hidden ones of MLPs included, times steps."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -33,19 +42,19 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _sensor_has_pixels(self) -> "DataConfig":
-        if self.sensor is not None and min(self.sensor) < 1:
-            raise ValueError(f"sensor is {list(self.sensor)}: give width and height in pixels, 1 or more each")
+        if self.sensor is not None and not 1 <= min(self.sensor) <= max(self.sensor) <= LARGEST_SENSOR:
+            raise ValueError(f"sensor is {list(self.sensor)}: give width and height in pixels, 1 to {LARGEST_SENSOR}")
         return self
 
 
 class EncoderConfig(_Section):
     """Sizes of the encoder. Lists hold one entry per stage."""
 
-    time_steps: int = Field(8, ge=1)
-    size: int = Field(32, ge=2)
+    time_steps: int = Field(8, ge=1, le=LARGEST_STEPS)
+    size: int = Field(32, ge=2, le=LARGEST_SIZE)
     """Height and width of a frame in pixels."""
-    channels: tuple[int, ...] = (24, 48, 64, 96)
-    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    channels: tuple[Annotated[int, Field(ge=1, le=LARGEST_WIDTH)], ...] = Field((24, 48, 64, 96), min_length=1)
+    blocks: tuple[Annotated[int, Field(ge=0, le=LARGEST_DEPTH)], ...] = (1, 1, 1, 1)
     mixers: tuple[Mixer, ...] = ("swm", "swm", "ssa", "ssa")
     """``swm``: Spiking WaveMixer; ``ssa``: spiking self-attention; ``conv``: a 3x3 convolution in the SWM's place;
     ``dwconv``: the same for each channel by itself."""
@@ -53,14 +62,14 @@ class EncoderConfig(_Section):
     """Levels of the Haar transform; read in ``swm`` stages."""
     wavelet: Wavelet = "space-time"
     """Axes of the Haar transform: time, height and width; time alone; height and width alone."""
-    channels_per_group: int = Field(4, ge=1)
+    channels_per_group: int = Field(4, ge=1, le=LARGEST_WIDTH)
     """Channels that the spectral fusion of a Spiking WaveMixer mixes with each other."""
     heads: tuple[int, ...] = (0, 0, 16, 6)
     """Attention heads; read in ``ssa`` stages."""
-    mlp_ratio: int = Field(4, ge=1)
+    mlp_ratio: int = Field(4, ge=1, le=LARGEST_DEPTH)
     head: Literal["hash", "classes"] = "hash"
     """``classes``: one output neuron per class in the place of the hash neurons; it is trained, not exported."""
-    bits: int = Field(32, ge=2)
+    bits: int = Field(32, ge=2, le=LARGEST_WIDTH)
     """Hash neurons, K; whole bytes. With a classification head, the number of classes."""
     vote: int | None = Field(None, ge=1)
     """Steps in which a hash neuron must spike for its bit to be 1; ``None`` for a majority of the steps."""
@@ -74,6 +83,33 @@ class EncoderConfig(_Section):
     def stage_sizes(self) -> tuple[int, ...]:
         """Height (= width) of the feature maps of each stage."""
         return tuple(self.size >> (stage + 1) for stage in range(len(self.channels)))
+
+    @property
+    def weights(self) -> int:
+        """Weights of all maps, norms and biases apart."""
+        sources = (2, *self.channels)
+        return (
+            sum(
+                9 * sources[stage] * channels
+                + self.blocks[stage] * (self._mixed(stage) + 2 * self.mlp_ratio * channels**2)
+                for stage, channels in enumerate(self.channels)
+            )
+            + self.channels[-1] * self.bits
+        )
+
+    def _mixed(self, stage: int) -> int:
+        """Weights of a mixer."""
+        channels, levels = self.channels[stage], self.levels[stage]
+        match self.mixers[stage]:
+            case "swm":
+                details = {"space-time": 7, "space": 3, "time": 1}[self.wavelet]
+                return (details * levels + 1) * channels * self.channels_per_group
+            case "ssa":
+                return 4 * channels**2
+            case "conv":
+                return 9 * channels * self.channels_per_group
+            case "dwconv":
+                return 9 * channels
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> "EncoderConfig":
@@ -93,7 +129,18 @@ class EncoderConfig(_Section):
             raise ValueError(f"vote is {self.votes}, time_steps is {self.time_steps}: use at most {self.time_steps}")
         for stage in range(stages):
             self._check_stage(stage)
+        self._check_amounts()
         return self
+
+    def _check_amounts(self) -> None:
+        pixels = (channels * side**2 for channels, side in zip(self.channels, self.stage_sizes, strict=True))
+        activity = self.time_steps * self.mlp_ratio * sum(pixels)
+        for what, amount, limit in (
+            ("weights", self.weights, LARGEST_WEIGHTS),
+            ("neurons times steps", activity, LARGEST_ACTIVITY),
+        ):
+            if amount > limit:
+                raise ValueError(f"an encoder of {amount:,} {what}, limit {limit:,}: use fewer channels or blocks")
 
     def _check_stage(self, stage: int) -> None:
         channels, where = self.channels[stage], f"stage {stage + 1}"
@@ -113,9 +160,11 @@ class EncoderConfig(_Section):
 
     def _check_levels(self, stage: int, where: str) -> None:
         size, levels = self.stage_sizes[stage], self.levels[stage]
-        block = 2**levels
         if not 0 <= levels <= LARGEST_LEVEL:
             raise ValueError(f"{where}: levels is {levels}: use 0 to {LARGEST_LEVEL}")
+        block = 2**levels
+        if (entries := self.channels[stage] * self.channels_per_group * block**6) > LARGEST_WEIGHTS:
+            raise ValueError(f"{where}: block maps of {entries:,} entries, limit {LARGEST_WEIGHTS:,}: use fewer levels")
         if self.time_steps % block:
             raise ValueError(f"{where}: time_steps is {self.time_steps}, levels is {levels}: use a multiple of {block}")
         if size % block:
@@ -125,9 +174,9 @@ class EncoderConfig(_Section):
 class TrainConfig(_Section):
     """Optimisation."""
 
-    seed: int = 0
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(40, ge=2)
+    seed: int = Field(0, ge=0, lt=2**32)
+    epochs: int = Field(20, ge=1, le=10**6)
+    batch_size: int = Field(40, ge=2, le=2**20)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     labels: Literal["both", "hard", "soft"] = "both"
@@ -136,19 +185,19 @@ class TrainConfig(_Section):
     """Weight of the dynamic soft similarity term."""
     balance_weight: float = Field(0.1, ge=0)
     """Weight of the bit balance term."""
-    max_shift: int = Field(2, ge=0)
+    max_shift: int = Field(2, ge=0, le=LARGEST_SIZE)
     """Largest random shift of a training recording, in pixels."""
     flip: bool = False
     """Mirror recordings left to right at random: only where no class turns into another by it."""
     drop: float = Field(0.0, ge=0, lt=1)
     """Share of the events that are left out at random."""
-    time_jitter: int = Field(0, ge=0)
+    time_jitter: int = Field(0, ge=0, le=LARGEST_STEPS)
     """Largest random move in time, in steps."""
     rotate: float = Field(0.0, ge=0, le=180)
     """Largest random rotation, in degrees."""
     zoom: float = Field(0.0, ge=0, lt=1)
     """Largest random change of size, as a share of the size."""
-    elastic: float = Field(0.0, ge=0)
+    elastic: float = Field(0.0, ge=0, le=LARGEST_SIZE)
     """Standard deviation of a random elastic distortion, in pixels."""
     quantise: bool = False
     """Train on the grids of the deployed network: a fine-tuning of the checkpoint ``start``."""
@@ -219,10 +268,7 @@ def parse_config(values: object, source: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{source}: {where}: {what} (value: {str(first['input'])[:80]})") from None
+        raise ConfigError(f"{source}: {first_fault(error)}") from None
 
 
 def load_config(path: Path) -> Config:
@@ -232,7 +278,7 @@ def load_config(path: Path) -> Config:
         ConfigError: the file cannot be read, is not TOML, or holds something unusable.
     """
     try:
-        values = tomllib.loads(Path(path).read_text())
+        values = tomllib.loads(read_file(Path(path)).decode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from spikinghash.cli import run
 from spikinghash.errors import CheckpointError, ConfigError
+from spikinghash.files import atomic_path
 from training import classes
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.codes import float_encoder, retrieval_figures
@@ -205,7 +206,8 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
 
 def _save(experiment: Experiment, out: Path) -> None:
     save_checkpoint(out / LAST, checkpoint_of(experiment))
-    (out / METRICS).write_text("".join(json.dumps(record) + "\n" for record in experiment.history))
+    with atomic_path(out / METRICS) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in experiment.history))
     write_curve(out / CURVE, experiment.history, *score_names(experiment.config))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from spikinghash.files import atomic_path
+from training.archive import load_archive, save_archive
 from training.codes import Encode
 from training.config import TrainConfig
 from training.data.frames import Dataset
@@ -71,12 +71,11 @@ def fit(
 def load_fitting(network: nn.Module, path: Path) -> None:
     """Take over the weights in ``path`` that ``network`` has, in their shapes."""
     own = network.state_dict()
-    saved = torch.load(path, weights_only=True)
+    saved = load_archive(path)
     fitting = {name: value for name, value in saved.items() if name in own and value.shape == own[name].shape}
     network.load_state_dict(own | fitting)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write the weights, whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(network.state_dict(), temporary)
+    save_archive(path, network.state_dict())

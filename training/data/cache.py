@@ -11,6 +11,7 @@ import numpy as np
 import platformdirs
 
 from spikinghash.arrays import Arrays, read_archive
+from spikinghash.errors import WriteError
 from spikinghash.files import atomic_path
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,6 @@ def cached(name: str, key: Mapping[str, Any], build: Callable[[], Arrays]) -> Ar
     try:
         with atomic_path(path) as temporary:
             np.savez(temporary, allow_pickle=False, **arrays)
-    except OSError as error:
-        _log.warning("%s: cannot be written: %s", path, error.strerror)
+    except WriteError as error:
+        _log.warning("%s", error)
     return arrays

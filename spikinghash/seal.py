@@ -1,0 +1,93 @@
+"""Seals: the SHA-256 of a file's content in the file, so that a damaged one is not taken for what was written.
+
+A file without a seal is of a former version or of another program, and is read as it is.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikinghash.files import read_file
+
+LARGEST_MODEL = 2**31
+"""Bytes of a NIR or ONNX file."""
+_KEY = "sha256"
+_DIFFERS = "not what was written: its SHA-256 differs, so it was damaged or changed"
+
+
+@dataclass(frozen=True)
+class Seal:
+    """A seal at the end of a file: ``mark``, then the digest of all that stands before, in hex.
+
+    The mark is such that programs which do not know it read the file as if it were not there.
+    """
+
+    mark: bytes
+
+    def sealed(self, content: bytes) -> bytes:
+        """``content`` with its seal."""
+        return content + self.mark + hashlib.sha256(content).hexdigest().encode()
+
+    def read(self, path: Path) -> bytes:
+        """All of the file ``path``, its seal verified if it has one.
+
+        Raises:
+            OSError: it cannot be read, is no file or too large.
+            ValueError: the seal is that of other content.
+        """
+        content = read_file(path, LARGEST_MODEL)
+        before, mark, digest = content.rpartition(self.mark)
+        if mark and digest != hashlib.sha256(before).hexdigest().encode():
+            raise ValueError(_DIFFERS)
+        return content
+
+
+NIR = Seal(b"\nspikinghash sha256 ")
+"""HDF5 reads no further than its superblock says."""
+
+_PROPERTY = b"\x0a\x12spikinghash.sha256\x12\x40"
+ONNX = Seal(b"\x72" + bytes([len(_PROPERTY) + 64]) + _PROPERTY)
+"""An entry of ``metadata_props`` (field 14: a key, and a value of 64 letters): protobuf merges what is appended."""
+
+
+def sealed_json(text: str) -> str:
+    """The JSON object ``text`` with the digest of its values as a last key, on a line of its own."""
+    start = text.rstrip().removesuffix("}").rstrip()
+    return f'{start},\n "{_KEY}": "{_digest(json.loads(text))}"\n}}\n'
+
+
+def sealed_row(values: dict[str, Any]) -> dict[str, Any]:
+    """``values``, fit for JSON, with their digest as a last key."""
+    return values | {_KEY: _digest(values)}
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The values of a JSON document: an object, or a list of objects, without their seals, which are verified.
+
+    Raises:
+        json.JSONDecodeError: it is not JSON.
+        ValueError: the seal is that of other values, or a number is not finite.
+    """
+    try:
+        values = json.loads(content, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    for each in values if isinstance(values, list) else [values]:
+        if isinstance(each, dict) and _KEY in each and each.pop(_KEY) != _digest(each):
+            raise ValueError(f"{_DIFFERS}: make it again, or take the key {_KEY} out to use it as it is")
+    return values
+
+
+def verified_json(content: bytes | str) -> str:
+    """A JSON document as ``parse_json`` reads it, in JSON again: schemas take it more loosely than values."""
+    return json.dumps(parse_json(content))
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
