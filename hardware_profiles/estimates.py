@@ -14,7 +14,7 @@ Location = tuple[str | int, ...]
 class Table(BaseModel):
     """A table of a profile: unknown keys and values of a wrong type are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Estimate(Table):

@@ -18,6 +18,7 @@ from benchmarks.results.tables import link_checkpoints, markdown, read_records, 
 from spikinghash.cli import run
 from spikinghash.errors import ConfigError
 from spikinghash.files import atomic_path
+from spikinghash.seal import sealed_row
 
 
 def main(
@@ -70,7 +71,7 @@ def write_tables(out: Path, docs: Path, checkpoints: Path) -> None:
     hardware = f"{processor()}, one core per training"
     texts = {
         "results.md": markdown(table, datetime.date.today().isoformat(), hardware),
-        "results.json": json.dumps(table, indent=1) + "\n",
+        "results.json": json.dumps([*map(sealed_row, table)], indent=1) + "\n",
     }
     for name, text in texts.items():
         with atomic_path(docs / name) as temporary:

@@ -6,6 +6,7 @@ shows what a change of network did.
 """
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profiles
 from spikinghash.cli import run, wide_console
 from spikinghash.files import atomic_path
+from spikinghash.seal import sealed_json
 
 
 def main(
@@ -71,16 +73,16 @@ def main(
 
 
 def write_report(report: Report, counts: NetworkCounts, out: Path) -> None:
-    """Write page, figures and counts into the folder ``out``, each file whole or not at all."""
+    """Write page, figures and counts into the folder ``out``, all files or none."""
     files = {
-        "report.json": report.to_json(),
+        "report.json": sealed_json(report.to_json()),
         "report.csv": csv_text(report),
         "report.html": page(report),
-        "counts.json": counts.to_json(),
+        "counts.json": sealed_json(counts.to_json()),
     }
-    for name, text in files.items():
-        with atomic_path(out / name) as path:
-            path.write_text(text)
+    with ExitStack() as written:
+        for name, text in files.items():
+            written.enter_context(atomic_path(out / name)).write_text(text)
 
 
 def _show(parts: Iterable[str | Table]) -> None:
@@ -92,7 +94,7 @@ def _show(parts: Iterable[str | Table]) -> None:
 def _compare(before: Path, after: Path, out: Path) -> None:
     comparison = compare_reports(read_report(before), read_report(after), (str(before), str(after)))
     with atomic_path(out / "comparison.json") as path:
-        path.write_text(comparison.model_dump_json(indent=1) + "\n")
+        path.write_text(sealed_json(comparison.model_dump_json(indent=1)))
     _show([*comparison_tables(comparison), *comparison.notes, f"wrote {out / 'comparison.json'}"])
 
 

@@ -12,6 +12,7 @@ from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
 from spikinghash.errors import GraphError, RecordingError
+from spikinghash.files import read_file
 from training.config import EncoderConfig
 
 DEFAULT_RECORDINGS = range(0, 5000, 250)
@@ -121,7 +122,7 @@ def _described(counts: NetworkCounts, source: str) -> NetworkCounts:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return read_file(path).decode()
     except OSError as error:
         raise GraphError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

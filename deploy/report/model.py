@@ -19,6 +19,8 @@ from hardware_profiles.schema import Run, Source
 from hardware_profiles.terms import Execution, Kind
 from hardware_profiles.terms import Platform as Family
 from spikinghash.errors import GraphError
+from spikinghash.files import read_file
+from spikinghash.seal import verified_json
 
 FORMAT: Final = 3
 """Version of the JSON file; a reader refuses any other."""
@@ -33,7 +35,7 @@ Corners = Annotated[
 class Record(BaseModel):
     """A part of the report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def of(cls, source: object, **others: Any) -> Self:
@@ -429,17 +431,17 @@ def read_report(path: Path) -> Report:
         GraphError: it cannot be read, or is no report of this format.
     """
     try:
-        return Report.model_validate_json(path.read_bytes())
+        return Report.model_validate_json(verified_json(read_file(path)))
     except OSError as error:
         raise GraphError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise GraphError(f"{path}: {_fault(error)}") from None
+    except ValueError as error:
+        raise GraphError(f"{path}: not JSON, or damaged: {error}") from None
 
 
 def _fault(error: ValidationError) -> str:
     first = next((each for each in error.errors() if each["loc"] == ("format",)), error.errors()[0])
-    if first["type"] == "json_invalid":
-        return f"not JSON: {first['ctx']['error']}"
     if first["loc"] == ("format",) and first["type"] == "literal_error":
         return f"is a report of format {first['input']}, this is {FORMAT}: make it again with deploy.report"
     return f"is no report: {'.'.join(map(str, first['loc']))} {first['msg']}: give a report.json of deploy.report"

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from deploy.report.model import Retrieval
 from spikinghash.errors import ConfigError
+from spikinghash.files import read_file
+from spikinghash.seal import verified_json
 
 Kind = Literal[
     "spikinghash_integer",
@@ -41,7 +43,7 @@ KINDS_OF: dict[str, tuple[Kind, ...]] = {
 class Row(BaseModel):
     """Networks of one kind, sizes and data set, one per seed."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     name: str
     dataset: str
@@ -72,7 +74,7 @@ def read_results(path: Path) -> list[Row]:
         ConfigError: the file cannot be read, or a row is malformed; the message names the row.
     """
     try:
-        return TypeAdapter(list[Row]).validate_json(path.read_bytes())
+        return TypeAdapter(list[Row]).validate_json(verified_json(read_file(path)))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
@@ -80,6 +82,8 @@ def read_results(path: Path) -> list[Row]:
         row, *place = first["loc"] or ("",)
         where = f"row {row + 1}: {'.'.join(map(str, place))}: " if isinstance(row, int) else ""
         raise ConfigError(f"{path}: {where}{first['msg']}, not {str(first['input'])[:60]!r}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON, or damaged: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
+from spikinghash.seal import sealed_row
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.code_figures import CodeFigures, code_figures
 from training.codes import Encode, encode_all, float_encoder, retrieval_figures
@@ -125,7 +126,8 @@ def main(
     figures = held_out_figures(loaded, dataset, sets)
     if out is not None:
         with atomic_path(out) as path:
-            path.write_text(json.dumps(result_rows(checkpoint, loaded.config, figures), indent=1) + "\n")
+            rows = [*map(sealed_row, result_rows(checkpoint, loaded.config, figures))]
+            path.write_text(json.dumps(rows, indent=1) + "\n")
     console = Console()
     console.print(figures_table(figures))
     console.print(codes_table(held_out_codes(loaded, dataset, sets)))

@@ -6,10 +6,18 @@ lines, clocks and gates that only chips without products and time blocks need.
 
 import base64
 import zlib
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from spikinghash.errors import GraphError
+
+LARGEST_SOURCE = 2**25
+"""Neurons of a population whose fan-out is kept."""
+
+Amount = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class _Record(BaseModel):
@@ -24,16 +32,27 @@ class LinearMap(_Record):
     """Population whose spikes it reads."""
     target: str
     """The first population that it drives; others read the residual stream that it adds to."""
-    weights: int
+    weights: Amount
     """Stored and not zero: a kernel once, and of a block map each value that its structure repeats once."""
-    weight_bits: int
+    weight_bits: Amount
     """Of the widest stored weight, a common power of two taken out; 32 for floats."""
     fan_out: str
     """Synapses that leave each source neuron, (C, H, W) in C order: int32, compressed by zlib, in base64."""
 
     def synapses(self) -> NDArray[np.int64]:
-        """``fan_out`` as an array, (neurons of the source,)."""
-        return np.frombuffer(zlib.decompress(base64.b64decode(self.fan_out)), np.int32).astype(np.int64)
+        """``fan_out`` as an array, (neurons of the source,).
+
+        Raises:
+            GraphError: it is damaged, or claims more neurons than is good.
+        """
+        try:
+            unpacking = zlib.decompressobj()
+            content = unpacking.decompress(base64.b64decode(self.fan_out), 4 * LARGEST_SOURCE)
+            if not unpacking.eof:
+                raise ValueError(f"cut, or of more than {LARGEST_SOURCE:,} neurons")
+            return np.frombuffer(content, np.int32).astype(np.int64)
+        except (ValueError, zlib.error) as error:
+            raise GraphError(f"map {self.name}: its fan-out cannot be read: {error}: export it again") from None
 
 
 def packed(fan_out: NDArray[np.int64]) -> str:
@@ -45,30 +64,30 @@ class Neurons(_Record):
     """One population of neurons."""
 
     name: str
-    neurons: int
-    state_bits: int
+    neurons: Amount
+    state_bits: Amount
     """Of a membrane potential, as certified; 32 for floats."""
-    current_bits: int
+    current_bits: Amount
     """Of the sum of the currents that arrive in a step."""
-    stream_accesses: int
+    stream_accesses: Amount
     """Times that the current of a neuron and step is read from the residual stream or written to it: 0 to 2."""
-    adds: int
+    adds: Amount
     """Additions per neuron and step beside its synapses and its own update: biases, and what the stream held."""
-    multiplies: int
+    multiplies: Amount
     """Multiplications per neuron and step: the scale of an attention."""
 
 
 class OnnxWork(_Record):
     """What the ONNX graph does for one recording."""
 
-    macs: int
-    operations: int
+    macs: Amount
+    operations: Amount
     """Additions, multiplications, comparisons and conversions beside the multiply-accumulates."""
-    values_moved: int
+    values_moved: Amount
     """Activations that the nodes read and write, were nothing kept in a cache."""
-    weights: int
+    weights: Amount
     """Values of the file's constants, but those that only say a shape."""
-    input_bytes: int
+    input_bytes: Amount
 
 
 class Work(_Record):

@@ -24,6 +24,7 @@ from export.nir.read import KEY, read_graph
 from export.nir.structure import Node, Structure, describe_structure
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import GraphError, SpikinghashError
+from spikinghash.seal import ONNX
 
 COLUMNS = ("neurons", "synapses", "weights")
 NUMBERS = (*COLUMNS, "nodes", "latency", "steps")
@@ -148,7 +149,7 @@ def inspect_onnx(path: Path, console: Console) -> None:
     if not path.is_file():
         raise GraphError(f"{path}: no such file")
     try:
-        model = onnx.load(str(path))
+        model = onnx.load_model_from_string(ONNX.read(path))
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and onnx raise whatever a broken file leads them to
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__

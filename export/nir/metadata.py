@@ -1,11 +1,13 @@
 """What a written encoder says about itself, stored as JSON in the file."""
 
+import io
 import json
+import math
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import nir
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.encoder.executor import population_names
 from export.encoder.graph import Graph, Parts
@@ -16,13 +18,23 @@ from export.encoder.work import Work
 from export.nir.dialects.dialect import TIME_STEP
 from export.nir.read import KEY, read_graph
 from spikinghash.errors import GraphError
+from spikinghash.seal import NIR
+from spikinghash.validation import first_fault
+from training.config import LARGEST_SIZE, LARGEST_STEPS, LARGEST_WIDTH
 
 FORMAT = 1
 """Version of the metadata; a reader refuses any other."""
 
+_AGAIN = "export it again"
 VALID_LAYOUT = "(ON, OFF, valid) x height x width; valid is 1 during the window, 0 while the pipeline drains"
 
 Dialect = Literal["native", "portable"]
+LARGEST_LATENCY = 2**16
+"""Steps."""
+
+Count = Annotated[int, Field(ge=1, le=LARGEST_WIDTH)]
+Steps = Annotated[int, Field(ge=1, le=LARGEST_STEPS)]
+Latency = Annotated[int, Field(ge=0, le=LARGEST_LATENCY)]
 
 
 class EncoderLayer(BaseModel):
@@ -33,31 +45,31 @@ class EncoderLayer(BaseModel):
     name: str
     kind: Literal["map", "qkv", "gates", "head"]
     nodes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[Count, Count, Count]
     """(C, H, W) of the layer."""
-    latency: int = 0
+    latency: Latency = 0
     """Steps by which it lags behind the input."""
-    polyphase: int = 1
+    polyphase: Count = 1
     """Space-to-depth factor of its layout."""
 
 
 class Metadata(BaseModel):
     """Everything a backend needs to know besides the graph."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     format: int = FORMAT
     dialect: Dialect | Literal["onnx"]
     numbers: Numbers
-    dt: float
+    dt: Annotated[float, Field(ge=0)]
     """Seconds."""
-    time_steps: int
-    latency: int
+    time_steps: Steps
+    latency: Latency
     """Steps from a frame to its effect on the output; a run takes time_steps + latency steps."""
-    size: int
+    size: Annotated[int, Field(ge=2, le=LARGEST_SIZE)]
     """Height and width of a frame."""
-    bits: int
-    vote: int
+    bits: Count
+    vote: Steps
     spike_rule: str = "v > threshold, then v = 0"
     input_layout: str
     streams: Streams = "copied"
@@ -82,6 +94,14 @@ class Metadata(BaseModel):
     """Sizes of the encoder, as in its config."""
     work: Work | None = None
     """What the encoder does before anything is lowered; files of former versions lack it."""
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        for key in ("time_steps", "size", "bits"):
+            told, described = getattr(self, key), (self.encoder or {}).get(key)
+            if described not in (None, told):
+                raise ValueError(f"{key} is {told}, but {described!r} in its encoder")
+        return self
 
     @property
     def form(self) -> str:
@@ -165,15 +185,15 @@ def parse_metadata(text: str, source: str) -> Metadata:
     try:
         return Metadata.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise GraphError(f"{source}: metadata key {where}: {first['msg']}: export it again") from None
+        raise GraphError(f"{source}: metadata key {first_fault(error)}: export it again") from None
 
 
 def write_nir(path: Path, graph: nir.NIRGraph, metadata: Metadata) -> None:
-    """Write ``graph`` with ``metadata``. Byte-deterministic; gzip inside."""
+    """Write ``graph`` with ``metadata``, sealed. Byte-deterministic; gzip inside."""
     graph.metadata[KEY] = metadata.model_dump_json()
-    nir.write(str(path), graph)
+    content = io.BytesIO()  # HDF5 cannot end well on a full disk
+    nir.write(content, graph)
+    path.write_bytes(NIR.sealed(content.getvalue()))
 
 
 def read_metadata(graph: nir.NIRGraph, source: str) -> Metadata | None:
@@ -192,7 +212,7 @@ def read_encoder(path: Path) -> tuple[nir.NIRGraph, Metadata]:
     """Read an encoder that ``export.to_nir`` wrote.
 
     Raises:
-        GraphError: the file cannot be read or is no encoder of this project.
+        GraphError: the file cannot be read, is no encoder of this project, or of other shapes than it tells.
     """
     graph = read_graph(path)
     metadata = read_metadata(graph, str(path))
@@ -200,4 +220,20 @@ def read_encoder(path: Path) -> tuple[nir.NIRGraph, Metadata]:
         raise GraphError(
             f"{path}: a NIR graph, but no encoder: it lacks the metadata '{KEY}'; run it with --input instead"
         )
+    _check_shapes(graph, metadata, str(path))
     return graph, metadata
+
+
+def _check_shapes(graph: nir.NIRGraph, metadata: Metadata, source: str) -> None:
+    ends = {
+        "Input": (nir.Input, (2 + metadata.valid) * metadata.size**2),
+        "Output": (nir.Output, metadata.bits),
+    }
+    for end, (kind, told) in ends.items():
+        shapes = [next(iter(node.output_type.values())) for node in graph.nodes.values() if isinstance(node, kind)]
+        sizes = [math.prod(map(int, shape)) for shape in shapes]
+        if sizes != [told]:
+            raise GraphError(f"{source}: metadata tell of an {end} of {told} neurons, the graph has {sizes}: {_AGAIN}")
+    missing = [node for layer in metadata.populations for node in layer.nodes if node not in graph.nodes]
+    if missing:
+        raise GraphError(f"{source}: metadata name the node {missing[0]}, which the graph has not: {_AGAIN}")

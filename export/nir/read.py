@@ -17,6 +17,7 @@ import numpy as np
 from nir.serialization import hdf2dict
 
 from spikinghash.errors import GraphError
+from spikinghash.seal import NIR
 
 DEFAULT_TIME_STEP = 1e-4
 """Seconds. NIR's equations are continuous and its files name no step; the graphs of the NIR paper are run with this."""
@@ -26,6 +27,12 @@ LONGEST_STEP = 0.1
 
 TIME_STEP_KEY = "dt"
 """Graph metadata: seconds per step. An encoder of this project names the same key inside its own JSON."""
+
+LARGEST_CONTENT = 2**31
+"""Bytes of all arrays of a file, unpacked: compressed ones claim more than the file holds."""
+
+LARGEST_TEXTS = 2**20
+"""Of an array of texts, as the names in the edges are."""
 
 KEY = "spikinghash"
 """Under which an encoder's JSON is kept in NIR's graph metadata and ONNX's model metadata."""
@@ -41,7 +48,9 @@ def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
     if not Path(path).is_file():
         raise GraphError(f"{source}: no such file")
     try:
+        NIR.read(path)
         with h5py.File(path, "r") as file:
+            _check_claims(file)
             content = hdf2dict(file["node"])
         unknown = _unknown_primitive(content, "")
         graph = None if unknown else nir.dict2NIRNode(_unchecked(content))
@@ -110,6 +119,36 @@ def named_time_step(graph: nir.NIRGraph) -> float | None:
     if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise GraphError(f"graph: its time step '{TIME_STEP_KEY}' is {dt:g} s: give a positive number of seconds")
     return dt
+
+
+def _check_claims(file: h5py.File) -> None:
+    """Refuse what would take more memory than is good, or leads out of the file, before anything is read."""
+    total, seen, waiting = 0, set(), [file["/"]]
+    while waiting:
+        group = waiting.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{group.name}/{name} is a link")
+            item = group[name]
+            if (address := h5py.h5o.get_info(item.id).addr) in seen:
+                raise ValueError(f"{item.name} is there twice")
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            elif isinstance(item, h5py.Dataset):
+                total += _claimed(item)
+    if total > LARGEST_CONTENT:
+        raise ValueError(f"its arrays hold {total:,} bytes, at most {LARGEST_CONTENT:,} are read")
+
+
+def _claimed(dataset: h5py.Dataset) -> int:
+    """Bytes that reading it takes."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{dataset.name} is kept in another file")
+    count = math.prod(dataset.shape or ())
+    if dataset.dtype.hasobject and count > LARGEST_TEXTS:
+        raise ValueError(f"{dataset.name} holds {count:,} texts, at most {LARGEST_TEXTS:,} are read")
+    return dataset.dtype.itemsize * max(count, math.prod(dataset.chunks or ()))
 
 
 def _unknown_primitive(node: dict[str, Any], name: str) -> str | None:

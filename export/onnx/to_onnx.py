@@ -24,6 +24,7 @@ from export.onnx.writer import OnnxWriter
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
 from spikinghash.files import atomic_path
+from spikinghash.seal import ONNX
 
 OPSET = 20
 IR_VERSION = 10
@@ -72,7 +73,7 @@ def export_onnx(network: Network, path: Path, int8: bool = False) -> None:
     """
     model = store_weights_as_int8(build_onnx(network)) if int8 else build_onnx(network)
     with atomic_path(path) as temporary:
-        onnx.save(model, str(temporary))
+        temporary.write_bytes(ONNX.sealed(model.SerializeToString()))
         _check(network, temporary)
 
 

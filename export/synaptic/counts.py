@@ -6,6 +6,7 @@ The NIR interpreter fills these records while it runs the deployed graph; the en
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from export.synaptic.natural import NaturalCounts
 from spikinghash.errors import GraphError
+from spikinghash.seal import parse_json
 
 Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention", "integrator"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
+LARGEST_COUNT = 2**53
+"""Of neurons, synapses, steps."""
 _SAMPLED = ("spikes", "synops", "active_updates")
 _OPTIONAL = ("integer_synops", "ands", "adds", "neuron_spikes", "step_spikes")
 _FORMER = ("dense_macs", "state_bits", "dense_ands", "dense_adds")
@@ -114,20 +118,20 @@ class NetworkCounts:
             GraphError: ``text`` is no such document; the message names ``source`` and what is wrong.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             layers = tuple(_layer(layer) for layer in values.pop("layers"))
             edges = tuple((str(src), str(dst)) for src, dst in values.pop("edges", ()))
             depth = values.pop("depth")  # older versions did not write it: a machine's steps would be too few
             described = values.pop("natural", None)
             natural = NaturalCounts.from_values(described, source, values["samples"]) if described else None
             counts = NetworkCounts(layers=layers, edges=edges, depth=depth, natural=natural, **values)
+            _check(counts, source)
         except json.JSONDecodeError as error:
             raise GraphError(f"{source}:{error.lineno}: not JSON: {error.msg}") from None
         except KeyError as error:
             raise GraphError(f"{source}: key {error} is missing: trace the network again") from None
         except (TypeError, ValueError, AttributeError) as error:
             raise GraphError(f"{source}: not a trace: {error}") from None
-        _check(counts, source)
         return counts
 
     def require_network(self, graph: Path, source: str = "counts") -> None:
@@ -166,12 +170,23 @@ def _layer(values: dict[str, Any]) -> LayerCounts:
     return LayerCounts(**{key: value for key, value in (values | arrays).items() if key not in _FORMER})
 
 
+def _check_types(record: NetworkCounts | LayerCounts, where: str) -> None:
+    """Whole numbers and texts are what they should be, and no number is absurd."""
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if field.type in (int, str) and type(value) is not field.type:
+            raise GraphError(f"{where}: {field.name} is {str(value)[:40]!r}, not of type {field.type.__name__}")
+        if field.type is int and not 0 <= value <= LARGEST_COUNT:
+            raise GraphError(f"{where}: {field.name} is {value}: use 0 to {LARGEST_COUNT}")
+
+
 def _check(counts: NetworkCounts, source: str) -> None:
+    _check_types(counts, source)
     if counts.samples < 1 or not counts.layers:
         raise GraphError(
             f"{source}: holds {counts.samples} samples of {len(counts.layers)} layers: trace at least one of each"
         )
-    if not counts.window_us > 0:
+    if not 0 < counts.window_us < math.inf:
         raise GraphError(f"{source}: window_us is {counts.window_us}: give the recordings' duration in microseconds")
     for layer in counts.layers:
         _check_layer(layer, counts, source)
@@ -182,6 +197,7 @@ def _check(counts: NetworkCounts, source: str) -> None:
 
 
 def _check_layer(layer: LayerCounts, counts: NetworkCounts, source: str) -> None:
+    _check_types(layer, f"{source}: layer {layer.name}")
     if layer.kind not in _KINDS:
         raise GraphError(f"{source}: layer {layer.name}: kind is {layer.kind}, use one of {', '.join(_KINDS)}")
     if layer.neurons < 1 or layer.steps < 1:

@@ -20,6 +20,7 @@ from deploy.report.hosts.results import Hosts, read_hosts
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError, SpikinghashError
 from spikinghash.files import atomic_path
+from spikinghash.seal import sealed_json
 from training.data import digits
 from training.data.progress import track
 
@@ -53,7 +54,7 @@ def main(
     if meter is not None:
         hosts = add_meter(hosts, read_meter(meter))
     with atomic_path(out) as path:
-        path.write_text(hosts.to_json())
+        path.write_text(sealed_json(hosts.to_json()))
     console = wide_console()
     console.print(_table(hosts))
     for reason in dict.fromkeys(each.energy.reason for each in hosts.runs if each.energy.reason):

@@ -6,12 +6,15 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spikinghash.errors import GraphError
+from spikinghash.files import read_file
+from spikinghash.seal import verified_json
+from spikinghash.validation import first_fault
 
 Source = Literal["rapl", "nvml", "meter"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Machine(_Record):
@@ -110,10 +113,10 @@ def read_hosts(path: Path) -> Hosts:
         GraphError: the file cannot be read or is no such document.
     """
     try:
-        return Hosts.model_validate_json(path.read_bytes())
+        return Hosts.model_validate_json(verified_json(read_file(path)))
     except OSError as error:
         raise GraphError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise GraphError(f"{path}: {where}: {first['msg']}: measure again with python -m deploy.hosts") from None
+        raise GraphError(f"{path}: {first_fault(error)}: measure again with python -m deploy.hosts") from None
+    except ValueError as error:
+        raise GraphError(f"{path}: not JSON, or damaged: {error}") from None
