@@ -1,4 +1,4 @@
-"""Index recordings and find the nearest: ``python -m deploy.search build|add|query|eval|serve``."""
+"""Index recordings and find the nearest: ``python -m deploy.search build|add|query|eval|serve|check``."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import typer
 from deploy.backends.encoders import load_encoder
 from deploy.search.building import Engine, Report, add_sources
 from deploy.search.bulk import encode_files
+from deploy.search.checking import faults, repair
 from deploy.search.evaluation import Queries, evaluate_index
 from deploy.search.files import find_sources
 from deploy.search.instances import evaluate_views
@@ -136,6 +137,26 @@ def serve(
     serve_page(Searcher(index, threads=1), host, port, max_upload * 2**20)
 
 
+def check(
+    index: Annotated[Path, typer.Argument(help="Folder of the index.", metavar="IDX")] = INDEX,
+    mend: Annotated[bool, typer.Option("--repair", help="Make it whole again from what is intact.")] = False,
+) -> None:
+    """Look at everything that an index holds: is it what was written?"""
+    manifest = Manifest(index)
+    found = list(faults(index, manifest))
+    for fault in found:
+        print(fault)
+    if mend:
+        with writing(index):
+            lost = repair(index, manifest)
+        again = f"; {lost} recordings are to be encoded again, by the same build or add as before" if lost else ""
+        print(f"{index}: made whole, {len(manifest)} codes{again}")
+    elif found:
+        raise SearchError(f"{index}: {len(found)} faults: --repair mends what can be mended")
+    else:
+        print(f"{index}: whole, {len(manifest)} codes")
+
+
 def _encode_queries(folder: Path, encoder: Path, workers: int, sensor: SensorSize | None) -> tuple[Queries, list[str]]:
     sources = list(find_sources(folder))
     outcomes = list(chain.from_iterable(encode_files([source.path for source in sources], encoder, workers, sensor)))
@@ -190,7 +211,9 @@ def _as_json(answer: Answer) -> str:
     return json.dumps(content, indent=1, default=str)
 
 
-main: dict[str, Callable[..., None]] = {"build": build, "add": add, "query": query, "eval": evaluate, "serve": serve}
+main: dict[str, Callable[..., None]] = {
+    "build": build, "add": add, "query": query, "eval": evaluate, "serve": serve, "check": check,
+}  # fmt: skip
 
 if __name__ == "__main__":
     run(main)

@@ -9,7 +9,7 @@ does not grow with the number of files.
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -113,7 +113,8 @@ def _in_order(connections: list[Connection], chunks: list[Sequence[Path]]) -> It
     while turn < len(chunks):
         while idle and issued < min(len(chunks), turn + _AHEAD * len(connections)):
             connection = idle.pop()
-            connection.send(chunks[issued])
+            with suppress(BrokenPipeError):  # the worker has died: what it answers tells why
+                connection.send(chunks[issued])
             busy[connection] = issued
             issued += 1
         for ready in wait(list(busy)):

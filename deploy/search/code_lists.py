@@ -80,6 +80,11 @@ class CodeLists:
         found = self._ids[np.repeat(starts, counts) + within]
         return Neighbours(np.repeat(distances, counts).astype(np.int64), found)
 
+    def contents(self) -> tuple[Codes, Ids]:
+        """As ``CodeIndex`` says."""
+        self.settle()
+        return np.repeat(self.distinct, np.diff(self._starts), axis=0), self._ids
+
     def save(self, path: Path) -> None:
         """Write an .npz file, whose format checks the CRC of each array; it is either whole or as it was."""
         self.settle()
@@ -131,10 +136,12 @@ def _read(path: Path) -> tuple[int, Codes, Ids]:
         file = read_archive(path)
         version, bits, codes, ids = int(file["version"]), int(file["bits"]), file["codes"], file["ids"]
         if version == _VERSION:
+            if int(file["counts"].sum()) != len(ids):
+                raise ValueError("counts of other ids")
             codes = np.repeat(codes, file["counts"], axis=0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SearchError(
-            f"{path}: not a readable index ({type(error).__name__}): delete it, then build again"
+            f"{path}: not a readable index ({type(error).__name__}): `deploy.search check --repair` makes it anew"
         ) from None
     if version not in (1, _VERSION):
         raise SearchError(

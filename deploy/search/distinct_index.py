@@ -48,6 +48,10 @@ class DistinctIndex(ABC):
         """As ``CodeIndex`` says."""
         return self._lists.lacking(ids)
 
+    def contents(self) -> tuple[Codes, Ids]:
+        """As ``CodeIndex`` says."""
+        return self._lists.contents()
+
     def search(self, queries: Codes, k: int) -> list[Neighbours]:
         """As ``CodeIndex`` says."""
         check_k(k)

@@ -62,6 +62,9 @@ class CodeIndex(Protocol):
     def remove(self, ids: Ids) -> int:
         """Remove the codes under ``ids``; ids that are not in the index are ignored. Returns how many were removed."""
 
+    def contents(self) -> tuple[Codes, Ids]:
+        """All codes (N, K/8) and their ids (N,), ordered by code."""
+
     def save(self, path: Path) -> None:
         """Write the index to the file ``path``, which is then either whole or as it was."""
 

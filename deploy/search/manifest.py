@@ -9,16 +9,19 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from deploy.search import thumbnails
 from deploy.search.files import RecordingFile
 from deploy.search.index import Codes, Ids
+from deploy.search.proof import row_seal, sum_of_codes
 from deploy.search.thumbnails import Thumbnails
 from spikinghash.errors import SearchError
+from spikinghash.seal import sealed_json, verified_json
+from spikinghash.validation import first_fault
 from training.data.recordings import SensorSize
 
 FILE = "manifest.sqlite"
@@ -34,9 +37,29 @@ CREATE TABLE recordings (
 );
 CREATE TABLE retired (id INTEGER PRIMARY KEY);
 """
+_PROOF = """
+CREATE TABLE seals (id INTEGER PRIMARY KEY, seal BLOB NOT NULL);
+CREATE TABLE total (codes INTEGER NOT NULL, thumbnails INTEGER NOT NULL);
+"""
+"""Seals of the recordings, the sum of all codes and that of all thumbnails.
+
+Folders of former versions get them when they are written to.
+"""
+_ROW = "recordings.id, path, label, size, modified, code"
 _CHANGED = "FROM recordings WHERE path = ?1 AND (size, modified) != (?2, ?3)"
 _ASKED_AT_ONCE = 500  # SQLite limits the number of parameters of a statement
 _READ_AT_ONCE = 10_000
+_MODULUS = 2**64
+_REPAIR = "`deploy.search check --repair` tells and mends"
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_READONLY: "it may not be written: make it writable",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: make its folder readable and writable",
+    sqlite3.SQLITE_IOERR: "the disk fails or is full: make room",
+    sqlite3.SQLITE_BUSY: "another process holds it: wait until it is done",
+}
+Row = tuple[Any, ...]
+"""Values of ``_ROW``."""
 
 
 class Facts(BaseModel):
@@ -46,7 +69,7 @@ class Facts(BaseModel):
     encoder: str
     """File name of the encoder's copy in the folder."""
     encoder_sha256: str
-    bits: int
+    bits: Annotated[int, Field(ge=8, le=2**16, multiple_of=8)]
     kind: Annotated[str, BeforeValidator(lambda kind: "flat" if kind == "multi-hash" else kind)]
     """One of ``deploy.search.store.KINDS``. Folders of the former kind ``multi-hash`` hold what flat ones hold."""
     milvus: str | None = None
@@ -80,9 +103,10 @@ class Manifest:
                 )
             text = self._database.execute("SELECT value FROM facts").fetchone()
         try:
-            self.facts = Facts.model_validate_json(text[0] if text else "")
-        except ValidationError as error:
-            raise SearchError(f"{self.path}: damaged: {error.error_count()} wrong facts: build it again") from None
+            self.facts = Facts.model_validate_json(verified_json(text[0] if text else ""))
+        except (ValueError, TypeError) as error:
+            why = first_fault(error) if isinstance(error, ValidationError) else error
+            raise SearchError(f"{self.path}: damaged facts: {why}: build it again") from None
         if self.facts.thumbnails not in (None, thumbnails.VERSION):
             raise SearchError(
                 f"{self.path}: thumbnails of version {self.facts.thumbnails}, this program makes and compares version "
@@ -109,9 +133,10 @@ class Manifest:
             with database:  # a transaction
                 database.execute("BEGIN IMMEDIATE")
                 if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in _SCHEMA.split(";"):
+                    for statement in (_SCHEMA + _PROOF).split(";"):
                         database.execute(statement)
-                    database.execute("INSERT INTO facts VALUES (?)", (_of_this_version(facts).model_dump_json(),))
+                    database.execute("INSERT INTO total VALUES (0, 0)")
+                    database.execute("INSERT INTO facts VALUES (?)", (_as_text(_of_this_version(facts)),))
                     database.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error as error:
             raise SearchError(f"{folder / FILE}: cannot be made: {error}: give an empty folder") from None
@@ -154,7 +179,7 @@ class Manifest:
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute("ALTER TABLE recordings ADD COLUMN thumbnail BLOB")
-            self._database.execute("UPDATE facts SET value = ?", (facts.model_dump_json(),))
+            self._database.execute("UPDATE facts SET value = ?", (_as_text(facts),))
             self._database.execute(f"PRAGMA user_version = {VERSION}")
         self.facts = facts
 
@@ -171,6 +196,10 @@ class Manifest:
         stamps = [row[:3] for row in rows]
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
+            self._require_seals()
+            last = self._last_given()
+            ask = f"SELECT id, code, thumbnail {_CHANGED}"
+            gone = [row for stamp in stamps for row in self._database.execute(ask, stamp)]
             self._database.executemany(f"INSERT INTO retired SELECT id {_CHANGED}", stamps)
             self._database.executemany(f"DELETE {_CHANGED}", stamps)
             self._database.executemany(
@@ -178,13 +207,19 @@ class Manifest:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 rows,
             )
+            self._seal(last, gone)
 
     def add_thumbnails(self, made: Iterable[tuple[RecordingFile, bytes]]) -> None:
         """Give recordings that are there their thumbnails, in one transaction."""
         rows = [(thumbnail, str(source.path)) for source, thumbnail in made]
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
+            self._require_seals()
+            ask = "SELECT id, thumbnail FROM recordings WHERE path = ?"
+            before = [row for _, path in rows for row in self._database.execute(ask, (path,))]
             self._database.executemany("UPDATE recordings SET thumbnail = ? WHERE path = ?", rows)
+            after = [row for _, path in rows for row in self._database.execute(ask, (path,))]
+            self._count(0, self._sum_of_thumbnails(after) - self._sum_of_thumbnails(before))
 
     def retired(self) -> Ids:
         """Ids of codes that an index may still hold and the manifest no longer does."""
@@ -196,37 +231,79 @@ class Manifest:
         """Packed codes (N, K/8) and ids (N,) of all recordings, in order of ids.
 
         Raises:
-            SearchError: a code has the wrong length.
+            SearchError: a row is damaged.
         """
-        width = self.facts.bits // 8
         with self._told():
-            rows = self._database.execute("SELECT id, code FROM recordings ORDER BY id").fetchall()
-        wrong = next((id for id, code in rows if len(code) != width), None)
-        if wrong is not None:
-            raise SearchError(f"{self.path}: damaged: code {wrong} has not {width} bytes: build it again")
-        codes = np.frombuffer(b"".join(code for _, code in rows), np.uint8).reshape(-1, width)
-        return codes, np.array([id for id, _ in rows], np.int64)
+            return self._packed([(row[0], row[-1]) for row in map(self._whole, self._rows("ORDER BY recordings.id"))])
+
+    def total(self) -> int | None:
+        """The ``sum_of_codes`` that was kept of all recordings; ``None`` in a folder of a former version."""
+        with self._told():
+            return self._totals()[0] if self._has_seals() else None
 
     def thumbnails(self) -> Thumbnails:
         """Thumbnails of all recordings, (largest id + 1, 32): row i is that of id i, zero where there is none.
 
         Raises:
-            SearchError: a thumbnail has the wrong length.
+            SearchError: a thumbnail is damaged.
         """
+        total = 0
         with self._told():
             last = self._database.execute("SELECT max(id) FROM recordings").fetchone()[0]
+            if last and last > self._last_given():
+                raise SearchError(f"{self.path}: recording {last} is damaged: {_REPAIR}")
             found = np.zeros((1 + (last or 0), thumbnails.BYTES), np.uint8)
             if self.facts.thumbnails is None:
                 return found
             rows = self._database.execute("SELECT id, thumbnail FROM recordings WHERE thumbnail IS NOT NULL")
             while part := rows.fetchmany(_READ_AT_ONCE):
-                ids, packed = zip(*part, strict=True)
-                if {len(one) for one in packed} != {thumbnails.BYTES}:
-                    raise SearchError(
-                        f"{self.path}: damaged: a thumbnail has not {thumbnails.BYTES} bytes: build it again"
-                    )
-                found[list(ids)] = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, thumbnails.BYTES)
+                packed, ids = self._packed(part, thumbnails.BYTES)
+                found[ids] = packed
+                total += sum_of_codes(packed, ids)
+            if self._has_seals() and total % _MODULUS != self._totals()[1]:
+                raise SearchError(f"{self.path}: thumbnails are damaged: {_REPAIR}")
         return found
+
+    def damaged(self) -> list[int]:
+        """Ids of recordings that are not as they were written, as far as they have seals, or have no whole code."""
+        with self._told():
+            return [row[0] for row, whole in self._rows("ORDER BY recordings.id") if not whole]
+
+    def mend(self, damaged: Sequence[int]) -> None:
+        """Forget the recordings ``damaged``, so that the next build encodes them anew, and seal all others.
+
+        Where thumbnails are damaged all are forgotten, which the next build makes anew, too.
+        """
+        try:
+            self.thumbnails()
+            whole = True
+        except SearchError:
+            whole = False
+        with self._told(), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM recordings WHERE id = ?", [(id,) for id in damaged])
+            self._database.executemany("INSERT OR IGNORE INTO retired VALUES (?)", [(id,) for id in damaged])
+            if not whole:
+                self._database.execute("UPDATE recordings SET thumbnail = NULL")
+            for table in ("seals", "total"):
+                self._database.execute(f"DROP TABLE IF EXISTS {table}")
+            self._require_seals()
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with the file itself."""
+        with self._told():
+            found = [str(line) for (line,) in self._database.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the context, all that is read is of one moment."""
+        with self._told():
+            self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._database.rollback()
 
     def labels(self) -> list[str]:
         """Labels of all recordings, in order of ids."""
@@ -235,24 +312,98 @@ class Manifest:
 
     def entries(self, ids: Iterable[int]) -> list[tuple[Path, str]]:
         """Path and label of the recordings ``ids``, in their order."""
-        statement = "SELECT path, label FROM recordings WHERE id = ?"
         with self._told():
-            rows = [self._database.execute(statement, (int(id),)).fetchone() for id in ids]
+            rows = [next(self._rows("WHERE recordings.id = ?", int(id)), None) for id in ids]
         if None in rows:
             raise SearchError(f"{self.path}: a recording that was found has a new code since: open the index again")
-        return [(Path(path), label) for path, label in rows]
+        return [(Path(path), label) for _, path, label, *_ in (self._whole(row) for row in rows if row)]
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+    def _rows(self, which: str, *values: object) -> Iterator[tuple[Row, bool]]:
+        """Rows of the recordings, and whether each is as it was sealed and has a whole code."""
+        sealed, width = self._has_seals(), self.facts.bits // 8
+        seal, join = ("seal", "LEFT JOIN seals USING (id)") if sealed else ("NULL", "")
+        for *row, kept in self._database.execute(f"SELECT {_ROW}, {seal} FROM recordings {join} {which}", values):
+            yield tuple(row), _is_packed(row[-1], width) and (not sealed or kept == row_seal(row))
+
+    def _whole(self, checked: tuple[Row, bool]) -> Row:
+        row, whole = checked
+        if not whole:
+            raise SearchError(f"{self.path}: recording {row[0]} is damaged: {_REPAIR}")
+        return row
+
+    def _last_given(self) -> int:
+        """The largest id that was ever given."""
+        return int(self._database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()[0])
+
+    def _has_seals(self) -> bool:
+        return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'seals'").fetchone())
+
+    def _require_seals(self) -> None:
+        """Seal everything, if it is not; within a transaction."""
+        if self._has_seals():
+            return
+        for statement in _PROOF.split(";"):
+            self._database.execute(statement)
+        self._database.execute("INSERT INTO total VALUES (0, 0)")
+        self._seal(-1, [])
+
+    def _seal(self, last: int, gone: Sequence[Row]) -> None:
+        """Seal the recordings behind the id ``last``, and drop the seals of those ``gone``: id, code, thumbnail."""
+        thumbnail = "NULL" if self.facts.thumbnails is None else "thumbnail"
+        rows = self._database.execute(f"SELECT {_ROW}, {thumbnail} FROM recordings WHERE id > ?", (last,)).fetchall()
+        self._database.executemany("DELETE FROM seals WHERE id = ?", [row[:1] for row in gone])
+        self._database.executemany("INSERT INTO seals VALUES (?, ?)", [(row[0], row_seal(row[:-1])) for row in rows])
+        there = [(row[0], *row[-2:]) for row in rows]
+        codes = [sum_of_codes(*self._packed([row[:2] for row in part])) for part in (there, gone)]
+        pictures = [self._sum_of_thumbnails([(row[0], row[2]) for row in part]) for part in (there, gone)]
+        self._count(codes[0] - codes[1], pictures[0] - pictures[1])
+
+    def _sum_of_thumbnails(self, rows: Sequence[Row]) -> int:
+        return sum_of_codes(*self._packed([row for row in rows if row[1] is not None], thumbnails.BYTES))
+
+    def _count(self, codes: int, pictures: int) -> None:
+        """Add to the sums of all codes and of all thumbnails."""
+        wholes = [total + change for total, change in zip(self._totals(), (codes, pictures), strict=True)]
+        signed = [(whole + _MODULUS // 2) % _MODULUS - _MODULUS // 2 for whole in wholes]  # as SQLite's integers are
+        self._database.execute("UPDATE total SET codes = ?, thumbnails = ?", signed)
+
+    def _totals(self) -> tuple[int, int]:
+        row = self._database.execute("SELECT codes, thumbnails FROM total").fetchone()
+        if not row or not all(isinstance(value, int) for value in row):
+            raise SearchError(f"{self.path}: its sums are damaged: {_REPAIR}")
+        return row[0] % _MODULUS, row[1] % _MODULUS
+
+    def _packed(self, rows: Sequence[Row], width: int | None = None) -> tuple[Codes, Ids]:
+        """Codes, or other values of ``width`` bytes, and ids."""
+        width = width or self.facts.bits // 8
+        if (wrong := next((id for id, value in rows if not _is_packed(value, width)), None)) is not None:
+            raise SearchError(f"{self.path}: recording {wrong} is damaged: {_REPAIR}")
+        packed = np.frombuffer(b"".join(value for _, value in rows), np.uint8).reshape(-1, width)
+        return packed, np.array([id for id, _ in rows], np.int64)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
+            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if primary in _UNWRITABLE:
+                remedy = f"{_UNWRITABLE[primary]}, then run the same again: it goes on where it was"
+                raise SearchError(f"{self.path}: {remedy} ({error})") from None
             raise SearchError(f"{self.path}: not a readable manifest: {error}: build it again") from None
 
 
 def _of_this_version(facts: Facts) -> Facts:
     return facts.model_copy(update={"thumbnails": thumbnails.VERSION})
+
+
+def _as_text(facts: Facts) -> str:
+    return sealed_json(facts.model_dump_json())
+
+
+def _is_packed(value: object, width: int) -> bool:
+    return isinstance(value, bytes) and len(value) == width

@@ -13,6 +13,7 @@ from deploy.search.faiss_index import FlatIndex
 from deploy.search.index import CodeIndex
 from deploy.search.manifest import Facts, Manifest
 from deploy.search.milvus_index import MilvusIndex, MilvusSettings
+from deploy.search.proof import sum_of_codes
 from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
 from training.data.recordings import SensorSize
@@ -105,6 +106,11 @@ def open_index(folder: Path, manifest: Manifest) -> CodeIndex:
     Raises:
         SearchError: a file is damaged, or the index holds other codes than the manifest.
     """
+    with manifest.snapshot():
+        return _opened(folder, manifest)
+
+
+def _opened(folder: Path, manifest: Manifest) -> CodeIndex:
     index = _open_milvus(folder, manifest.facts) if manifest.facts.milvus else _open_faiss(folder, manifest.facts)
     retired, known = manifest.retired(), len(index)
     if len(retired):
@@ -119,7 +125,17 @@ def open_index(folder: Path, manifest: Manifest) -> CodeIndex:
             f"{folder}: the index holds {known} codes, some of them not among the {len(manifest)} of the manifest: "
             f"delete {_CODES} or the Milvus collection, it is made anew"
         )
+    if manifest.total() not in (None, sum_of_codes(*index.contents())):
+        raise SearchError(
+            f"{folder}: the codes or the manifest are damaged, their codes differ: `deploy.search check {folder} "
+            "--repair` tells and mends"
+        )
     return index
+
+
+def discard_index(folder: Path) -> None:
+    """Remove the codes that are kept beside the manifest; ``open_index`` makes them anew. A Milvus collection stays."""
+    (folder / _CODES).unlink(missing_ok=True)
 
 
 def save_index(folder: Path, index: CodeIndex) -> None:
