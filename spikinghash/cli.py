@@ -1,22 +1,35 @@
 """The frame of every command: one-line errors, exit codes, no traceback for bad input.
 
-Exit codes: 0 done, 1 a comparison failed, 2 bad input or usage, 3 done but some inputs were skipped, 130 interrupted.
+Exit codes: 0 done, 1 a comparison failed, 2 bad input or usage, 3 done but some inputs were skipped, 130 interrupted,
+143 terminated.
 """
 
+import contextlib
 import functools
+import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import typer
 from rich.console import Console
 
 from spikinghash.errors import SpikinghashError
+from spikinghash.files import reason
 
 SKIPPED = 3
 INTERRUPTED = 130
+TERMINATED = 143
+BROKEN_PIPE = 141
+"""As a shell has it for programs that SIGPIPE ends."""
 PLAIN_WIDTH = 160
 """Columns where no terminal tells a width, so that tables in pipes and logs are whole."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: a command ends as it does at Ctrl-C, with all that is to be cleaned up."""
 
 
 def wide_console() -> Console:
@@ -35,7 +48,26 @@ def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> None:
             app.command(name)(_framed(one))
     else:
         app.command()(_framed(command))
-    app()
+    with _ended_by_signals():
+        app()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Within the context SIGTERM and SIGHUP raise ``Terminated``, unless they are ignored, as by nohup."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    main = threading.current_thread() is threading.main_thread()
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if main and signal.getsignal(each) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _framed(command: Callable[..., Any]) -> Callable[..., None]:
@@ -43,12 +75,30 @@ def _framed(command: Callable[..., Any]) -> Callable[..., None]:
     def framed(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()  # a full disk behind it is told here
         except SpikinghashError as error:
             raise _end(f"error: {error}", error.exit_code) from None
+        except Terminated:
+            raise _end("terminated", TERMINATED) from None
         except KeyboardInterrupt:
             raise _end("interrupted", INTERRUPTED) from None
+        except OSError as error:  # of the disk, a device, the network: never of the project's own making
+            raise _end_of(error) from None
+        except MemoryError:
+            raise _end("error: not enough memory: use fewer or smaller inputs, or a larger machine", 2) from None
 
     return framed
+
+
+def _end_of(error: OSError) -> typer.Exit:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still unwritten goes nowhere
+    if isinstance(error, BrokenPipeError):  # the reader of the output has seen enough
+        return typer.Exit(BROKEN_PIPE)
+    where = "" if error.filename is None else f"{error.filename}: "
+    return _end(f"error: {where}{reason(error)}", SpikinghashError.exit_code)
 
 
 def _end(message: str, exit_code: int) -> typer.Exit:

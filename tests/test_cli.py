@@ -1,10 +1,12 @@
 """The frame of every command: exit codes, one line of error, and nothing half-written under a final name."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +23,8 @@ run(main)
 """
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+def python(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=os.environ | variables)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,9 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("raise GraphError('node x: bad')", 2, "error: node x: bad\n"),
         ("raise ComparisonError('codes differ')", 1, "error: codes differ\n"),
         ("raise KeyboardInterrupt", 130, "interrupted\n"),
+        ("open('/nowhere/x', 'w')", 2, "error: /nowhere/x: No such file or directory\n"),
+        ("raise OSError(28, 'No space left on device')", 2, "error: No space left on device\n"),
+        ("[0] * 10**17", 2, "error: not enough memory: use fewer or smaller inputs, or a larger machine\n"),
     ],
 )
 def test_exit_codes(body: str, code: int, message: str) -> None:
@@ -48,15 +53,58 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
     assert [1 if code else 2 for _, code in drawn] == [error.exit_code for error in classes]
 
 
-def test_a_signal_ends_a_command_cleanly() -> None:
-    script = FRAME.format(body="import time; print('ready', flush=True); time.sleep(60)")
+WAITS = FRAME.format(
+    body="""
+    import time
+    from spikinghash.files import private_folder
+    with private_folder() as folder:
+        print(folder, flush=True)
+        time.sleep(60)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (signal.SIGINT, 130, b"interrupted\n"),
+        (signal.SIGTERM, 143, b"terminated\n"),
+        (signal.SIGHUP, 143, b"terminated\n"),
+        (signal.SIGKILL, -9, b""),
+    ],
+)
+def test_a_signal_ends_a_command_cleanly(number: signal.Signals, code: int, message: bytes, tmp_path: Path) -> None:
+    """Its temporary folder goes with it, or, where nothing can be done, when the next command makes its own."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", WAITS]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().decode().strip())
+        assert folder.parent == tmp_path
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (code, message)
+    assert folder.exists() == (number == signal.SIGKILL)
+    assert python("-c", "from spikinghash.files import private_folder as p; p().__enter__()", TMPDIR=str(tmp_path))
+    assert not folder.exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    script = FRAME.format(body="print('x' * 10**6)")
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert stderr == b"interrupted\n"
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_full_disk_behind_the_output_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        script = FRAME.format(body="print('x')")
+        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 
 def test_the_console_script_knows_its_commands() -> None:

@@ -1,6 +1,5 @@
 """Any NIR graph on arrays of spikes, with what its populations did."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from export.nir.stepwise.plan import SPIKING_NODES
 from export.synaptic.activity import Activity, count_activity, populations_to_record
 from spikinghash.arrays import read_spikes
 from spikinghash.errors import SpikinghashError
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, private_folder
 
 SILENCE_BATCH = 8
 """Samples that are looked through for a spike at once."""
@@ -160,7 +159,7 @@ def _as_wanted(path: Path, dt: float | None, tool: Tool | None) -> Iterator[Path
         graph = as_meant_by(graph, tool)
     else:
         graph.metadata[TIME_STEP_KEY] = dt
-    with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
-        copy = Path(folder, path.name)
+    with private_folder() as folder:
+        copy = folder / path.name
         nir.write(str(copy), graph, compression=None)  # h5py compresses no scalar
         yield copy

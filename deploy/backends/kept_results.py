@@ -1,10 +1,11 @@
 """Results of finished chunks, kept when a later one fails, so that the same run goes on where it ended."""
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +17,47 @@ VERSION = 1
 """Of what the files hold and what the keys stand for."""
 
 
-class KeptResults:
+@contextmanager
+def kept_results(graph: Path, spikes: NDArray[Any], settings: Sequence[object]) -> Iterator[Path | None]:
     """A folder in the user's cache for the outputs of one run: ``FIRST.npz`` per chunk of samples.
 
-    Only one run at a time has it: ``take`` moves it away, ``give_back`` returns it. A run that is killed outright
-    loses it.
+    It is removed when the run is done. A run that fails, or is killed, leaves it for the next one like it. Only one
+    process at a time has it; another gets ``None``, and so does one whose cache cannot be written.
 
     Args:
         graph: the graph's file.
         spikes: the input.
         settings: whatever else the outputs depend on.
     """
+    digest = hashlib.sha256(graph.read_bytes())
+    digest.update(repr((VERSION, spikes.shape, spikes.dtype.str, *settings)).encode())
+    digest.update(np.ascontiguousarray(spikes).data)
+    folder = Path(platformdirs.user_cache_dir("spikinghash")) / "lava" / digest.hexdigest()[:16]
+    handle = _take(folder)
+    if handle is None:
+        yield None
+        return
+    try:
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing was done
+        os.close(handle)
 
-    def __init__(self, graph: Path, spikes: NDArray[Any], settings: Sequence[object]) -> None:
-        digest = hashlib.sha256(graph.read_bytes())
-        digest.update(repr((VERSION, spikes.shape, spikes.dtype.str, *settings)).encode())
-        digest.update(np.ascontiguousarray(spikes).data)
-        self.folder = Path(platformdirs.user_cache_dir("spikinghash")) / "lava" / digest.hexdigest()[:16]
 
-    def take(self, outputs: Path) -> None:
-        """Move what is kept to the folder ``outputs``, which is made."""
-        claimed = self.folder.with_name(f"{self.folder.name}.{os.getpid()}")
-        outputs.mkdir()
-        with suppress(OSError):  # nothing is kept, or another run has it
-            self.folder.rename(claimed)
-            shutil.copytree(claimed, outputs, dirs_exist_ok=True)
-        shutil.rmtree(claimed, ignore_errors=True)
-
-    def give_back(self, outputs: Path) -> bool:
-        """Keep what is in ``outputs``; return whether anything is kept: not in a cache that cannot be written."""
-        if not any(outputs.glob("*.npz")):
-            return False
-        claimed = self.folder.with_name(f"{self.folder.name}.{os.getpid()}")
-        try:
-            shutil.copytree(outputs, claimed)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            claimed.rename(self.folder)
-        except OSError:
-            shutil.rmtree(claimed, ignore_errors=True)
-            return False
-        return True
+def _take(folder: Path) -> int | None:
+    """Make and lock ``folder``; the lock goes with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.access(folder, os.W_OK) and os.path.samestat(os.fstat(handle), folder.stat()):  # else just removed
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None

@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.kept_results import KeptResults
+from deploy.backends.kept_results import kept_results
 from deploy.backends.worker import ROOT, python_of, worker
-from spikinghash.arrays import Arrays, Floats
+from spikinghash.arrays import Arrays, Floats, read_archive
 from spikinghash.errors import BackendError, GraphError, SpikinghashError
+from spikinghash.files import private_folder
 
 INTERPRETER_VARIABLE = "SPIKINGHASH_LAVA_PYTHON"
 SHARED_MEMORY = Path("/dev/shm")
@@ -79,8 +79,8 @@ class LavaBackend:
             raise GraphError(f"input has shape {spikes.shape}: give (samples, steps, ...), at least one of each")
         run = _Run(self, find_interpreter(), path, np.asarray(spikes, np.float32), tuple(dict.fromkeys(record)))
         try:
-            with tempfile.TemporaryDirectory(prefix="snh-lava-", ignore_cleanup_errors=True) as name:
-                return run.outputs(Path(name))
+            with private_folder() as job:
+                return run.outputs(job)
         except OSError as error:
             raise BackendError(f"Lava: the job could not be run: {error}") from error
 
@@ -111,41 +111,49 @@ class _Run:
 
     def outputs(self, job: Path) -> tuple[Floats, Arrays]:
         """What ``LavaBackend.run`` returns, worked out in the empty folder ``job``."""
-        with self._kept(job / "outputs"):
+        with self._kept(job):
             try:
                 self._work(job)
             except BackendError:  # a simulation of many processes may fail by accident
                 self._work(job)
-        results = [self._read(job / "outputs" / f"{first}.npz") for first in range(0, len(self.spikes), self.chunk)]
+            results = [self._read(job / "outputs" / f"{first}.npz") for first in range(0, len(self.spikes), self.chunk)]
         outputs, *recorded = (np.concatenate([result[key] for result in results]) for key in results[0])
         return outputs, dict(zip(self.record, recorded, strict=True))
 
     def _read(self, path: Path) -> Arrays:
-        with np.load(path) as arrays:
+        try:
+            arrays = read_archive(path)
             return {key: arrays[key] for key in ("outputs", *(f"spikes_{node}" for node in self.record))}
+        except (KeyError, ValueError) as error:
+            path.unlink()
+            raise BackendError(
+                f"Lava: a kept result was damaged ({error}) and is removed: run the same again"
+            ) from None
 
     @contextmanager
-    def _kept(self, outputs: Path) -> Iterator[None]:
-        """Begin with what an earlier run left, and leave what is done if this one ends early."""
+    def _kept(self, job: Path) -> Iterator[None]:
+        """Begin with what an earlier run left, and leave what is done if this one ends early, however it ends."""
+        outputs = job / "outputs"
         if self.chunk >= len(self.spikes):
             outputs.mkdir()
             yield
             return
         backend = self.backend
-        kept = KeptResults(self.graph, self.spikes, (self.record, self.chunk, backend.numbers, backend.placement))
-        kept.take(outputs)
-        try:
-            yield
-        except SpikinghashError as error:
-            if kept.give_back(outputs):
+        settings = (self.record, self.chunk, backend.numbers, backend.placement)
+        with kept_results(self.graph, self.spikes, settings) as folder:
+            if folder is None:
+                outputs.mkdir()
+            else:
+                outputs.symlink_to(folder)
+            try:
+                yield
+            except SpikinghashError as error:
                 done = self._done(outputs)
+                if folder is None or not done:
+                    raise
                 raise type(error)(
                     f"{error}; {done} of {len(self.spikes)} samples are done and kept: run the same again to go on"
                 ) from error
-            raise
-        except BaseException:
-            kept.give_back(outputs)
-            raise
 
     def _done(self, outputs: Path) -> int:
         """Samples before the first that lacks its outputs."""

@@ -5,7 +5,6 @@ The simulators live in an environment of their own; this module starts its inter
 
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from deploy.backends.simulators.recording import SimulatorRun, read_recording
 from deploy.backends.worker import ROOT, python_of, worker
 from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import BackendError
+from spikinghash.files import private_folder
 
 INTERPRETER_VARIABLE = "SPIKINGHASH_INTEROP_PYTHON"
 CHUNK_BYTES = 2**29
@@ -63,15 +63,15 @@ class SimulatorBackend:
         return outputs, {name: np.concatenate([chunk.recorded[name] for chunk in chunks]) for name in record}
 
     def _run_chunk(self, graph_path: Path, spikes: Floats, record: Sequence[str]) -> SimulatorRun:
-        with tempfile.TemporaryDirectory(prefix="spikinghash-") as folder:
-            source, target = Path(folder, "X.npz"), Path(folder, "Y.npz")
+        with private_folder() as folder:
+            source, target = folder / "X.npz", folder / "Y.npz"
             np.savez(source, spikes=spikes)
             module = [str(self._interpreter), "-m", "deploy.backends.simulators", self.name]
             files = [str(path) for path in (Path(graph_path).resolve(), source, target)]
             environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
             environment["PYTHONPATH"] = str(ROOT)
             command = [*module, *files, "--record", ",".join(record), "--threads", str(self.threads)]
-            with worker(self.name, command, Path(folder), environment) as running:
+            with worker(self.name, command, folder, environment) as running:
                 running.wait(self.time_limit)
             return read_recording(target)
 

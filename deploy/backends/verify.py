@@ -4,7 +4,6 @@ The reference is the integer network on torch.
 """
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from export.nir.trace import Difference, first_difference
 from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
+from spikinghash.files import private_folder
 from training.checkpoint import load_checkpoint
 from training.data.frames import Dataset, load_dataset
 from training.data.splits import split
@@ -119,8 +119,7 @@ def verify(
         files: encoders by kind (``native``, ``onnx``, ...) to use instead of freshly exported ones.
     """
     codes, spikes = network.executor().layers(frames)
-    with tempfile.TemporaryDirectory(prefix="spikinghash-") as name:
-        folder = Path(name)
+    with private_folder() as folder:
         results = []
         for backend in backends:
             kind = FILES[backend]
