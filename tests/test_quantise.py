@@ -11,7 +11,7 @@ from export.encoder.executor import GraphExecutor
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
 from export.encoder.network import build_network
-from export.encoder.operations import Conv, Dense, Input, Lif, WaveMixer
+from export.encoder.operations import Conv, Dense, Input, Lif, Output, WaveMixer
 from export.encoder.operations.lif import lif_steps
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
@@ -101,6 +101,78 @@ def test_certified_potentials_are_exact_in_float32(seed: int, steps: int, high: 
         for dtype in (torch.float32, torch.float64):
             actual = lif_steps(torch.from_numpy(currents).to(dtype), threshold).numpy()
             assert np.array_equal(actual, expected)
+
+
+def cancelling() -> Graph:
+    """One neuron of two maps whose biases are +2^24 and -2^24: no current is large, but a sum on the way to it is."""
+    graph = Graph(2)
+    graph.add("input", Input((1, 1, 1)))
+    for name, bias in (("up", 2.0**24), ("down", -(2.0**24))):
+        graph.add(name, Conv((1, 1, 1), np.full((1, 1, 1, 1), 1.0), np.array([bias])), "input")
+    graph.add("lif", Lif((1, 1, 1), 1 + 2.0**-3), "up", "down")
+    graph.add("output", Output((1, 1, 1)), "lif")
+    return graph
+
+
+def test_sums_that_cancel_out_are_not_certified_for_float32() -> None:
+    graph, frames = cancelling(), torch.ones(1, 2, 1, 1, 1)
+    assert int_spikes(graph, frames.numpy())["lif"].all()
+    assert not GraphExecutor(graph, torch.float32).trace(frames)["lif"].all(), "2^24 + 1 is no float32"
+    assert certify(graph).exact_in == "float64"
+    assert GraphExecutor(graph, torch.float64).trace(frames)["lif"].all()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 3), st.integers(0, 22), st.integers(0, 26))
+@settings(max_examples=80)
+def test_what_is_certified_for_float32_is_what_int64_computes(
+    seed: int, steps: int, layers: int, largest: int, largest_bias: int
+) -> None:
+    """Graphs of convolutions from any earlier population, several to a neuron, with biases that may cancel out."""
+    generator = np.random.default_rng(seed)
+    graph, populations = Graph(steps), ["input"]
+    graph.add("input", Input((2, 3, 3)))
+    for layer in range(layers):
+        maps = [f"map{layer}.{number}" for number in range(generator.integers(1, 4))]
+        for name in maps:
+            weight = generator.integers(-(2**largest), 2**largest + 1, (2, 2, 3, 3)).astype(float)
+            bias = generator.integers(-(2**largest_bias), 2**largest_bias + 1, 2).astype(float)
+            graph.add(name, Conv((2, 3, 3), weight, bias, padding=1), generator.choice(populations))
+        threshold = float(generator.integers(0, 2 ** max(largest, largest_bias - 2))) + 2.0 ** -(steps + 1)
+        populations.append(graph.add(f"lif{layer}", Lif((2, 3, 3), threshold), *maps))
+    graph.add("output", Output((2, 3, 3)), populations[-1])
+    frames = (generator.random((2, steps, 2, 3, 3)) < 0.5).astype(np.float32)
+    if certify(graph).exact_in == "float32":
+        traced = GraphExecutor(graph, torch.float32).trace(torch.from_numpy(frames))
+        for name, spikes in int_spikes(graph, frames).items():
+            assert np.array_equal(traced[name].numpy(), np.moveaxis(spikes, 1, 0)), name
+
+
+def int_spikes(graph: Graph, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Spikes (B, T, C, H, W) of every neuron, all in int64: convolutions as sums of shifted maps."""
+    values: dict[str, np.ndarray] = {"input": frames.astype(np.int64)}
+    for name, node in graph.nodes.items():
+        if isinstance(node, Conv):
+            (source,) = graph.sources(name)
+            values[name] = int_convolution(values[source], node)
+        elif isinstance(node, Lif):
+            current = sum(values[source] for source in graph.sources(name))
+            flat = np.moveaxis(current, 1, 0).reshape(graph.time_steps, -1)
+            whole = int(node.threshold * 2 ** (graph.time_steps + 1))
+            spikes = exact_spikes(flat, whole, graph.time_steps).reshape(graph.time_steps, len(frames), *node.shape)
+            values[name] = np.moveaxis(spikes, 0, 1).astype(np.int64)
+    return {name: values[name] for name, _ in graph.find(Lif)}
+
+
+def int_convolution(spikes: np.ndarray, conv: Conv) -> np.ndarray:
+    """Of (B, T, C, H, W), with stride 1."""
+    weight, pad = conv.weight.astype(np.int64), conv.padding
+    padded = np.pad(spikes, [(0, 0)] * 3 + [(pad, pad)] * 2)
+    _, height, width = conv.shape
+    current = np.zeros((*spikes.shape[:2], *conv.shape), np.int64)
+    for y, x in np.ndindex(*weight.shape[2:]):
+        part = padded[..., y : y + height, x : x + width]
+        current += np.einsum("oc,btchw->btohw", weight[:, :, y, x], part)
+    return current if conv.bias is None else current + conv.bias.astype(np.int64).reshape(-1, 1, 1)
 
 
 def exact_spikes(currents: np.ndarray, threshold: int, steps: int) -> np.ndarray:

@@ -216,6 +216,7 @@ def whole_numbers(values: Array | None, channels: int) -> NDArray[np.int64]:
 def require_whole(name: str, *values: Array) -> None:
     """Raise a GraphError if a weight or bias of node ``name`` is no whole number."""
     for value in values:
-        if np.any(value != np.round(value)):
-            fraction = float(value[value != np.round(value)].flat[0])
+        fractions = value[~np.isfinite(value) | (value != np.round(value))]
+        if len(fractions):
+            fraction = float(fractions.flat[0])
             raise GraphError(f"node {name}: weight or bias {fraction!r} is no whole number: quantise the graph first")
