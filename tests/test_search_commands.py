@@ -247,8 +247,15 @@ def _facts(text: str) -> Callable[[Path], None]:
 
 def _other_thumbnails(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE facts SET value = replace(value, '\"thumbnails\":1', '\"thumbnails\":2')")
+        _change_facts(database, thumbnails=2)
     database.close()
+
+
+def _change_facts(database: sqlite3.Connection, **changes: object) -> None:
+    """As a former version would have written them: without a seal."""
+    facts = json.loads(database.execute("SELECT value FROM facts").fetchone()[0])
+    facts = {key: value for key, value in (facts | changes).items() if key != "sha256" and value is not None}
+    database.execute("UPDATE facts SET value = ?", (json.dumps(facts),))
 
 
 def _short_thumbnail(path: Path) -> None:
@@ -279,7 +286,7 @@ def _fewer(path: Path) -> None:
         ("manifest.sqlite", _cut, "manifest.sqlite: "),
         ("manifest.sqlite", _another_version, "version 3, this program reads versions 1 and 2"),
         ("manifest.sqlite", _other_thumbnails, "thumbnails of version 2, this program makes and compares version 1"),
-        ("manifest.sqlite", _short_thumbnail, "a thumbnail has not 32 bytes"),
+        ("manifest.sqlite", _short_thumbnail, "recording 5 is damaged"),
         ("manifest.sqlite", _facts('{"bits": "many"}'), "damaged"),
         ("manifest.sqlite", _short_code, "recording 5 is damaged: `deploy.search check --repair`"),
         ("manifest.sqlite", _fewer, "some of them not among the 9 of the manifest"),
@@ -296,6 +303,61 @@ def test_a_damaged_folder_is_an_error_of_one_line(
     refused(search("query", folder / "c0" / "000.bin", "--index", index), message)
 
 
+def _flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+
+
+def _changed(statement: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with sqlite3.connect(path) as database:
+            database.execute(statement)
+        database.close()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "fault", "lost"),
+    [
+        ("manifest.sqlite", _changed("UPDATE recordings SET label = 'x' WHERE id = 3"), "recording 3 is damaged", 1),
+        ("manifest.sqlite", _changed("UPDATE recordings SET code = x'00' WHERE id > 10"), "recording 11 is damaged", 2),
+        ("manifest.sqlite", _changed("UPDATE total SET codes = codes + 1"), "their codes differ", 0),
+        ("manifest.sqlite", _changed("UPDATE recordings SET thumbnail = zeroblob(32)"), "thumbnails are damaged", 0),
+        ("manifest.sqlite", _changed("DROP TABLE seals"), "nothing in it is sealed", 0),
+        ("codes.npz", _flip, "not a readable index", 0),
+    ],
+)
+def test_a_damaged_index_is_checked_and_mended(
+    file: str, damage: Callable[[Path], None], fault: str, lost: int,
+    search: Call, index: Path, folder: Path, small_encoder: Path,
+) -> None:  # fmt: skip
+    before = rows(index)
+    assert search("check", index) == (0, f"{index}: whole, 12 codes\n", "")
+    damage(index / file)
+    code, out, err = search("check", index)
+    assert code == 2
+    assert fault in out
+    assert err.endswith("faults: --repair mends what can be mended\n")
+    code, out, err = search("check", index, "--repair")
+    assert (code, err) == (0, "")
+    assert f"{index}: made whole, {12 - lost} codes" in out
+    assert search("check", index) == (0, f"{index}: whole, {12 - lost} codes\n", "")
+    done = search("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1)
+    assert f"{lost} added, " in done.out
+    assert search("check", index) == (0, f"{index}: whole, 12 codes\n", "")
+    assert {row[1:] for row in rows(index)} == {row[1:] for row in before}
+    assert all(thumbnail and any(thumbnail) for _, thumbnail in _thumbnails(index))
+
+
+def test_an_index_without_its_encoder_is_beyond_repair(search: Call, index: Path) -> None:
+    _flip(index / "encoder.onnx")
+    assert "not the encoder that made the codes" in search("check", index).out
+    code, _, err = search("check", index, "--repair")
+    assert code == 2
+    assert "not the encoder that made the codes" in err
+
+
 def test_what_is_made_from_the_manifest_is_made_anew(search: Call, index: Path, folder: Path) -> None:
     asked = ("query", folder / "c0" / "000.bin", "--json", "--index", index)
     before = search(*asked)
@@ -307,7 +369,9 @@ def _make_version_1(index: Path) -> None:
     """Make the manifest what it was before there were thumbnails."""
     with sqlite3.connect(index / "manifest.sqlite") as database:
         database.execute("ALTER TABLE recordings DROP COLUMN thumbnail")
-        database.execute("UPDATE facts SET value = replace(value, ',\"thumbnails\":1', '')")
+        _change_facts(database, thumbnails=None)
+        for table in ("seals", "total"):
+            database.execute(f"DROP TABLE {table}")
         database.execute("PRAGMA user_version = 1")
     database.close()
 
@@ -368,10 +432,7 @@ def test_a_folder_of_the_former_kind_multi_hash_is_a_flat_one(
     asked = ("query", folder / "c0" / "000.bin", "--json", "--index", index)
     before = search(*asked)
     database = sqlite3.connect(index / "manifest.sqlite")
-    facts = json.loads(database.execute("SELECT value FROM facts").fetchone()[0])
-    del facts["sha256"]  # folders of that time have no seals
-    assert facts["kind"] == "flat"
-    database.execute("UPDATE facts SET value = ?", (json.dumps(facts | {"kind": "multi-hash"}),))
+    _change_facts(database, kind="multi-hash")
     database.commit()
     database.close()
     assert search(*asked) == before

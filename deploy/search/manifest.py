@@ -196,7 +196,8 @@ class Manifest:
         stamps = [row[:3] for row in rows]
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            self._require_seals()
+            if not self._has_seals():
+                self._seal_all()
             last = self._last_given()
             ask = f"SELECT id, code, thumbnail {_CHANGED}"
             gone = [row for stamp in stamps for row in self._database.execute(ask, stamp)]
@@ -214,7 +215,8 @@ class Manifest:
         rows = [(thumbnail, str(source.path)) for source, thumbnail in made]
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            self._require_seals()
+            if not self._has_seals():
+                self._seal_all()
             ask = "SELECT id, thumbnail FROM recordings WHERE path = ?"
             before = [row for _, path in rows for row in self._database.execute(ask, (path,))]
             self._database.executemany("UPDATE recordings SET thumbnail = ? WHERE path = ?", rows)
@@ -285,9 +287,7 @@ class Manifest:
             self._database.executemany("INSERT OR IGNORE INTO retired VALUES (?)", [(id,) for id in damaged])
             if not whole:
                 self._database.execute("UPDATE recordings SET thumbnail = NULL")
-            for table in ("seals", "total"):
-                self._database.execute(f"DROP TABLE IF EXISTS {table}")
-            self._require_seals()
+            self._seal_all()
 
     def faults(self) -> list[str]:
         """What SQLite finds wrong with the file itself."""
@@ -342,11 +342,9 @@ class Manifest:
     def _has_seals(self) -> bool:
         return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'seals'").fetchone())
 
-    def _require_seals(self) -> None:
-        """Seal everything, if it is not; within a transaction."""
-        if self._has_seals():
-            return
-        for statement in _PROOF.split(";"):
+    def _seal_all(self) -> None:
+        """Seal everything anew, within a transaction."""
+        for statement in (*(f"DROP TABLE IF EXISTS {table}" for table in ("seals", "total")), *_PROOF.split(";")):
             self._database.execute(statement)
         self._database.execute("INSERT INTO total VALUES (0, 0)")
         self._seal(-1, [])
