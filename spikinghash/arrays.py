@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,21 @@ def read_archive(path: Path) -> Arrays:
         OSError: the file cannot be read.
         ValueError: it is damaged, of another format, or holds objects.
     """
+    require_file(path)
+    with path.open("rb") as file:
+        return unpack_archive(file)
+
+
+def unpack_archive(file: BinaryIO) -> Arrays:
+    """The arrays of an ``.npz`` file by their names; see ``read_archive``.
+
+    Raises:
+        ValueError: it is damaged, of another format, or holds objects.
+    """
     try:
-        require_file(path)
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            _check_claims(file.zip)
-            return dict(file)
+        with np.load(file, allow_pickle=False) as archive:
+            _check_claims(archive.zip)
+            return dict(archive)
     except _DAMAGED_ARCHIVE as error:
         raise ValueError(_in_one_line(error)) from None
 

@@ -8,6 +8,7 @@ import onnxruntime
 from deploy.backends.encoder import Codes, Frames, Trace
 from export.nir.metadata import parse_metadata
 from export.nir.read import KEY
+from export.onnx.properties import read_model
 from spikinghash.errors import GraphError
 
 ONNX_BATCH = 4
@@ -23,8 +24,9 @@ class OnnxEncoder:
     def __init__(self, path: Path, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        content = read_model(path)
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=_providers())
+            self._session = onnxruntime.InferenceSession(content, options, providers=_providers())
         except Exception as error:  # protobuf and ONNX Runtime each raise their own kinds
             raise GraphError(f"{path}: not a readable ONNX model ({type(error).__name__}): export it again") from None
         self._codes_alone = onnxruntime.RunOptions()
@@ -34,7 +36,19 @@ class OnnxEncoder:
         if text is None:
             raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
         self.metadata = parse_metadata(text, str(path))
+        self._check_shapes(path)
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
+
+    def _check_shapes(self, path: Path) -> None:
+        told, ends = self.metadata, (*self._session.get_inputs(), *self._session.get_outputs())
+        shapes = {end.name: end.shape[1:] for end in ends}
+        wanted = {
+            "frames": [told.time_steps, 2, told.size, told.size],
+            "codes": [told.bits // 8],
+            "spike_counts": [len(told.populations)],
+        }
+        if shapes != wanted:
+            raise GraphError(f"{path}: metadata tell of {wanted}, the model has {shapes}: export it again")
 
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.encoder.haar import BlockMap
+from spikinghash.arrays import unpack_archive
 from spikinghash.errors import GraphError
 
 Whole = NDArray[np.int64]
@@ -149,8 +150,7 @@ class IntegerNetwork:
                 f"{source}: its integer network has format {version}, this version reads {FORMAT}: export it again"
             )
         try:
-            with np.load(io.BytesIO(base64.b64decode(packed)), allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = unpack_archive(io.BytesIO(base64.b64decode(packed)))
             about = json.loads(arrays["about"].tobytes())
             *layers, vote = (_layer(header, arrays) for header in about["layers"])
             populations = tuple(map(str, about["populations"]))

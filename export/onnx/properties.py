@@ -7,12 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spikinghash.errors import GraphError
+from spikinghash.files import reason
+from spikinghash.seal import ONNX
 
 _PROPERTIES = 14
 """Number of the field ``metadata_props`` of ``ModelProto``."""
 _NAME, _VALUE = 1, 2
 """Those of its entries."""
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
+
+
+def read_model(path: Path) -> bytes:
+    """All of the ONNX file ``path``, which is as it was written if it is sealed.
+
+    Raises:
+        GraphError: it cannot be read, or is damaged.
+    """
+    try:
+        return ONNX.read(path)
+    except OSError as error:
+        raise GraphError(f"{path}: cannot be read: {reason(error)}") from None
+    except ValueError as error:
+        raise GraphError(f"{path}: {error}: export it again") from None
 
 
 def read_property(path: Path, name: str) -> str | None:
@@ -22,14 +38,11 @@ def read_property(path: Path, name: str) -> str | None:
         GraphError: the file cannot be read, or is no ONNX model.
     """
     try:
-        content = memoryview(path.read_bytes())
-        for field, value in _fields(content):
+        for field, value in _fields(memoryview(read_model(path))):
             if field == _PROPERTIES:
                 entry = {number: bytes(part).decode() for number, part in _fields(value)}
                 if entry.get(_NAME) == name:
                     return entry.get(_VALUE)
-    except OSError as error:
-        raise GraphError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, IndexError):
         raise GraphError(f"{path}: not a readable ONNX model (damaged): export it again") from None
     return None
