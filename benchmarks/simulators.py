@@ -1,6 +1,6 @@
 """Time and memory of foreign simulators on one file: ``python -m benchmarks.simulators ENCODER.nir``.
 
-Prints the table of docs/foreign.md. The file is a portable encoder, which all of them run. Each is timed from file to
+The file is a portable encoder of the digits data set, which all of them run. Each is timed from file to
 spikes of the output on one recording and on several; the difference is what another recording takes.
 """
 
