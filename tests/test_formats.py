@@ -52,8 +52,6 @@ def message(path: Path, sensor: tuple[int, int] | None = (64, 48)) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=10)
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 5), max_size=20))
 def test_40_bit_events_are_those_that_tonic_reads(rows: list[tuple[int, ...]]) -> None:
     """Any bytes, those that tell that the clock has wrapped round among them."""
@@ -64,6 +62,8 @@ def test_40_bit_events_are_those_that_tonic_reads(rows: list[tuple[int, ...]]) -
     assert decode_events(records).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_a_written_file_reads_back(tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject) -> None:
     sensor = FORMATS[name][2]
