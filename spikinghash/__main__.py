@@ -12,6 +12,8 @@ COMMANDS = {
     "to-onnx": ("export.to_onnx", "write a checkpoint as an ONNX model"),
     "inspect": ("export.inspect", "show what a NIR or ONNX file holds, and draw it"),
     "verify": ("export.verify", "compare all backends, layer by layer"),
+    "formats": ("training.formats", "list the formats of event files"),
+    "info": ("training.info", "what event files hold"),
     "run": ("deploy.run", "hash codes of recordings"),
     "search": ("deploy.search.__main__", "index recordings and find the nearest"),
     "place": ("deploy.place", "map a network onto the cores of a chip"),

@@ -78,7 +78,7 @@ def test_all_real_recordings_pass_and_are_written_back_byte_for_byte(nmnist_fold
         (b"\x01\x02\x03\x04\x05\x06\x07", ["truncated", "7 bytes", "event 1", "5 bytes"]),
         (bytes([1, 1, 0, 0, 5, 34, 1, 0, 0, 6]), ["event 1", "x = 34", "0 to 33"]),
         (bytes([1, 99, 0, 0, 5]), ["event 0", "y = 99", "0 to 33"]),
-        (bytes([1, 1, 0, 0, 9, 1, 1, 0, 0, 8]), ["event 1", "t = 8 us", "after 9 us", "sort"]),
+        (bytes([1, 1, 0, 112, 9, 1, 1, 0, 0, 8]), ["event 1", "t = 8 us", "28673 us before", "--sort"]),
     ],
     ids=["empty", "truncated", "x outside", "y outside", "time runs backwards"],
 )

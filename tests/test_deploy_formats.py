@@ -22,6 +22,7 @@ from training.data.events import EVENT_DTYPE
 from training.data.recordings import SUFFIXES
 
 CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "digits.pt"
+IN_PACKETS = ("aedat 3.1", "aedat 4")
 IMAGES = dict(zip(FORMATS, range(0, 5000, 5000 // len(FORMATS)), strict=False))
 """An image for each format, most of other classes."""
 
@@ -93,7 +94,9 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, "does not tell the size of its sensor"
             continue
         whole = path.read_bytes()
-        path.write_bytes(whole[:-1])
+        path.write_bytes(
+            whole[:-1] if name not in IN_PACKETS else whole[: len(whole) // 3]
+        )  # its whole packets are read
         yield path, ""
     (folder / "film.mp4").write_bytes(b"film")
     yield folder / "film.mp4", "suffix '.mp4' is no format of recordings"

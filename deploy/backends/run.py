@@ -5,6 +5,8 @@ With ``--input`` any NIR graph runs on arrays of spikes instead.
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,7 @@ from deploy.backends.lava_backend import Executor
 from export.nir.conventions import Tool
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
-from training.data.recordings import SUFFIXES, SensorSize, parse_sensor, recording_frames
+from training.data.recordings import SUFFIXES, Recording, load_recording, parse_sensor
 
 if TYPE_CHECKING:
     from deploy.backends.graph_run import GraphRun
@@ -26,32 +28,42 @@ BATCH = 64
 """Recordings encoded at once; bounds the memory."""
 
 
-def read_frames(paths: list[Path], encoder: Encoder, sensor: SensorSize | None = None) -> NDArray[np.uint8]:
-    """Frames (B, T, 2, H, W) of recordings in any format; ``sensor`` for files that do not tell it.
+EncoderFile = Annotated[
+    Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
+]
+Recordings = Annotated[
+    list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
+]
+Read = Callable[[Path], Recording]
+
+
+def read_frames(paths: list[Path], encoder: Encoder, read: Read = load_recording) -> NDArray[np.uint8]:
+    """Frames (B, T, 2, H, W) of recordings in any format; what was left out of them is told on standard error.
 
     Raises:
         RecordingError: a recording cannot be used.
     """
-    frames = [recording_frames(path, encoder.time_steps, encoder.size, sensor) for path in paths]
+    frames = []
+    for path in paths:
+        recording = read(path)
+        for note in recording.notes:
+            print(f"{path}: {note}", file=sys.stderr)
+        frames.append(recording.frames(encoder.time_steps, encoder.size))
     return np.stack(frames)
 
 
-def encode_recordings(encoder: Encoder, paths: list[Path], sensor: SensorSize | None = None) -> NDArray[np.uint8]:
-    """Packed codes (B, K/8) of recordings; ``sensor`` for files that do not tell it."""
+def encode_recordings(encoder: Encoder, paths: list[Path], read: Read = load_recording) -> NDArray[np.uint8]:
+    """Packed codes (B, K/8) of recordings."""
     parts = [
-        encoder.encode(read_frames(paths[start : start + BATCH], encoder, sensor))
+        encoder.encode(read_frames(paths[start : start + BATCH], encoder, read))
         for start in range(0, len(paths), BATCH)
     ]
     return np.concatenate(parts)
 
 
 def main(
-    encoder: Annotated[
-        Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
-    ],
-    recordings: Annotated[
-        list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
-    ] = None,
+    encoder: EncoderFile,
+    recordings: Recordings = None,
     backend: Annotated[str | None, typer.Option(help="events, torch, onnxruntime, nir, lava, or a simulator.")] = None,
     numbers: Annotated[
         RunNumbers, typer.Option(help="The integer network; of a .pt, the float one; of a .nir, Loihi's fixed point.")
@@ -77,6 +89,8 @@ def main(
         typer.Option("--from", help="With --input: the tool that wrote the graph, to take its numbers as it does."),
     ] = None,
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Of several streams of events: its number or name.")] = None,
+    sort: Annotated[bool, typer.Option(help="Put events in order of time however late they are.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Encode recordings, or run a NIR graph on spikes."""
@@ -90,7 +104,8 @@ def main(
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
     assert recordings
     loaded = load_encoder(encoder, backend, numbers, threads, executor)
-    _tell_codes(loaded, recordings, None if sensor is None else parse_sensor(sensor), as_json)
+    size = None if sensor is None else parse_sensor(sensor)
+    _tell_codes(loaded, recordings, partial(load_recording, sensor_size=size, stream=stream, sort=sort), as_json)
 
 
 def _run_graph(*arguments: Any) -> "GraphRun":
@@ -100,9 +115,9 @@ def _run_graph(*arguments: Any) -> "GraphRun":
     return run_on_file(*arguments)
 
 
-def _tell_codes(encoder: Encoder, recordings: list[Path], sensor: SensorSize | None, as_json: bool) -> None:
+def _tell_codes(encoder: Encoder, recordings: list[Path], read: Read, as_json: bool) -> None:
     """Print the code of each recording."""
-    codes = encode_recordings(encoder, recordings, sensor)
+    codes = encode_recordings(encoder, recordings, read)
     rows = [
         {"file": str(path), "code": code.tobytes().hex(), "bits": encoder.bits}
         for path, code in zip(recordings, codes, strict=True)

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from spikinghash.errors import RecordingError
 from training.data.events import Events, SensorSize
 
+SHORTEST_BIN = 100
+"""Microseconds."""
 CROPPED_SHARE = 8
 """A sensor that is larger than the frame by at most 1/8 of the frame is cropped, a larger one scaled down."""
 
@@ -39,7 +41,8 @@ def events_to_frames(
 
     The bins span the time from the first to the last event inside the frame. Their length is a whole number of
     microseconds, so that up to ``time_steps`` microseconds at the end, the last event among them, lie outside (as with
-    tonic's ``ToFrame``).
+    tonic's ``ToFrame``). Where a bin would have fewer than ``SHORTEST_BIN`` of them, that would be much: times are then
+    shared out evenly, and all events used.
 
     Args:
         events: events in order of time, inside the sensor.
@@ -62,7 +65,10 @@ def events_to_frames(
             f"{name}: its {len(times)} events inside the central {size}x{size} pixels span {span} us, at least "
             f"{time_steps} us are needed for {time_steps} frames; leave it out or use fewer time steps"
         )
-    steps = (times - times[0]) // (span // time_steps)
+    if span // time_steps < SHORTEST_BIN:
+        steps = (times - times[0]) * time_steps // (span + 1)
+    else:
+        steps = (times - times[0]) // (span // time_steps)
     used = steps < time_steps
     channels = 1 - events["p"][inside][used].astype(np.int64)
     frames = np.zeros((time_steps, 2, size, size), np.uint8)

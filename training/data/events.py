@@ -1,6 +1,8 @@
 """Events in memory: what an event is, and the checks that every recording passes."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,32 @@ SensorSize = tuple[int, int, int]
 """Width, height, polarities, as in tonic."""
 
 FIELDS = ("x", "y", "t", "p")
+_ALSO = {"ts": "t", "time": "t", "timestamp": "t", "timestamps": "t", "pol": "p", "polarity": "p", "on": "p"}
+"""Other names that libraries give the fields."""
+LARGEST_STEP_BACK = 10_000
+"""Microseconds. Cameras deliver events a little out of order; what comes later than this was put together wrongly."""
 _LIMITS = {"x": (-(1 << 15), 1 << 15), "y": (-(1 << 15), 1 << 15), "t": (-(1 << 62), 1 << 62), "p": (-1, 2)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a file beside its content."""
+
+    sensor: SensorSize | None = None
+    stream: str | None = None
+    """Name or number of the stream of events to read, where the file has several."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a file holds."""
+
+    events: Events
+    """Not yet checked."""
+    sensor: SensorSize | None = None
+    """Where the file tells it."""
+    notes: tuple[str, ...] = ()
+    """What was left out or assumed, each fit to be shown to the user."""
 
 
 def parse_sensor(text: str) -> SensorSize:
@@ -30,6 +57,17 @@ def parse_sensor(text: str) -> SensorSize:
     if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise RecordingError(f"--sensor {text}: WIDTHxHEIGHT in pixels is needed, as 346x260")
     return int(width), int(height), 2
+
+
+def find_fields(names: Iterable[str]) -> dict[str, str]:
+    """Which of ``names`` holds x, y, t and p; fields that none holds are absent.
+
+    >>> find_fields(["Timestamp", "x@34", "y", "polarity"])
+    {'t': 'Timestamp', 'x': 'x@34', 'y': 'y', 'p': 'polarity'}
+    """
+    plain = {re.sub(r"@\d+$", "", name.strip().lower()): name for name in names}
+    found = {_ALSO.get(name, name): original for name, original in plain.items()}
+    return {field: original for field, original in found.items() if field in FIELDS}
 
 
 def pack_events(columns: Mapping[str, NDArray[Any]], name: str) -> Events:
@@ -73,7 +111,7 @@ def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:
             index = int(outside[0])
             raise RecordingError(
                 f"{name}: event {index}: {axis} = {events[axis][index]}, outside the sensor (0 to {limit - 1}); "
-                "crop the recording or check that it comes from a sensor of this size"
+                "crop the recording or give the size of its sensor: --sensor WIDTHxHEIGHT"
             )
     back = np.flatnonzero(np.diff(events["t"]) < 0)
     if len(back):
@@ -82,3 +120,39 @@ def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:
             f"{name}: event {index}: t = {events['t'][index]} us, after {events['t'][index - 1]} us in event "
             f"{index - 1}; time must not decrease: sort the events by time"
         )
+
+
+def order_events(events: Events, name: str, *, any_step: bool = False) -> tuple[Events, tuple[str, ...]]:
+    """Put ``events`` in order of time, and say so in a note. Those of one time keep their order.
+
+    Args:
+        any_step: sort whatever the steps back; else they are at most ``LARGEST_STEP_BACK``.
+
+    Raises:
+        RecordingError: an event comes later than that.
+    """
+    late = np.maximum.accumulate(events["t"]) - events["t"] if len(events) else np.zeros(1, np.int64)
+    most = int(late.max())
+    if most == 0:
+        return events, ()
+    if most > LARGEST_STEP_BACK and not any_step:
+        index = int(np.flatnonzero(late > LARGEST_STEP_BACK)[0])
+        raise RecordingError(
+            f"{name}: event {index}: t = {events['t'][index]} us, {late[index]} us before an earlier event; time must "
+            f"not decrease by more than {LARGEST_STEP_BACK} us: check the file, or read it with --sort"
+        )
+    ordered = events[np.argsort(events["t"], kind="stable")]
+    count = f"{np.count_nonzero(late)} of {len(events)}"
+    return ordered, (f"{count} events came up to {most} us late and were put in order of time",)
+
+
+def drop_outside(columns: Mapping[str, NDArray[Any]], sensor: SensorSize) -> tuple[dict[str, NDArray[Any]], int]:
+    """The events that lie on a sensor of this size, and how many do not."""
+    inside = (columns["x"] < sensor[0]) & (columns["y"] < sensor[1])
+    return {field: column[inside] for field, column in columns.items()}, int(np.count_nonzero(~inside))
+
+
+def unwrap_clock(times: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Times of a clock of ``bits`` bits that wraps: a step back by more than half its range is a wrap."""
+    wraps = np.diff(times, prepend=times[:1]) < -(1 << (bits - 1))
+    return times + (np.cumsum(wraps) << bits)

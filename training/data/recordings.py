@@ -1,17 +1,4 @@
-"""Single recordings, in any format: ``recording_frames`` is the one way from a file to an encoder's frames.
-
-==========  ==========================================  ===========================  ==================
-suffix      format                                      decoded by                   tells its sensor
-==========  ==========================================  ===========================  ==================
-.bin        40-bit events of N-MNIST                    tonic                        no (34x34 assumed)
-.aedat      AEDAT 2.0 of DVS128, DAVIS240, DAVIS346     ``formats.aedat2``           yes
-.aedat4     AEDAT 4.0                                   aedat                        yes
-.raw        Prophesee EVT 2.0, EVT 3.0                  ``formats.prophesee``        mostly
-.dat        Prophesee DAT                               ``formats.prophesee``        mostly
-.npy        rows of x, y, t, p, or these fields         NumPy                        no
-.csv        named columns x, y, t, p                    NumPy                        no
-==========  ==========================================  ===========================  ==================
-"""
+"""Single recordings, in any format of ``FORMATS``: ``recording_frames`` is the one way from a file to frames."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +9,17 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 from training.data.binning import events_to_frames
-from training.data.events import EVENT_DTYPE, Events, SensorSize, check_events, parse_sensor
-from training.data.formats import aedat2, aedat4, arrays, bin40, prophesee, table
+from training.data.events import (
+    EVENT_DTYPE,
+    Asked,
+    Decoded,
+    Events,
+    SensorSize,
+    check_events,
+    order_events,
+    parse_sensor,
+)
+from training.data.formats import aedat2, aedat4, arrays, bin40, hdf5, prophesee, table
 from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 
 __all__ = [
@@ -35,15 +31,32 @@ NMNIST_SENSOR: SensorSize = (34, 34, 2)
 MAX_BYTES = 256 * 2**20
 """A larger file is refused unread: its events, decoded, would take gigabytes."""
 
-_READERS: dict[str, Callable[[Path], tuple[Events, SensorSize | None]]] = {
-    ".bin": bin40.read,
-    ".aedat": aedat2.read,
-    ".aedat4": aedat4.read,
-    ".raw": prophesee.read_raw,
-    ".dat": prophesee.read_dat,
-    ".npy": arrays.read,
-    ".csv": table.read,
-}
+
+@dataclass(frozen=True)
+class Format:
+    """A format of event files."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, Asked], Decoded]
+    decoder: str
+    """Whose code decodes it."""
+    sensor: str
+    """Whether a file tells the size of its sensor."""
+
+
+FORMATS = (
+    Format("40-bit events of N-MNIST", (".bin",), bin40.read, "this project", "no: 34x34 assumed"),
+    Format("AEDAT 2.0 and 3.1 of DVS128, DAVIS240, DAVIS346", (".aedat",), aedat2.read, "this project", "mostly"),
+    Format("AEDAT 4.0", (".aedat4",), aedat4.read, "aedat", "yes"),
+    Format("Prophesee EVT 2.0, EVT 2.1, EVT 3.0", (".raw",), prophesee.read_raw, "this project", "mostly"),
+    Format("Prophesee DAT", (".dat",), prophesee.read_dat, "this project", "mostly"),
+    Format("an array of rows x, y, t, p, or with these fields", (".npy",), arrays.read, "NumPy", "no"),
+    Format("an array for each of x, y, t, p", (".npz",), arrays.read_npz, "NumPy", "no"),
+    Format("named columns, or lines of t, x, y, p", (".csv", ".txt"), table.read, "NumPy", "seldom"),
+    Format("HDF5 of DSEC's and RPG's layout, or Prophesee's", (".h5", ".hdf5"), hdf5.read, "h5py", "seldom"),
+)
+_READERS = {suffix: one.read for one in FORMATS for suffix in one.suffixes}
 SUFFIXES = tuple(_READERS)
 """Suffixes of files that can be read."""
 
@@ -57,6 +70,8 @@ class Recording:
     sensor: SensorSize
     name: str = "recording"
     """What messages call it."""
+    notes: tuple[str, ...] = ()
+    """What was left out, put in order or assumed, each a line."""
 
     def frames(self, time_steps: int, size: int) -> NDArray[np.uint8]:
         """Frames (T, 2, size, size) of zeros and ones; see ``events_to_frames``.
@@ -74,13 +89,24 @@ def recording_frames(
     return load_recording(path, sensor_size).frames(time_steps, size)
 
 
-def load_recording(path: str | Path, sensor_size: SensorSize | None = None, name: str | None = None) -> Recording:
+def load_recording(
+    path: str | Path,
+    sensor_size: SensorSize | None = None,
+    name: str | None = None,
+    *,
+    stream: str | None = None,
+    sort: bool = False,
+) -> Recording:
     """Read and check the recording ``path``; its suffix names the format.
+
+    Events that are a little out of order are put in order; the recording's ``notes`` tell it.
 
     Args:
         sensor_size: width, height, polarities of the sensor, for files that do not tell it; what a file tells goes
             first. A ``.bin`` of which neither tells is taken for N-MNIST.
         name: stands for the path in messages.
+        stream: name or number of the stream of events to read, where a file has several.
+        sort: put events in order however late they are.
 
     Raises:
         RecordingError: the file cannot be read, is too large, truncated or empty, its sensor is unknown, or it fails
@@ -88,12 +114,18 @@ def load_recording(path: str | Path, sensor_size: SensorSize | None = None, name
     """
     path = Path(path)
     try:
-        return Recording(*_read(path, sensor_size), name or str(path))
+        decoded = _read(path, Asked(sensor_size, stream))
+        sensor = decoded.sensor or sensor_size or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
+        if sensor is None:
+            raise RecordingError(f"{path}: it does not tell the size of its sensor; give it: --sensor WIDTHxHEIGHT")
+        events, notes = order_events(decoded.events, str(path), any_step=sort)
+        check_events(events, sensor, str(path))
     except RecordingError as error:
         raise RecordingError(str(error).replace(str(path), name or str(path))) from None
+    return Recording(events, sensor, name or str(path), decoded.notes + notes)
 
 
-def _read(path: Path, sensor_size: SensorSize | None) -> tuple[Events, SensorSize]:
+def _read(path: Path, asked: Asked) -> Decoded:
     if path.suffix.lower() not in _READERS:
         raise RecordingError(f"{path}: suffix {path.suffix!r} is no format of recordings; use {', '.join(SUFFIXES)}")
     try:
@@ -102,11 +134,6 @@ def _read(path: Path, sensor_size: SensorSize | None) -> tuple[Events, SensorSiz
             raise RecordingError(f"{path}: not a file; give a recording ({', '.join(SUFFIXES)})")
         if size > MAX_BYTES:
             raise RecordingError(f"{path}: {size} bytes, at most {MAX_BYTES} are read; cut the recording into parts")
-        events, told = _READERS[path.suffix.lower()](path)
+        return _READERS[path.suffix.lower()](path, asked)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
-    sensor = told or sensor_size or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
-    if sensor is None:
-        raise RecordingError(f"{path}: it does not tell the size of its sensor; give its width and height")
-    check_events(events, sensor, str(path))
-    return events, sensor

@@ -35,7 +35,7 @@ class _TonicSet:
     pattern: str
     parts: tuple[dict[str, bool], ...] = ({},)
     """Arguments that open each part of the set; where there are two, the second is the official test set."""
-    check: Callable[[Path], None] | None = None
+    check: Callable[[Path], object] | None = None
     """What is looked at before tonic opens a file."""
 
 
@@ -93,7 +93,7 @@ def _present(kind: type[Any]) -> type[Any]:
     return type(kind.__name__, (kind,), {"_check_exists": lambda self: True})
 
 
-def _read(part: Any, position: int, path: Path, check: Callable[[Path], None] | None) -> Recording:
+def _read(part: Any, position: int, path: Path, check: Callable[[Path], object] | None) -> Recording:
     if check is not None:
         check(path)
     try:

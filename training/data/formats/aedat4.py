@@ -6,49 +6,73 @@ The decoder panics on some damaged headers and can end the whole process, so the
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
-from training.data.events import Events, SensorSize, pack_events
+from training.data.events import Asked, Decoded, pack_events
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _LENGTH = 4  # bytes that hold the length of the header
+_CUT_OFF = "failed to fill whole buffer"  # what the library says of a packet that the file ends in
 _REMEDY = "copy the file or record it again"
 
 
-def read(path: Path) -> tuple[Events, SensorSize]:
-    """Events of the first stream of events in the file.
+def read(path: Path, asked: Asked) -> Decoded:
+    """Events of the one stream of events in the file, or of that which is asked for.
+
+    A file whose writer stopped within a packet gives the whole packets before it.
 
     Raises:
-        RecordingError: the file is damaged, or has no stream of events.
+        RecordingError: the file is damaged, has no stream of events, or several and none is asked for.
     """
-    check_header(path)
+    names = check_header(path)
     import aedat
 
+    packets: list[NDArray[np.void]] = []
+    stopped = None
     try:
         decoder = aedat.Decoder(path)
         streams = {key: stream for key, stream in decoder.id_to_stream().items() if stream["type"] == "events"}
-        if not streams:
-            raise RecordingError(f"{path}: it has no stream of events; record it again with events switched on")
-        first = min(streams)
-        packets = [packet["events"] for packet in decoder if packet["stream_id"] == first]
+        chosen = _choose(streams, names, asked.stream, path)
+        packets += (packet["events"] for packet in decoder if packet["stream_id"] == chosen)
     except RecordingError:
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # Ctrl-C
-        raise RecordingError(f"{path}: damaged AEDAT 4.0 file: {' '.join(str(error).split())}; {_REMEDY}") from None
-    sensor = (int(streams[first]["width"]), int(streams[first]["height"]), 2)
+        stopped = " ".join(str(error).split())
+    if stopped and not (packets and _CUT_OFF in stopped):
+        raise RecordingError(f"{path}: damaged AEDAT 4.0 file: {stopped}; {_REMEDY}")
+    sensor = (int(streams[chosen]["width"]), int(streams[chosen]["height"]), 2)
     columns = {
         field: np.concatenate([packet[name] for packet in packets]) if packets else np.zeros(0, np.int64)
         for field, name in {"x": "x", "y": "y", "t": "t", "p": "on"}.items()
     }
-    return pack_events(columns, str(path)), sensor
+    notes = (f"it ends within a packet: the {len(packets)} whole packets of events before it were read",)
+    return Decoded(pack_events(columns, str(path)), sensor, notes if stopped else ())
 
 
-def check_header(path: Path) -> None:
+def _choose(streams: dict[int, Any], names: dict[int, str], asked: str | None, path: Path) -> int:
+    """Number of the stream to read."""
+    if not streams:
+        raise RecordingError(f"{path}: it has no stream of events; record it again with events switched on")
+    found = [key for key in streams if asked in (None, str(key), names.get(key))]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{key} ({names.get(key, 'no name')})" for key in sorted(streams))
+    if asked is None:
+        raise RecordingError(f"{path}: {len(streams)} streams of events: {known}; choose one: --stream NUMBER or NAME")
+    raise RecordingError(f"{path}: --stream {asked}: {len(found)} such streams of events; it has {known}")
+
+
+def check_header(path: Path) -> dict[int, str]:
     """Check what comes before the events: magic number, length, and the description of the streams in XML.
+
+    Returns:
+        Names of the streams that have one, by their numbers.
 
     Raises:
         RecordingError: one of them is damaged.
@@ -66,6 +90,11 @@ def check_header(path: Path) -> None:
         header = file.read(length)
     description = re.search(rb"<dv.*</dv>", header, re.DOTALL)
     try:
-        ElementTree.fromstring(description[0] if description else b"")
+        root = ElementTree.fromstring(description[0] if description else b"")
     except ElementTree.ParseError as error:
         raise RecordingError(f"{path}: damaged: its streams are not described ({error}); {_REMEDY}") from None
+    named = {
+        node.get("name", ""): node.findtext("attr[@key='originalOutputName']") or node.findtext("attr[@key='source']")
+        for node in root.iterfind("node[@name='outInfo']/node")
+    }
+    return {int(number): name for number, name in named.items() if name and number.isdecimal()}

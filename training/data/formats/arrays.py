@@ -1,16 +1,21 @@
-"""Arrays of NumPy (``.npy``): a structured array with fields x, y, t, p, or rows of x, y, t, p (tonic's order)."""
+"""Arrays of NumPy: structured (``.npy``), rows of x, y, t, p in tonic's order (``.npy``), or one a field (``.npz``)."""
 
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from spikinghash.arrays import map_array
+from spikinghash.arrays import map_array, read_archive
 from spikinghash.errors import RecordingError
-from training.data.events import FIELDS, Events, pack_events
+from training.data.events import FIELDS, Asked, Decoded, find_fields, pack_events
+
+LARGEST_ARCHIVE = 2**31
+"""Bytes of all arrays of an .npz file, unpacked."""
 
 
-def read(path: Path) -> tuple[Events, None]:
-    """Events of the file ``path``, which does not tell the size of its sensor.
+def read(path: Path, _: Asked) -> Decoded:
+    """Events of the array ``path``, which does not tell the size of its sensor.
 
     Raises:
         RecordingError: the file is damaged, or holds an array of another kind.
@@ -19,8 +24,9 @@ def read(path: Path) -> tuple[Events, None]:
         array = map_array(path)
     except ValueError as error:
         raise RecordingError(f"{path}: damaged, or no .npy file of numbers: {error}; write it again") from None
-    if array.dtype.names and set(FIELDS) <= set(array.dtype.names) and array.ndim == 1:
-        columns = {field: np.asarray(array[field]) for field in FIELDS}
+    found = find_fields(array.dtype.names or ())
+    if len(found) == len(FIELDS) and array.ndim == 1:
+        columns = {field: np.asarray(array[name]) for field, name in found.items()}
     elif array.dtype.names is None and array.ndim == 2 and array.shape[1] == len(FIELDS):
         columns = {field: np.asarray(array[:, index]) for index, field in enumerate(FIELDS)}
     else:
@@ -28,4 +34,40 @@ def read(path: Path) -> tuple[Events, None]:
             f"{path}: an array of shape {array.shape} and type {array.dtype}; needed are rows of x, y, t, p, "
             "or a structured array with these fields"
         )
-    return pack_events(columns, str(path)), None
+    return Decoded(pack_events(columns, str(path)))
+
+
+def read_npz(path: Path, _: Asked) -> Decoded:
+    """Events of an archive with an array for each of x, y, t and p.
+
+    Raises:
+        RecordingError: the file is damaged, too large when unpacked, or its arrays are others.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST_ARCHIVE:
+            raise RecordingError(f"{path}: {size} bytes when unpacked, at most {LARGEST_ARCHIVE} are read; cut it")
+        arrays = read_archive(path)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise RecordingError(f"{path}: damaged, or no .npz file of numbers: {error}; write it again") from None
+    found = find_fields(arrays)
+    columns = {field: arrays[name] for field, name in found.items()}
+    check_columns(arrays, found, {column.shape for column in columns.values()}, path)
+    return Decoded(pack_events(columns, str(path)))
+
+
+def check_columns(names: Iterable[str], found: Iterable[str], shapes: set[tuple[int, ...]], path: Path) -> None:
+    """Check that the arrays ``names`` of a file are columns of all fields, of one length.
+
+    Raises:
+        RecordingError: they are not.
+    """
+    missing = [field for field in FIELDS if field not in found]
+    if missing:
+        raise RecordingError(
+            f"{path}: no array {', '.join(missing)} in it, but {', '.join(sorted(names)) or 'none'}; "
+            "one for each of x, y, t, p is needed"
+        )
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        raise RecordingError(f"{path}: arrays of shapes {sorted(shapes)}; x, y, t, p need one length")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 from spikinghash.files import atomic_path
-from training.data.events import EVENT_DTYPE, Events
+from training.data.events import EVENT_DTYPE, Asked, Decoded, Events
 
 BYTES_PER_EVENT = 5
 
@@ -21,7 +21,7 @@ _OVERFLOW_ROW = 240  # an event with this y carries no spike: it tells that the 
 _OVERFLOW_TIME = 1 << 13  # microseconds, as tonic takes it
 
 
-def read(path: Path) -> tuple[Events, None]:
+def read(path: Path, _: Asked) -> Decoded:
     """Events of the file ``path``, which does not tell the size of its sensor.
 
     Raises:
@@ -33,7 +33,7 @@ def read(path: Path) -> tuple[Events, None]:
             f"{path}: truncated: {len(records)} bytes end within event {len(records) // BYTES_PER_EVENT}, an event has "
             f"{BYTES_PER_EVENT} bytes; copy or download the file again"
         )
-    return decode_events(records), None
+    return Decoded(decode_events(records))
 
 
 def write_recording(path: str | Path, events: Events) -> None:

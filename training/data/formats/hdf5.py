@@ -1,0 +1,95 @@
+"""HDF5 (``.h5``, ``.hdf5``): the layouts of DSEC and of the Robotics and Perception Group's tools, read by h5py.
+
+A group of one array for each of x, y, t and p, ``events/{x,y,t,p}`` or ``events/{xs,ys,ts,ps}`` or all at the top.
+Times are seconds where they are floating-point numbers, else microseconds, or what their attribute ``units`` says. A
+number ``t_offset`` at the top, in microseconds, is added. An attribute ``sensor_resolution`` (width and height, in
+either order: a sensor is taken to be wider than high) tells the sensor.
+
+Prophesee's HDF5 (``CD/events``) is compressed by a filter of its own, which HDF5 finds where the vendor's plugin is.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikinghash.errors import RecordingError
+from training.data.events import FIELDS, Asked, Decoded, SensorSize, find_fields, pack_events
+from training.data.formats.arrays import check_columns
+
+MOST_EVENTS = 1 << 26
+"""A file that claims more is refused before memory is taken."""
+_PLURALS = ("xs", "ys", "ts", "ps")
+_UNITS = {"s": 1e6, "seconds": 1e6, "ms": 1e3, "us": 1.0, "microseconds": 1.0, "ns": 1e-3}
+
+
+def read(path: Path, _: Asked) -> Decoded:
+    """Events of the file ``path``.
+
+    Raises:
+        RecordingError: it is damaged, of another layout, or compressed by a filter that is not installed.
+    """
+    import h5py  # slow to import, and seldom needed
+
+    try:
+        with h5py.File(path) as file:
+            return _read_prophesee(file, path) if "CD/events" in file else _read_columns(file, path)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # what h5py makes of damaged files
+        text = " ".join(str(error).split())
+        remedy = (
+            "install Prophesee's HDF5 plugin (hdf5_ecf) and name its folder in HDF5_PLUGIN_PATH"
+            if "filter" in text
+            else "copy the file or write it again"
+        )
+        raise RecordingError(f"{path}: damaged, or no HDF5 file that can be read: {text}; {remedy}") from None
+
+
+def _read_columns(file: Any, path: Path) -> Decoded:
+    group = file.get("events", file)
+    if not hasattr(group, "keys"):
+        raise ValueError("events is an array, a group of arrays is needed")
+    original = {name.removesuffix("s") if name in _PLURALS else name: name for name in group}
+    arrays = {field: group[original[name]] for field, name in find_fields(original).items()}
+    check_columns(group, arrays, {array.shape for array in arrays.values()}, path)
+    _check_count(len(arrays["t"]), path)
+    columns = {field: arrays[field][()] for field in FIELDS}
+    scale = _scale(arrays["t"])
+    if scale != 1:
+        columns["t"] = np.rint(columns["t"] * scale).astype(np.int64)
+    if "t_offset" in file:
+        columns["t"] = columns["t"].astype(np.int64) + int(file["t_offset"][()])
+    notes = (f"times were taken for {'seconds' if scale == 1e6 else f'{scale:g} us each'}",) * (scale != 1)
+    return Decoded(pack_events(columns, str(path)), _sensor(file, group), notes)
+
+
+def _read_prophesee(file: Any, path: Path) -> Decoded:
+    stored = file["CD/events"]
+    _check_count(len(stored), path)
+    events = stored[()]
+    width, height = (int(file.attrs.get(name, 0)) for name in ("width", "height"))
+    sensor = (width, height, 2) if width and height else None
+    return Decoded(pack_events({field: events[field] for field in FIELDS}, str(path)), sensor)
+
+
+def _check_count(count: int, path: Path) -> None:
+    if count > MOST_EVENTS:
+        raise RecordingError(f"{path}: {count} events, at most {MOST_EVENTS} are read; cut the recording into parts")
+
+
+def _scale(times: Any) -> float:
+    """Microseconds of a unit of ``times``."""
+    unit = times.attrs.get("units", times.attrs.get("unit"))
+    if unit is not None:
+        name = unit.decode() if isinstance(unit, bytes) else str(unit)
+        if name not in _UNITS:
+            raise ValueError(f"times in {name!r}, known are {', '.join(_UNITS)}")
+        return _UNITS[name]
+    return 1e6 if times.dtype.kind == "f" else 1.0
+
+
+def _sensor(file: Any, group: Any) -> SensorSize | None:
+    told = file.attrs.get("sensor_resolution", group.attrs.get("sensor_resolution"))
+    if told is None:
+        return None
+    height, width = sorted(int(number) for number in np.ravel(told)[:2])
+    return width, height, 2
