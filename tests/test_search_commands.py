@@ -20,7 +20,7 @@ import pytest
 from search_cases import small_encoder as small_encoder
 from search_cases import write_bad_files, write_random_folder, write_random_recording
 
-from deploy.backends.encoders import OnnxEncoder
+from deploy.backends.events.encoder import EventsEncoder
 from deploy.search.__main__ import main
 from deploy.search.index import Codes
 from deploy.search.manifest import VERSION
@@ -400,7 +400,7 @@ def test_an_index_of_before_there_were_thumbnails_gets_them_and_keeps_its_codes(
     assert "of them without a thumbnail: `build` on their folder adds it" in bare["choice"]
     refused(search(*like), f"{index}: none of its 12 recordings has a thumbnail", "`build` on the same folder adds")
 
-    monkeypatch.setattr(OnnxEncoder, "encode", None)  # nothing is encoded anew
+    monkeypatch.setattr(EventsEncoder, "encode", None)  # nothing is encoded anew
     build = ("build", folder, "--encoder", small_encoder, "--index", index, "--workers", 1)
     told = "0 added, 12 there before (12 without a thumbnail, which they have now), 12 codes in all\n"
     assert search(*build) == (0, f"{index}: {told}", "")

@@ -71,8 +71,8 @@ def use_checkpoint(path: Path) -> object:
 
 def use_encoder(path: Path) -> object:
     frames = random_frames(TINY, 2)
-    trace = load_encoder(path, threads=1).trace(frames)
-    return trace.codes.tobytes(), {name: counts.tolist() for name, counts in trace.counts.items()}
+    traces = [load_encoder(path, backend, threads=1).trace(frames) for backend in ("events", "onnxruntime")]
+    return [(trace.codes.tobytes(), {name: each.tolist() for name, each in trace.counts.items()}) for trace in traces]
 
 
 def use_graph(path: Path) -> object:
