@@ -3,8 +3,7 @@
 # Of the committed checkpoints: `make DATA=nmnist checkpoint` needs the recordings in data/NMNIST.
 DATA = digits
 CHECKPOINT = checkpoints/$(DATA).pt
-CONFIG = configs/$(DATA).toml
-GRIDS = configs/$(DATA)-grids.toml
+CONFIG = configs/$(DATA)
 RUN = runs/$(DATA)
 
 BIN = .venv/bin
@@ -42,10 +41,13 @@ lint: setup ## Check style and types.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-checkpoint: setup ## Train the committed checkpoint anew; an interrupted training goes on.
-	$(BIN)/python -m training.train --config $(CONFIG) --out $(RUN)
-	$(BIN)/python -m training.train --config $(GRIDS) --out $(RUN)-grids
-	$(BIN)/python -m training.publish $(RUN)-grids/last.pt $(CHECKPOINT)
+checkpoint: setup ## Train the committed checkpoints anew, the dense and the sparse one; an interrupted training goes on.
+	$(BIN)/python -m training.train --config $(CONFIG).toml --out $(RUN)
+	$(BIN)/python -m training.train --config $(CONFIG)-grids.toml --out $(RUN)-grids
+	$(BIN)/python -m training.publish $(RUN)-grids/last.pt checkpoints/dense/$(DATA).pt
+	$(BIN)/python -m training.train --config $(CONFIG)-sparse.toml --out $(RUN)-sparse
+	$(BIN)/python -m training.train --config $(CONFIG)-sparse-grids.toml --out $(RUN)-sparse-grids
+	$(BIN)/python -m training.publish $(RUN)-sparse-grids/last.pt $(CHECKPOINT)
 
 eval: setup ## Print the retrieval figures of the committed checkpoint.
 	$(BIN)/python -m export.evaluate $(CHECKPOINT) $(if $(NMNIST),--data $(NMNIST))

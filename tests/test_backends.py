@@ -77,7 +77,7 @@ def test_backends_agree_on_real_recordings(encoders: dict[str, Path], nmnist_fol
 def test_verify_sees_every_layer_alike(encoders: dict[str, Path]) -> None:
     """What ``export.verify`` compares: layer by layer, spike by spike."""
     network = load_network(CHECKPOINT)
-    frames = (np.random.default_rng(0).random((2, 8, 2, 32, 32)) < 0.05).astype(np.uint8)
+    frames = (np.random.default_rng(0).random((2, network.config.time_steps, 2, 32, 32)) < 0.05).astype(np.uint8)
     codes, spikes = network.executor().layers(frames)
     for backend, kind in BACKENDS.items():
         traced = trace_backend(lava_or_skip(backend), encoders[kind], frames)

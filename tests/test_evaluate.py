@@ -15,7 +15,8 @@ from tests.commands import Call
 from training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-NMNIST = ROOT / "checkpoints" / "nmnist.pt"
+DENSE = ROOT / "checkpoints" / "dense"
+NMNIST = DENSE / "nmnist.pt"
 
 
 def stated(dataset: str) -> dict[str, Any]:
@@ -30,13 +31,13 @@ def stated(dataset: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dataset", ["digits", "nmnist"])
 def test_the_committed_seed_is_the_best_on_validation_queries(dataset: str) -> None:
-    row, seed = stated(dataset), load_checkpoint(ROOT / "checkpoints" / f"{dataset}.pt").config.train.seed
+    row, seed = stated(dataset), load_checkpoint(DENSE / f"{dataset}.pt").config.train.seed
     assert row["validation"][row["seeds"].index(seed)] == max(row["validation"])
 
 
 @pytest.mark.parametrize("dataset", ["digits", "nmnist"])
 def test_the_row_of_the_committed_seed_names_its_checkpoint(dataset: str) -> None:
-    path = ROOT / "checkpoints" / f"{dataset}.pt"
+    path = DENSE / f"{dataset}.pt"
     row = stated(dataset)
     (named,) = [seed for seed, digest in zip(row["seeds"], row["checkpoints"], strict=True) if digest]
     assert named == load_checkpoint(path).config.train.seed
@@ -45,9 +46,21 @@ def test_the_row_of_the_committed_seed_names_its_checkpoint(dataset: str) -> Non
 
 def test_rows_name_the_published_checkpoints_and_no_others() -> None:
     table = json.loads((ROOT / "docs" / "results.json").read_text())
-    assert link_checkpoints(table, ROOT / "checkpoints") == table
+    assert link_checkpoints(table, DENSE) == table
     changed = [dict(row, validation=[value + 1e-9 for value in row["validation"]]) for row in table]
-    assert not any("checkpoints" in row for row in link_checkpoints(changed, ROOT / "checkpoints"))
+    assert not any("checkpoints" in row for row in link_checkpoints(changed, DENSE))
+
+
+@pytest.mark.parametrize("dataset", ["digits", "nmnist"])
+def test_the_committed_checkpoint_is_a_sparse_one_with_its_figures(dataset: str) -> None:
+    table = json.loads((ROOT / "docs" / "sparsity.json").read_text())
+    digest = hashlib.sha256((ROOT / "checkpoints" / f"{dataset}.pt").read_bytes()).hexdigest()
+    (row,) = (row for row in table if digest in row.get("checkpoints", ()))
+    index = row["checkpoints"].index(digest)
+    assert row["dataset"] == dataset
+    assert row["validation"][index] == max(row["validation"])
+    (dense,) = (each for each in table if each["name"] == "Spikinghash, dense" and each["dataset"] == dataset)
+    assert row["natural"][index] < dense["natural"][0] / 4
 
 
 def test_real_n_mnist_recordings_are_found(nmnist_folder: Path, tmp_path: Path) -> None:

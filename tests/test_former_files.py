@@ -26,7 +26,8 @@ from spikinghash.errors import GraphError
 from training.checkpoint import load_checkpoint
 from training.data.digits import write_recordings
 
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints" / "dense"
+"""Those that were committed then."""
 ARCHIVE = Path(__file__).parent / "former" / "files.tar.xz"
 
 

@@ -31,7 +31,7 @@ from export.synaptic.natural import NaturalCounts
 from hardware_profiles.loader import load_profile
 from training.config import EncoderConfig
 
-CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "digits.pt"
+CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "dense" / "digits.pt"
 CONVOLUTIONS = SMALL.model_copy(update={"mixers": ("conv", "conv", "ssa")})
 IN_TIME = SMALL.model_copy(update={"wavelet": "time"})
 IN_SPACE = SMALL.model_copy(update={"wavelet": "space"})
@@ -181,7 +181,7 @@ def test_the_onnx_graph_multiplies_as_often_as_the_network(name: str) -> None:
     assert count_onnx(build_onnx(net)).macs == counter.get_total_flops() // 2 + net.config.bits * (net.config.bits // 8)
 
 
-def test_the_committed_encoder_on_a_processor() -> None:
+def test_the_dense_encoder_on_a_processor() -> None:
     """Within a tenth of the multiply-accumulates of its ONNX graph at the profile's own rate and power."""
     net = load_network(CHECKPOINT)
     work = natural_work(net)

@@ -27,7 +27,7 @@ def test_every_budget_is_planned_once_and_those_that_matter_with_all_seeds() -> 
 
 
 def test_both_trainings_of_a_job(tmp_path: Path) -> None:
-    dense = ROOT / "checkpoints" / "digits.pt"
+    dense = ROOT / "checkpoints" / "dense" / "digits.pt"
     first, second = Job("digits", 1.8e6, 1).configs(dense, tmp_path, None)
     assert not first.train.quantise
     assert second.train.quantise
@@ -40,7 +40,9 @@ def test_both_trainings_of_a_job(tmp_path: Path) -> None:
 def test_shipped_configs_are_those_of_the_budget_that_matters_most(dataset: DatasetName) -> None:
     folder = Path("runs") / f"{dataset}-sparse"
     nmnist = Path("data") if dataset == "nmnist" else None
-    planned = Job(dataset, SEEDED[dataset][0], 0).configs(Path("checkpoints") / f"{dataset}.pt", folder, nmnist)
+    planned = Job(dataset, SEEDED[dataset][0], 0).configs(
+        Path("checkpoints") / "dense" / f"{dataset}.pt", folder, nmnist
+    )
     for name, config in zip((f"{dataset}-sparse", f"{dataset}-sparse-grids"), planned, strict=True):
         assert load_config(ROOT / "configs" / f"{name}.toml") == config
 

@@ -59,8 +59,8 @@ def test_shipped_configs_load(name: str) -> None:
     assert load_config(ROOT / "configs" / name).data.name == "digits"
 
 
-def test_default_encoder_is_the_committed_one() -> None:
-    committed = load_checkpoint(ROOT / "checkpoints" / "digits.pt")
+def test_default_encoder_is_the_dense_one() -> None:
+    committed = load_checkpoint(ROOT / "checkpoints" / "dense" / "digits.pt")
     assert committed.config.encoder == EncoderConfig()
     assert 200_000 < sum(parameter.numel() for parameter in committed.model().parameters()) < 400_000
 

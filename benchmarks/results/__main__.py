@@ -34,7 +34,7 @@ def main(
     docs: Annotated[Path, typer.Option(help="Folder for results.md and results.json.")] = Path("docs"),
     checkpoints: Annotated[
         Path, typer.Option(help="Folder of published checkpoints; the rows name those that hold their networks.")
-    ] = Path("checkpoints"),
+    ] = Path("checkpoints/dense"),
 ) -> None:
     """Train what is missing, then write the table of all that is there."""
     chosen = _networks(networks)

@@ -1,7 +1,7 @@
 """What is trained for the results table, and how."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -69,8 +69,8 @@ class Job:
         """The job whose network it starts from."""
         first = self.bits == BITS[0]
         if self.network in QUANTISED_TWINS or (first and self.network == "ann_twin_t"):
-            return Job("ann_twin_1", self.dataset, self.bits, self.seed)
-        return None if first else Job(self.network, self.dataset, BITS[0], self.seed)
+            return replace(self, network="ann_twin_1")
+        return None if first else replace(self, bits=BITS[0])
 
     @property
     def chain(self) -> "list[Job]":

@@ -149,6 +149,6 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 
 ![S_soft and S_hash of test recordings](similarity.png)
 
-Above, S_soft (membrane potentials) and S_hash (Hamming distances) of the committed `digits` checkpoint
-(`python -m training.figures checkpoints/digits.pt`).
+Above, S_soft (membrane potentials) and S_hash (Hamming distances) of the dense `digits` checkpoint
+(`python -m training.figures checkpoints/dense/digits.pt`).
 """

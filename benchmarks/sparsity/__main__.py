@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.results.__main__ import processor
 from benchmarks.results.plan import DATASETS, SEEDS
+from benchmarks.results.tables import link_checkpoints
 from benchmarks.sparsity.jobs import run_dense, run_job
 from benchmarks.sparsity.page import HEAD, draw, markdown, rows
 from benchmarks.sparsity.plan import RECIPE, Job, planned
@@ -29,7 +30,12 @@ def main(
     nmnist: Annotated[
         Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
     ] = None,
-    dense: Annotated[Path, typer.Option(help="Folder of the dense checkpoints, DATASET.pt.")] = Path("checkpoints"),
+    dense: Annotated[Path, typer.Option(help="Folder of the dense checkpoints, DATASET.pt.")] = Path(
+        "checkpoints/dense"
+    ),
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder of published checkpoints; the rows name those that hold their networks.")
+    ] = Path("checkpoints"),
     budgets: Annotated[str, typer.Option(help="Budgets in millions, by comma; all by default.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds of the budgets that matter, by comma.")] = ",".join(map(str, SEEDS)),
     twins: Annotated[bool, typer.Option(help="Train the twins, too.")] = True,
@@ -48,7 +54,7 @@ def main(
         for future in as_completed(done):
             future.result()
             Console(stderr=True).print(f"{done[future]} done")
-    write_page(out, docs)
+    write_page(out, docs, checkpoints)
 
 
 def numbers(text: str, option: str) -> list[float]:
@@ -64,9 +70,10 @@ def wanted(job: Job, budgets: list[float]) -> bool:
     return not budgets or job.budget / 1e6 in budgets
 
 
-def write_page(out: Path, docs: Path) -> None:
+def write_page(out: Path, docs: Path, checkpoints: Path) -> None:
     """Write sparsity.md, sparsity.json and sparsity.png from the results in ``out``."""
-    table = rows([record for path in sorted(out.glob("*.record.json")) for record in json.loads(path.read_text())])
+    records = [record for path in sorted(out.glob("*.record.json")) for record in json.loads(path.read_text())]
+    table = link_checkpoints(rows(records), checkpoints)
     head = HEAD.format(date=datetime.date.today().isoformat(), hardware=processor(), **RECIPE)
     texts = {"sparsity.md": markdown(table, head), "sparsity.json": json.dumps(table, indent=1) + "\n"}
     for name, text in texts.items():

@@ -1,20 +1,20 @@
 """Energy of a code on several platforms: of a sparse encoder and of the twins beside it."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from deploy.energy.accelerator import Schedule, ann_charges
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.bill import make_bill
 from deploy.energy.clocked import SCHEDULE_LABELS
 from deploy.energy.networks.baselines import ann_twin, qnn_twin, sparse_twin
-from deploy.energy.networks.module import ACTIVATIONS
 from deploy.report.build import Inputs, build_report
 from deploy.report.model import Platform
 from export.encoder.lowering import Attentions, Biases, Streams
@@ -23,8 +23,6 @@ from export.nir.to_nir import export_nir
 from export.synaptic.counted import read_network
 from export.synaptic.counting import trace_counts
 from hardware_profiles.loader import load_profile, load_profiles
-from training.baselines.activations import activation_sparsity
-from training.baselines.twin import AnnTwin
 from training.config import EncoderConfig
 
 
@@ -107,7 +105,6 @@ def pruned_qnn(config: EncoderConfig, trained: nn.Module) -> AnnNetwork:
     return replace(dense, label="QNN twin, pruned", layers=layers)
 
 
-def zeros_skipped(config: EncoderConfig, trained: AnnTwin, frames: Tensor) -> AnnNetwork:
-    """The int8 twin on hardware that multiplies no zero activation; their shares are those on ``frames``."""
-    shares = activation_sparsity(trained, ACTIVATIONS, frames)
-    return sparse_twin(config, ann_twin(config, 1), shares, "the trained twin")
+def zeros_skipped(config: EncoderConfig, zero_share: Mapping[str, float]) -> AnnNetwork:
+    """The int8 twin on hardware that multiplies no zero activation; ``zero_share`` was measured on the trained twin."""
+    return sparse_twin(config, ann_twin(config, 1), zero_share, "the trained twin")

@@ -75,6 +75,8 @@ def measured(path: Path, dataset: Dataset, sets: Split) -> Record:
     assert network.certificate is not None
     energies, fewest = spiking_energies(network, dataset.frames[sets.test[:TRACED]])
     return {
+        "kind": "spikinghash_integer",
+        "encoder": network.config.model_dump(mode="json"),
         **scores(encode, dataset, sets),
         "natural": mean_operations(model, dataset, sets.test, "natural"),
         "lowered": mean_operations(model, dataset, sets.test, "lowered"),

@@ -18,6 +18,9 @@ SPIKING: dict[str, Any] = {"marker": "o", "color": "C0"}
 OTHER: dict[str, Any] = {"marker": "s", "color": "C1"}
 """How the picture shows spiking networks, and others."""
 
+SHARED = ("kind", "encoder", "activation_sparsity")
+"""Of a record: what a row says once for all seeds. With them a report takes its retrieval figures from the rows."""
+
 Cell = Callable[[Row], str]
 COLUMNS: dict[str, Cell] = {
     "network": lambda row: str(row["name"]),
@@ -74,8 +77,10 @@ def rows(records: Sequence[Record]) -> list[Row]:
 
 
 def _row(dataset: str, name: str, group: list[Record]) -> Row:
-    values = {key: [record.get(key) for record in group] for key in group[0] if key not in ("dataset", "name")}
-    return {"dataset": dataset, "name": name, **values}
+    shared = {key: group[0].get(key) for key in SHARED if key in group[0]}
+    values = {key: [record.get(key) for record in group] for key in group[0] if key not in ("dataset", "name", *SHARED)}
+    values["seeds"] = values.pop("seed")
+    return {"dataset": dataset, "name": name, "bits": 32, **shared, **values}
 
 
 def spread(values: Sequence[float | None], unit: float, digits: int) -> str:

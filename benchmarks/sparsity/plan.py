@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.results.plan import AUGMENTATION, SEEDS, DatasetName
+from benchmarks.results.plan import Job as TwinJob
 from training.checkpoint import load_checkpoint
 from training.config import Config, SparsityConfig, TrainConfig
 
@@ -60,6 +61,22 @@ class Job:
             }
         )
         return first, second
+
+
+@dataclass(frozen=True)
+class SparseTwin(TwinJob):
+    """A twin of the sparse encoders, which have fewer levels and time steps than those of the results."""
+
+    @property
+    def key(self) -> str:
+        """Name of its files."""
+        return f"sparse-{super().key}"
+
+    def config(self, nmnist: Path | None) -> Config:
+        """Sizes and training."""
+        config = super().config(nmnist)
+        sizes = {"time_steps": TIME_STEPS, "levels": LEVELS}
+        return config.model_copy(update={"encoder": config.encoder.model_copy(update=sizes)})
 
 
 def planned(datasets: Sequence[DatasetName], seeds: Sequence[float] = SEEDS) -> list[Job]:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from benchmarks.results.jobs import CALIBRATION
 from benchmarks.results.jobs import run_job as train_twin
 from benchmarks.results.plan import DatasetName, Network
-from benchmarks.results.plan import Job as TwinJob
 from benchmarks.sparsity.energy import dense_qnn, pruned_qnn, twin_energies, zeros_skipped
 from benchmarks.sparsity.jobs import Record, recorded, scores, write_records
-from benchmarks.sparsity.plan import PRUNED, PRUNED_EPOCHS
+from benchmarks.sparsity.plan import PRUNED, PRUNED_EPOCHS, SparseTwin
+from deploy.energy.networks.module import ACTIVATIONS
+from training.baselines.activations import activation_sparsity
 from training.baselines.fit import fit, load_fitting, save_weights, sign_encoder
 from training.baselines.losses import TwinLoss
 from training.baselines.quantised import activation_bits, quantise
@@ -45,7 +46,7 @@ def twin_records(dataset: DatasetName, seed: int, out: Path, nmnist: Path | None
     """Train the twins and count what they compute: the int8 one without the products of zeros, the QNN with all."""
     records = []
     for network, name, skip_zeros in TWINS:
-        job = TwinJob(network, dataset, BITS, seed)
+        job = SparseTwin(network, dataset, BITS, seed)
         for each in job.chain:
             train_twin(each, out, nmnist)
         config = job.config(nmnist)
@@ -54,15 +55,17 @@ def twin_records(dataset: DatasetName, seed: int, out: Path, nmnist: Path | None
         twin = on_grids(config, data, sets, bits)
         load_fitting(twin, out / f"{job.key}.pt")
         record = record_of(twin, config, name, job, data, sets, skip_zeros=skip_zeros)
-        frames = torch.from_numpy(data.frames[sets.test[:100]])
-        priced = zeros_skipped(config.encoder, twin.eval(), frames) if skip_zeros else dense_qnn(config.encoder)
-        records.append(record | {"energy": twin_energies(priced)})
+        if skip_zeros:
+            shares = activation_sparsity(twin.eval(), ACTIVATIONS, torch.from_numpy(data.frames[sets.test[:100]]))
+            record["activation_sparsity"] = shares
+        priced = zeros_skipped(config.encoder, shares) if skip_zeros else dense_qnn(config.encoder)
+        records.append(record | {"kind": network, "energy": twin_energies(priced)})
     return [*records, pruned_record(dataset, seed, out, nmnist)]
 
 
 def pruned_record(dataset: DatasetName, seed: int, out: Path, nmnist: Path | None) -> Record:
     """A QNN twin that is pruned while it is quantised, from the ANN twin that the others start from, too."""
-    job = TwinJob("qnn", dataset, BITS, seed)
+    job = SparseTwin("qnn", dataset, BITS, seed)
     config = job.config(nmnist)
     longer = config.model_copy(update={"train": config.train.model_copy(update={"epochs": PRUNED_EPOCHS})})
     data, sets = load_data(longer)
@@ -77,7 +80,7 @@ def pruned_record(dataset: DatasetName, seed: int, out: Path, nmnist: Path | Non
     fit(twin, TwinLoss(loss), data, sets, settings, pruning=Pruning(twin, PRUNED, 0.0, steps))
     save_weights(twin, out / f"{job.key}-pruned.pt")
     record = record_of(twin, config, "QNN twin, pruned", job, data, sets, skip_zeros=False)
-    return record | {"energy": twin_energies(pruned_qnn(config.encoder, twin))}
+    return record | {"kind": "qnn_pruned", "energy": twin_energies(pruned_qnn(config.encoder, twin))}
 
 
 def on_grids(config: Config, dataset: Dataset, sets: Split, bits: int) -> AnnTwin:
@@ -93,11 +96,12 @@ def calibration(dataset: Dataset, sets: Split) -> Tensor:
 
 
 def record_of(
-    twin: AnnTwin, config: Config, name: str, job: TwinJob, dataset: Dataset, sets: Split, *, skip_zeros: bool
+    twin: AnnTwin, config: Config, name: str, job: SparseTwin, dataset: Dataset, sets: Split, *, skip_zeros: bool
 ) -> Record:
     """What a row of the page needs."""
     return {
         "dataset": job.dataset, "seed": job.seed, "name": name, "spiking": False,
+        "encoder": config.encoder.model_dump(mode="json"),
         **scores(sign_encoder(twin), dataset, sets),
         "natural": multiplications(twin, torch.from_numpy(dataset.frames[sets.test[:100]]), skip_zeros=skip_zeros)
         + attention_products(config.encoder),

@@ -45,7 +45,8 @@ def main(
         Path | None, typer.Option(help="Counts of an earlier run (counts.json) instead of tracing recordings.")
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Retrieval figures of trained networks. Default: docs/results.json, if there.")
+        Path | None,
+        typer.Option(help="Retrieval figures of trained networks. Default: docs/results.json and docs/sparsity.json."),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="Data set whose retrieval figures to show. Default: what the encoder was trained on.")

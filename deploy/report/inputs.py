@@ -18,7 +18,7 @@ from training.config import EncoderConfig
 DEFAULT_RECORDINGS = range(0, 5000, 250)
 """Digits that are traced when no recording is named: two of each class."""
 DIGITS = "digits, simulated"
-DEFAULT_RESULTS = Path("docs/results.json")
+DEFAULT_RESULTS = (Path("docs/results.json"), Path("docs/sparsity.json"))
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,13 @@ def read_about(encoder: Path | None, dataset: str = "") -> Encoder:
 def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, str]:
     """The retrieval figures that belong to ``encoder``, and the name of the file that they come from.
 
-    Without ``results`` the committed file is used where it exists; the selection is empty where it does not.
+    Without ``results`` the committed files are used where they exist; the selection is empty where none does.
     """
-    path = results or DEFAULT_RESULTS
-    if encoder.weights is None or (results is None and not path.exists()):
-        return Selection(encoder.weights.dataset if encoder.weights else ""), str(path)
-    return select(read_results(path), encoder.weights, str(path)), str(path)
+    paths = [results] if results else [path for path in DEFAULT_RESULTS if path.exists()]
+    source = ", ".join(map(str, paths or DEFAULT_RESULTS))
+    if encoder.weights is None or not paths:
+        return Selection(encoder.weights.dataset if encoder.weights else ""), source
+    return select([row for path in paths for row in read_results(path)], encoder.weights, source), source
 
 
 def baselines(sizes: EncoderConfig | None, selection: Selection, source: str) -> Iterator[AnnNetwork]:

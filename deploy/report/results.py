@@ -23,6 +23,7 @@ Kind = Literal[
     "ann_twin_1",
     "ann_twin_t",
     "qnn",
+    "qnn_pruned",
     "int8_twin",
     "resnet18_hashnet",
     "resnet18_csq",
