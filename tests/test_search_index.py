@@ -266,6 +266,20 @@ def test_milvus_codes_that_no_id_has_and_codes_that_a_server_lost(milvus_lite: P
     again.close()
 
 
+def test_codes_that_no_id_has_any_more_leave_milvus_when_it_is_saved(milvus_lite: Path, tmp_path: Path) -> None:
+    index = MilvusIndex(MilvusSettings(uri=str(milvus_lite), collection="bare", bits=8))
+    index.add(np.array([[1], [2], [2], [3]], np.uint8), np.arange(4))
+    assert index._held() == 3
+    assert index.remove(np.array([0, 1, 3])) == 3
+    index.add(np.array([[3]], np.uint8), np.array([9]))
+    assert index._held() == 3  # were it to end now, what was saved before would find all that it lists
+    index.save(tmp_path / "milvus.json")
+    assert index._held() == 2
+    assert pairs(index.search(np.array([[3]], np.uint8), 5)[0]) == [(0, 9), (1, 2)]
+    index.drop()
+    index.close()
+
+
 def test_a_milvus_folder_of_version_1_is_read_and_its_collection_replaced(milvus_lite: Path, tmp_path: Path) -> None:
     from pymilvus import DataType, MilvusClient
 

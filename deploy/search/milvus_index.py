@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.search.code_lists import CodeLists
 from deploy.search.distinct_index import DistinctIndex, Near
-from deploy.search.index import Codes, Ids
+from deploy.search.index import Codes, Ids, check_new
 from deploy.search.milvus_connection import connect
 from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
@@ -54,8 +54,9 @@ class MilvusIndex(DistinctIndex):
     """A collection of distinct codes on a Milvus server; made if it is not there."""
 
     def __init__(self, settings: MilvusSettings, lists: CodeLists | None = None) -> None:
-        super().__init__(lists or CodeLists(settings.bits))
+        super().__init__(CodeLists(settings.bits) if lists is None else lists)
         self.settings = settings
+        self._bare: list[Codes] = []
         self._name = settings.collection
         self._client = connect(settings.uri)
         with self._told():
@@ -73,30 +74,34 @@ class MilvusIndex(DistinctIndex):
         added = CodeLists(self.bits)
         added.add(codes, ids)
         added.settle()
+        check_new(ids, self.lacking(ids))
         self._settle()
         self._send(added.distinct[self._lists.places(added.distinct) < 0])
         self._lists.add(codes, ids)
 
     def remove(self, ids: Ids) -> int:
-        """As ``CodeIndex`` says; a lost connection may leave codes on the server that no id has."""
+        """As ``CodeIndex`` says; codes that no id has any more leave the server when the index is saved."""
         removed, bare = self._lists.remove(ids)
-        with self._told():
-            for start in range(0, len(bare), _BATCH):
-                self._client.delete(self._name, ids=[_key(code) for code in bare[start : start + _BATCH]])
+        self._bare.append(bare)
         return removed
 
     def save(self, path: Path) -> None:
-        """Write where the collection is, and beside it the ids; the codes are kept by the server."""
+        """Write where the collection is, and beside it the ids; the codes are kept by the server.
+
+        What is not needed any more leaves the server last: a code that is listed here is there, whenever this ends.
+        """
         with self._told():
             self._client.flush(self._name)
         self._lists.save(path.with_suffix(_LISTS))
-        settings = self.settings.model_copy(update={"former": None})
+        settings, former = self.settings.model_copy(update={"former": None}), self.settings.former
         with atomic_path(path) as temporary:
             temporary.write_text(settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        if self.settings.former is not None:
-            with self._told():
-                self._client.drop_collection(self.settings.former)
-        self.settings = settings
+        with self._told():
+            for codes in self._bare:
+                self._forget(codes[self._lists.places(codes) < 0])
+            if former is not None:
+                self._client.drop_collection(former)
+        self.settings, self._bare = settings, []
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -129,6 +134,10 @@ class MilvusIndex(DistinctIndex):
             for start in range(0, len(codes), _BATCH):
                 part = codes[start : start + _BATCH]
                 self._client.upsert(self._name, [{"id": _key(code), "code": code.tobytes()} for code in part])
+
+    def _forget(self, codes: Codes) -> None:
+        for start in range(0, len(codes), _BATCH):
+            self._client.delete(self._name, ids=[_key(code) for code in codes[start : start + _BATCH]])
 
     def _nearest_codes(self, queries: Codes, asked: int) -> list[tuple[Near, bool]]:
         asked = min(asked, _LIMIT)
