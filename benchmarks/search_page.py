@@ -40,9 +40,11 @@ def page(encoding: Encoding, searches: list[Searching], bits: int) -> str:
 
 
 def _opening(largest: int) -> str:
-    machine = describe_machine()
+    machine, load = describe_machine(), os.getloadavg()[0]
+    crowded = "\n\n**The machine was busy with other work: all costs are higher than on a quiet one.**"
+    busy = crowded if load > 1.5 * machine.cores else ""
     return f"""Written by `python -m benchmarks.search --out docs/scale.md` on {date.today()}, on {machine.cpu},
-{machine.cores} cores{", virtual" if machine.virtual else ""}, load average {os.getloadavg()[0]:.1f} at the end.
+{machine.cores} cores{", virtual" if machine.virtual else ""}, load average {load:.1f} at the end.{busy}
 
 The first two sections are measured there; the third is arithmetic from them, each step shown: nothing with more than
 {_power(largest)} codes was run. Costs are CPU time; what other work takes of the caches is in them. Ray and Milvus are
