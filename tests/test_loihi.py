@@ -129,12 +129,12 @@ def digits(limit: float, value: float) -> int:
     return max(f for f in range(-17, 18) if value * 2.0**f <= limit)
 
 
-def finest(weight: NDArray[np.int64], bias: NDArray[np.int64], threshold: float, time_steps: int) -> int:
+def finest(weight: NDArray[np.int64], bias: NDArray[np.int64], threshold: float) -> int:
     """Fractional bits of the finest grid on which no register overflows, from the limits of the chip."""
-    reach = sum(0.5**step for step in range(time_steps))
-    rise, fall = np.maximum(weight, 0).sum(1) + bias, np.minimum(weight, 0).sum(1) + bias
-    peak = max(np.minimum(rise * reach, threshold / 2 + rise).max(), (-fall * reach).max())
-    return min(digits((2**23 - 1) / 64, peak), digits(2**17 - 1, threshold), digits(127 * 257, np.abs(weight).max()))
+    every = np.concatenate([weight, bias[:, None]], axis=1)
+    rise, fall = np.maximum(every, 0).sum(1), np.minimum(every, 0).sum(1)
+    peak = max(np.minimum(rise * 2, threshold / 2 + rise).max(), -2 * fall.min())
+    return min(digits((2**23 - 1) / 64, peak), digits(2**17 - 1, threshold), digits(127 * 257, np.abs(every).max()))
 
 
 @pytest.mark.parametrize("scale", [1, 32, 64])
@@ -149,7 +149,7 @@ def test_a_network_follows_the_loop_on_the_finest_grid(scale: int, time_steps: i
     frames = (generator.random((20, time_steps, 12, 1, 1)) < 0.3).astype(np.uint8)
     executor = LoihiExecutor(graph)
     fraction = executor.registers["lif"].fraction
-    assert fraction == finest(weight, bias, 150 * scale, time_steps)
+    assert fraction == finest(weight, bias, 150 * scale)
     currents = np.ldexp(frames[..., 0, 0] @ weight.T.astype(float) + bias, fraction).astype(np.int64)
     expected = [
         [loop(currents[b, :, k].tolist(), int(150 * scale * 2.0**fraction)) for k in range(8)] for b in range(20)
@@ -179,9 +179,13 @@ def test_the_encoder_drifts_as_the_lowered_graph_does() -> None:
     graph, lowered = write_native(lower_encoder(network.graph, True, attention="product"))
     metadata = describe(network, lowered, "native", None, "copied", "line", False)
     frames, nodes = random_frames(network.config, 8), recorded_nodes(metadata)
-    emulator = LoihiEmulator(to_fixed_point(lower(graph, nodes, metadata.dt), metadata.steps))
-    outputs, recorded = emulator.run(input_spikes(frames, metadata), nodes)
-    codes, spikes = LoihiExecutor(network.graph).layers(frames)
+    fixed = to_fixed_point(lower(graph, nodes, metadata.dt), metadata.steps)
+    outputs, recorded = LoihiEmulator(fixed).run(input_spikes(frames, metadata), nodes)
+    executor = LoihiExecutor(network.graph)
+    assert {name: own.fraction for name, own in executor.registers.items()} == {
+        name: fixed.registers[name].fraction for name in executor.registers
+    }
+    codes, spikes = executor.layers(frames)
     difference = first_difference(spikes, layer_spikes(recorded, metadata))
     assert difference is None, str(difference)
     np.testing.assert_array_equal(output_codes(outputs), codes)

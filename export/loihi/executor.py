@@ -7,20 +7,23 @@ of T <= 7 + f steps give the spikes of the integer network, and longer ones drif
 Attention is carried out by coincidence gates, which have no memory and are exact.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from export.encoder.certificate import Bound, certify
+from export.encoder.certificate import certify
 from export.encoder.executor import GraphExecutor
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Map, Node
-from export.encoder.operations import Lif
+from export.encoder.operations import Lif, WaveMixer
 from export.loihi.bounds import Neurons, reachable
 from export.loihi.registers import LARGEST_SPLIT, Registers, on_finest_grid
 from spikinghash.errors import GraphError
+
+LONG = 64
+"""Steps in which a halved potential reaches its bound; the deployed graph runs for longer than a window, to drain."""
 
 
 class LoihiExecutor(GraphExecutor):
@@ -39,7 +42,12 @@ class LoihiExecutor(GraphExecutor):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph, torch.float64)
-        self.registers = {bound.population: _registers(graph, bound) for bound in certify(graph).bounds}
+        certify(graph)  # raises where a number is not whole
+        maps = dict(graph.find(Map))
+        self.registers = {
+            name: _registers(lif, name, {source: maps[source] for source in graph.sources(name)})
+            for name, lif in graph.find(Lif)
+        }
 
     def emitted(self, name: str, node: Node, total: Tensor) -> Tensor:
         """Spikes of Loihi's neurons; what other nodes emit."""
@@ -51,24 +59,31 @@ class LoihiExecutor(GraphExecutor):
         return torch.from_numpy(np.stack([neurons.step(a) for a in currents])).to(self.dtype)
 
 
-def _registers(graph: Graph, bound: Bound) -> Registers:
-    """Of a neuron ``v <- v/2 + a`` that stands for all of a population; biases are synapses."""
-    one, name = np.ones(1), bound.population
-    lif = graph.nodes[name]
-    assert isinstance(lif, Lif)
-    neurons, values = Neurons(one / 2, one * lif.threshold, one, 0 * one), list(_weights(graph, name))
-    extremes = one * max(bound.highest, 0), one * min(bound.lowest, 0)
+def _extremes(name: str, node: Map) -> tuple[Array, Array]:
+    """Least and greatest current without bias per channel, as the bounds of the lowered graph have them.
+
+    There a WaveMixer is a map for each step of a block, which the bounds add up.
+    """
+    if isinstance(node, WaveMixer):
+        steps = node.rows().reshape(node.shape[0], 2**node.levels, 4**node.levels, -1)
+        return np.minimum(steps, 0).sum((1, 3)).min(1), np.maximum(steps, 0).sum((1, 3)).max(1)
+    least, greatest = node.current_range(name)
+    return (least, greatest) if node.bias is None else (least - node.bias, greatest - node.bias)
+
+
+def _registers(lif: Lif, name: str, maps: Mapping[str, Map]) -> Registers:
+    """Of one neuron for all of a population, driven by ``maps``; their biases are one synapse of the valid line."""
+    one = np.ones(1)
+    neurons = Neurons(one / 2, one * lif.threshold, one, 0 * one)
+    bias = sum((each.bias for each in maps.values() if each.bias is not None), 0 * one)
+    rising, falling = np.maximum(bias, 0), np.minimum(bias, 0)
+    for source, each in maps.items():
+        least, greatest = _extremes(source, each)
+        rising, falling = rising + greatest, falling + least
+    values = [*(np.ravel(each.weight) for each in maps.values()), bias]
     largest = max(float(np.abs(each).max()) for each in values)
-    own = on_finest_grid(name, neurons, reachable(*extremes, neurons, graph.time_steps, largest), values)
-    if not own.exact:  # the weights of a lowered graph would be rounded
+    found = on_finest_grid(name, neurons, reachable(rising, falling, neurons, LONG, largest), values)
+    if not found.exact:  # the weights of a lowered graph would be rounded
         limit = f"at most {LARGEST_SPLIT} do"
         raise GraphError(f"node {name}: weights up to {largest:g} do not fit two synapses, {limit}: quantise coarser")
-    return own
-
-
-def _weights(graph: Graph, name: str) -> Iterator[Array]:
-    for node in map(graph.nodes.__getitem__, graph.sources(name)):
-        assert isinstance(node, Map)
-        yield np.ravel(node.weight)
-        if node.bias is not None:
-            yield node.bias
+    return found
