@@ -115,7 +115,7 @@ def evaluate(
         asked, errors = _encode_queries(queries, encoder_path(index, manifest.facts), workers, manifest.facts.sensor)
     figures = asdict(evaluate_index(open_index(index, manifest), codes, labels, _sampled(asked, sample)))
     if views is not None:
-        found, unread = evaluate_views(Searcher(index), views)
+        found, unread = evaluate_views(Searcher(index, threads=1), views)
         figures |= asdict(found)
         errors += _told(unread)
     if as_json:
