@@ -16,12 +16,14 @@ from expelliarmus import Wizard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.search.files import find_sources
 from spikinghash.errors import RecordingError
 from training.data.binning import events_to_frames
 from training.data.recordings import (
     EVENT_DTYPE,
     SUFFIXES,
     decode_events,
+    is_recording,
     load_recording,
     parse_sensor,
     recording_frames,
@@ -528,3 +530,12 @@ def test_a_sensor_is_named_as_width_and_height(text: str) -> None:
     assert parse_sensor("346x260") == (346, 260, 2)
     with pytest.raises(RecordingError, match="WIDTHxHEIGHT in pixels is needed, as 346x260"):
         parse_sensor(text)
+
+
+def test_a_note_in_a_folder_is_no_recording(tmp_path: Path) -> None:
+    notes, events = tmp_path / "README.txt", tmp_path / "events.txt"
+    notes.write_text("the recordings of May\n")
+    events.write_text("".join(f"{time} 3 4 1\n" for time in range(0, 5000, 500)))
+    (tmp_path / "folder.bin").mkdir()
+    assert [path for path in sorted(tmp_path.iterdir()) if is_recording(path)] == [events]
+    assert [source.path for source in find_sources(tmp_path)] == [events]

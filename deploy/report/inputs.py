@@ -148,11 +148,10 @@ def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
 
 def recording_files(recordings: Sequence[Path]) -> Iterator[Path]:
     """The files among ``recordings``, and those in folders among them."""
-    from training.data.recordings import SUFFIXES
+    from training.data.recordings import SUFFIXES, is_recording
 
     for path in recordings:
-        inside = path.is_dir()
-        found = sorted(each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES) if inside else [path]
+        found = sorted(filter(is_recording, path.rglob("*"))) if path.is_dir() else [path]
         if not found:
             raise RecordingError(f"{path}: holds no recording ({', '.join(SUFFIXES)})")
         yield from found

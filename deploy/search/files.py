@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spikinghash.errors import SearchError
 from training.data.recordings import SUFFIXES as SUFFIXES
+from training.data.recordings import is_recording
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +38,7 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
         return
     if not place.is_dir():
         raise SearchError(f"{place}: no such file or folder")
-    paths = sorted(path for path in place.rglob("[!.]*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(filter(is_recording, place.rglob("[!.]*")))
     if not paths:
         raise SearchError(f"{place}: 0 recordings found, at least 1 is needed ({', '.join(SUFFIXES)})")
     for path in paths:

@@ -14,7 +14,7 @@ from training.config import DataName
 from training.data import digits, images, nmnist, reversal, tonic_sets
 from training.data.cache import cached
 from training.data.progress import track
-from training.data.recordings import SUFFIXES, recording_frames
+from training.data.recordings import SUFFIXES, is_recording, recording_frames
 from training.data.source import Frames, Recordings, Source, class_folders
 
 _VERSION = 2  # raise it when the same recordings make other frames
@@ -82,7 +82,7 @@ def _find(name: DataName, root: str | Path | None, sensor: tuple[int, int] | Non
     if name == "folder":
         told = None if sensor is None else (*sensor, 2)
         read = functools.partial(recording_frames, sensor_size=told)
-        return class_folders(root, SUFFIXES, "recordings", read, sensor=told)
+        return class_folders(root, is_recording, SUFFIXES, "recordings", read, sensor=told)
     return images.source(root) if name == "images" else tonic_sets.source(name, root)
 
 

@@ -36,7 +36,10 @@ def source(root: Path) -> Source:
     def frames(path: Path, time_steps: int, size: int) -> Frames:
         return image_to_frames(read_image(path, size), time_steps, str(path))
 
-    return class_folders(root, SUFFIXES, "images", frames, version=_VERSION)
+    def wanted(path: Path) -> bool:
+        return path.suffix.lower() in SUFFIXES
+
+    return class_folders(root, wanted, SUFFIXES, "images", frames, version=_VERSION)
 
 
 def read_image(path: Path, size: int) -> NDArray[np.float32]:

@@ -24,7 +24,8 @@ from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_e
 
 __all__ = [
     "BYTES_PER_EVENT", "EVENT_DTYPE", "NMNIST_SENSOR", "SUFFIXES", "Events", "Recording", "SensorSize", "check_events",
-    "decode_events", "encode_events", "load_recording", "parse_sensor", "recording_frames", "write_recording",
+    "decode_events", "encode_events", "is_recording", "load_recording", "parse_sensor", "recording_frames",
+    "write_recording",
 ]  # fmt: skip
 
 NMNIST_SENSOR: SensorSize = (34, 34, 2)
@@ -59,6 +60,20 @@ FORMATS = (
 _READERS = {suffix: one.read for one in FORMATS for suffix in one.suffixes}
 SUFFIXES = tuple(_READERS)
 """Suffixes of files that can be read."""
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file in a folder is a recording: by its suffix; a .txt, often a note, if it starts with a digit.
+
+    A file that is named itself is read whatever it starts with.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES or not path.is_file():
+        return False
+    if suffix != ".txt":
+        return True
+    with path.open("rb") as file:
+        return file.read(1).isdigit()
 
 
 @dataclass(frozen=True)

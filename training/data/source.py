@@ -57,11 +57,17 @@ def class_labels(names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def class_folders(
-    root: Path, suffixes: Sequence[str], what: str, frames: Callable[[Path, int, int], Frames], **key: Any
+    root: Path,
+    wanted: Callable[[Path], bool],
+    suffixes: Sequence[str],
+    what: str,
+    frames: Callable[[Path, int, int], Frames],
+    **key: Any,
 ) -> Source:
-    """All files ``root/CLASS/*`` with one of ``suffixes``, sorted; the class is the folder's name.
+    """All ``wanted`` files ``root/CLASS/*``, sorted; the class is the folder's name.
 
     Args:
+        suffixes: of such files, for messages.
         what: the files hold, for messages.
         frames: ``frames(path, time_steps, size)`` of a file, shape (T, 2, size, size).
         key: all that frames depend on beside the files.
@@ -70,7 +76,7 @@ def class_folders(
         RecordingError: there are none.
     """
     folders = sorted(folder for folder in root.glob("*") if folder.is_dir() and not folder.name.startswith("."))
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if wanted(path)]
     paths = [path for path in paths if not path.name.startswith(".")]
     if not paths:
         raise RecordingError(
