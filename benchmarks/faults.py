@@ -27,9 +27,10 @@ import typer
 
 from deploy import demo
 from deploy.backends import run as run_command
+from deploy.backends import to_nir
 from deploy.report import __main__ as report
 from deploy.search import __main__ as search
-from export.nir import inspect, to_nir
+from export.nir import inspect
 from export.onnx import to_onnx
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
@@ -158,6 +159,7 @@ def unwritable(at: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        os.chown(at, os.getuid(), os.getgid())
         at.chmod(0o755)
 
 
