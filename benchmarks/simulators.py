@@ -1,4 +1,4 @@
-"""Time and memory of foreign simulators on one file: ``python -m benchmarks.simulators ENCODER.nir``.
+"""Time of foreign simulators on one file: ``python -m benchmarks.simulators ENCODER.nir``.
 
 The file is a portable encoder of the digits data set, which all of them run. Each is timed from file to
 spikes of the output on one recording and on several; the difference is what another recording takes.

@@ -106,6 +106,17 @@ def test_inputs_are_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs[0], [[0, 0, 0], [0, 0, 0], [1, 1, 1], [0, 0, 1]])
 
 
+def test_a_recording_without_a_spike(tmp_path: Path) -> None:
+    nodes = {"n": nir.Threshold(np.full(2, 0.5))}
+    path = tmp_path / "graph.nir"
+    nir.write(str(path), built(nodes, "x>n n>y", (2,), (2,)))
+    spikes = np.zeros((3, 4, 2), np.float32)
+    spikes[1, 2, 1] = 1
+    outputs, recorded = SimulatorBackend("nest").run(path, spikes, ["n"])
+    np.testing.assert_array_equal(outputs, spikes)
+    np.testing.assert_array_equal(recorded["n"], spikes)
+
+
 def test_any_time_step_and_its_option(tmp_path: Path) -> None:
     nodes = {"n": nir.IF(np.ones(1), np.ones(1), np.zeros(1))}
     nir.write(str(tmp_path / "graph.nir"), built(nodes, "x>n n>y", (1,), (1,)))

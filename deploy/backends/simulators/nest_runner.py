@@ -205,8 +205,8 @@ class _Simulation:
             nest.Simulate(float(self.window.steps))
             events = recorder.events
             recorder.n_events = 0
-            since_begin = np.asarray(events["times"]) - sample * self.window.steps
-            yield self._emitted(sample, np.asarray(events["senders"]), since_begin)
+            senders, times = np.asarray(events["senders"], int), np.asarray(events["times"], float)  # () if none spiked
+            yield self._emitted(sample, senders, times - sample * self.window.steps)
 
     def _build(self) -> None:
         nest.ResetKernel()
