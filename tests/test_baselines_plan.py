@@ -51,7 +51,7 @@ def bars_in_the_tables_sizes(config: Config) -> tuple[Dataset, Split]:
     """Bars that lie or stand, in the table's sizes."""
     generator = np.random.default_rng(0)
     labels = np.arange(100) % 2
-    frames = (generator.random((100, 8, 2, 32, 32)) < 0.02).astype(np.uint8)
+    frames = (generator.random((100, config.encoder.time_steps, 2, 32, 32)) < 0.02).astype(np.uint8)
     for index, label in enumerate(labels.tolist()):
         rows = generator.choice(16, 5, replace=False) * 2
         frames[index, :, :, rows] = 1

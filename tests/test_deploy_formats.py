@@ -59,8 +59,10 @@ def write(folder: Path, name: str) -> Path:
 
 def expected(encoder: Path, name: str) -> str:
     """The code of the events themselves, on ONNX Runtime alone."""
-    frames = events_to_frames(np.array(digit(name), EVENT_DTYPE), (*FORMATS[name][2], 2), 8, 32)
-    (codes,) = onnxruntime.InferenceSession(encoder).run(["codes"], {"frames": frames[None]})
+    session = onnxruntime.InferenceSession(encoder)
+    steps = session.get_inputs()[0].shape[1]
+    frames = events_to_frames(np.array(digit(name), EVENT_DTYPE), (*FORMATS[name][2], 2), steps, 32)
+    (codes,) = session.run(["codes"], {"frames": frames[None]})
     return str(codes.tobytes().hex())
 
 

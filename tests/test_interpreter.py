@@ -38,7 +38,7 @@ def check(graph: nir.NIRGraph, late: frozenset[tuple[str, str]] = frozenset(), *
     """Every node, every step; and every command takes the graph."""
     assert refusal(graph) is None
     spikes = spikes_for(graph, **how)
-    outputs, recorded = Interpreter(graph).run(spikes, graph.nodes)
+    outputs, recorded = Interpreter(graph, DT).run(spikes, graph.nodes)
     expected = oracle(graph, spikes, late=late)
     for name, values in recorded.items():
         np.testing.assert_array_equal(values, expected[name].astype(np.float32), err_msg=name)
@@ -101,7 +101,7 @@ def test_random_acyclic_graphs(seed: int, size: int) -> None:
     graph = random_graph(seed, size)
     assert refusal(graph) is None
     spikes = spikes_for(graph, samples=2, steps=6, seed=seed)
-    _, recorded = Interpreter(graph).run(spikes, graph.nodes)
+    _, recorded = Interpreter(graph, DT).run(spikes, graph.nodes)
     expected = oracle(graph, spikes)
     for name, values in recorded.items():
         np.testing.assert_allclose(values, expected[name].astype(np.float32), rtol=1e-6, atol=1e-9, err_msg=name)
@@ -146,7 +146,7 @@ def test_grouped_and_oblong_convolutions_pass_although_nir_mistypes_them(tmp_pat
     with pytest.raises(ValueError, match="type"):
         nir.read(path)
     spikes = spikes_for(graph)
-    np.testing.assert_array_equal(Interpreter(read_graph(path)).run(spikes)[0], oracle(graph, spikes)["y"])
+    np.testing.assert_array_equal(Interpreter(read_graph(path), DT).run(spikes)[0], oracle(graph, spikes)["y"])
 
 
 def test_nested_graphs_equal_the_flat_graph(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_shapes_that_the_graph_leaves_open() -> None:
     }
     graph = built(nodes, "x>c c>p p>f f>y", (2, 6, 6), (12,))  # which no file can hold
     spikes = spikes_for(graph)
-    np.testing.assert_array_equal(Interpreter(graph).run(spikes)[0], oracle(graph, spikes)["y"])
+    np.testing.assert_array_equal(Interpreter(graph, DT).run(spikes)[0], oracle(graph, spikes)["y"])
 
 
 def test_ends_that_the_file_leaves_out() -> None:

@@ -132,7 +132,7 @@ def test_what_is_certified_for_float32_is_what_int64_computes(
     graph, populations = Graph(steps), ["input"]
     graph.add("input", Input((2, 3, 3)))
     for layer in range(layers):
-        maps = [f"map{layer}.{number}" for number in range(generator.integers(1, 4))]
+        maps = [f"map{layer}_{number}" for number in range(generator.integers(1, 4))]
         for name in maps:
             weight = generator.integers(-(2**largest), 2**largest + 1, (2, 2, 3, 3)).astype(float)
             bias = generator.integers(-(2**largest_bias), 2**largest_bias + 1, 2).astype(float)

@@ -15,6 +15,7 @@ from search_cases import write_random_recording
 
 from deploy.search.page import FILM_STEPS, LARGEST_FILM, film, write_html
 from deploy.search.searcher import Answer, Hit
+from spikinghash.errors import WriteError
 from training.data.recordings import EVENT_DTYPE, Recording, load_recording
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_the_page_holds_its_data_and_nothing_that_a_name_smuggles_in(answer: Ans
 
 def test_a_page_that_cannot_be_written_leaves_nothing(answer: Answer, tmp_path: Path) -> None:
     (tmp_path / "out.html").mkdir()
-    with pytest.raises(OSError, match=r"out\.html"):
+    with pytest.raises(WriteError, match=r"out\.html: cannot be written: a folder"):
         write_html(tmp_path / "out.html", [answer])
     assert not list(tmp_path.glob(".out*"))
 

@@ -54,7 +54,7 @@ def test_every_row_of_the_page_is_measured_on_a_network_that_was_trained(quick: 
     assert pruned["weights"] < 0.6 * qnn["weights"]
     assert pruned["natural"] < 0.7 * qnn["natural"]
     assert by_name["int8 twin, zeros skipped"]["natural"] < qnn["natural"]
-    write_page(out, tmp_path)
+    write_page(out, tmp_path, tmp_path)
     page = (tmp_path / "sparsity.md").read_text()
     assert all(f"| {name} |" in page for name in by_name)
     assert (tmp_path / "sparsity.png").exists()

@@ -154,7 +154,8 @@ def _notes(
             f"mAP: {source} has no figure of this encoder's weights: not measured. python -m export.evaluate CKPT "
             f"measures them, --results takes them from its --out."
         )
-    left = dict.fromkeys(row.name for row in fitting if row not in others)
+    known = {row.kind for row in others}
+    left = dict.fromkeys(row.name for row in fitting if row.kind not in known)
     if left:
         yield f"mAP: {source} has {', '.join(left)} for another encoder than this one: left out."
 
