@@ -27,12 +27,14 @@ except MissingToolError as error:
 @pytest.mark.timeout(900)
 def test_committed_checkpoint_in_foreign_simulators(nmnist_folder: Path) -> None:
     """Half digits, half real recordings."""
+    network = load_network(CHECKPOINT)
+    steps = network.config.time_steps
     frames = np.concatenate([
-        choose_frames(load_dataset("digits"), SAMPLES),
-        choose_frames(load_dataset("nmnist", root=nmnist_folder), SAMPLES),
+        choose_frames(load_dataset("digits", time_steps=steps), SAMPLES),
+        choose_frames(load_dataset("nmnist", root=nmnist_folder, time_steps=steps), SAMPLES),
     ])  # fmt: skip
     backends = ["onnxruntime", "nir", "lava", "norse", "snntorch", "spikingjelly"]
-    for result in verify(load_network(CHECKPOINT), CHECKPOINT, frames, backends, {}):
+    for result in verify(network, CHECKPOINT, frames, backends, {}):
         assert result.equal, result
         assert len(result.counts) == 23
 
