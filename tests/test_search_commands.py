@@ -497,15 +497,21 @@ class Builder:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
         )  # fmt: skip
 
-    def build(self, index: Path, kill_after: float | None = None) -> bool:
-        """Build; whether it came to its end."""
+    def build(self, index: Path, kill_at: int | None = None, pause: float = 0) -> bool:
+        """Build; whether it came to its end.
+
+        Args:
+            kill_at: the process is killed ``pause`` seconds after so many recordings are in the manifest.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{index}\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        if kill_after is not None:
-            time.sleep(kill_after)
+        if kill_at is not None:
+            while len(_rows_if_any(index)) < kill_at and Path(f"/proc/{child}/exe").exists():
+                time.sleep(0.0005)
+            time.sleep(pause)
             with contextlib.suppress(ProcessLookupError):  # it has ended before
                 os.kill(child, signal.SIGKILL)
         return int(self._process.stdout.readline()) == 0
@@ -528,18 +534,14 @@ def test_a_build_that_is_killed_at_any_moment_loses_and_doubles_nothing(
 ) -> None:
     write_bad_files(folder / "bad")
     write_random_folder(folder / "more", classes=2, each=60)
-    builder.build(tmp_path / "warm-up")
-    begin = time.monotonic()
     assert builder.build(tmp_path / "whole")
-    seconds = time.monotonic() - begin
     wanted, chance = rows(tmp_path / "whole"), random.Random(0)
     assert len(wanted) == 132
     reached: list[int] = []  # recordings in the manifest after each kill
     for attempt in range(40):
         index, known = tmp_path / f"killed-{attempt}", 0
-        first = (attempt * 3 % 10 + chance.random()) / 10  # one tenth of a build after the other, in mixed order
-        for moment in (first, chance.uniform(0, 1 - first)):
-            if builder.build(index, kill_after=moment * seconds):
+        for last in (60, 120) if attempt % 4 else (0, 120):  # before there is a manifest, early and late
+            if builder.build(index, kill_at=chance.randint(known, max(known, last)), pause=chance.uniform(0, 0.01)):
                 break
             found = _rows_if_any(index)
             assert found == wanted[: len(found)]  # a prefix: nothing doubled, nothing out of turn
@@ -555,7 +557,7 @@ def test_a_build_that_is_killed_at_any_moment_loses_and_doubles_nothing(
             break
     assert len(reached) >= 16
     assert min(reached) == 0
-    assert len(set(reached)) >= 4  # the kills came early and late
+    assert len(set(reached)) >= 4
 
 
 def _rows_if_any(index: Path) -> list[tuple[int, str, str, bytes]]:
