@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from hardware_profiles.estimates import Estimate, Location
 from hardware_profiles.schema import Profile, Validation
 from hardware_profiles.terms import EVENT_TERMS, TERM_PATHS
-from spikinghash.errors import ProfileError
+from spikinghash.errors import ProfileError, in_one_line
 
 _FOLDER = Path(__file__).parent
 
@@ -76,7 +76,7 @@ def parse_profile(text: str, source: str) -> Profile:
         profile = Profile.model_validate(tomllib.loads(text), strict=False)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
-        raise ProfileError(f"{source}:{line[1] if line else '1'}: not TOML: {error}") from None
+        raise ProfileError(f"{source}:{line[1] if line else '1'}: not TOML: {in_one_line(error)}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise _problem(text, source, first["loc"], _explain(first)) from None

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from spikinghash.errors import GraphError
+from spikinghash.errors import GraphError, in_one_line
 from spikinghash.files import require_file
 
 LARGEST_ARCHIVE = 2**32
@@ -49,7 +49,7 @@ def unpack_archive(file: BinaryIO) -> Arrays:
             _check_claims(archive.zip)
             return dict(archive)
     except _DAMAGED_ARCHIVE as error:
-        raise ValueError(_in_one_line(error)) from None
+        raise ValueError(in_one_line(error)) from None
 
 
 def _check_claims(archive: zipfile.ZipFile) -> None:
@@ -76,7 +76,8 @@ def read_spikes(source: Path) -> Floats:
     try:
         spikes = np.asarray(read_archive(source)["spikes"], np.float32)
     except (OSError, ValueError, KeyError) as error:
-        raise GraphError(f"{source}: no .npz file with an array 'spikes' (samples, steps, ...): {error}") from None
+        what = f"no .npz file with an array 'spikes' (samples, steps, ...): {in_one_line(error)}"
+        raise GraphError(f"{source}: {what}") from None
     if spikes.ndim < 3:
         raise GraphError(f"{source}: spikes has shape {spikes.shape}, at least (samples, steps, neurons) is needed")
     if not np.isfinite(spikes).all():
@@ -95,12 +96,8 @@ def map_array(path: Path) -> NDArray[Any]:
         require_file(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (*_DAMAGED, zipfile.BadZipFile) as error:
-        raise ValueError(_in_one_line(error)) from None
+        raise ValueError(in_one_line(error)) from None
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError("several arrays; numpy.save writes one")
     return array
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -62,3 +62,15 @@ class ComparisonError(SpikinghashError):
     """Two results that had to be equal are not."""
 
     exit_code = 1
+
+
+def in_one_line(error: BaseException, longest: int = 200) -> str:
+    """What an exception of another library says, fit to be cited in a message: one line of ``longest`` letters at most.
+
+    Damaged files make libraries cite their contents: zipfile's message on a damaged name may have 17,000 letters.
+
+        >>> in_one_line(KeyError())
+        'KeyError'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else f"{text[:longest]}..."

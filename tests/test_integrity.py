@@ -11,7 +11,8 @@ import onnx
 import pytest
 import torch
 
-from spikinghash.errors import CheckpointError, ConfigError, WriteError
+from spikinghash.arrays import read_spikes
+from spikinghash.errors import CheckpointError, ConfigError, GraphError, WriteError
 from spikinghash.files import atomic_path, read_file, sweep_folder
 from spikinghash.seal import NIR, ONNX, Seal, parse_json, sealed_json, sealed_row
 from tests.networks import DEEP, SMALL, TINY
@@ -110,6 +111,20 @@ def test_an_archive_is_no_larger_than_its_file(tmp_path: Path) -> None:
             packed.writestr(member.filename, whole.read(member), zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match="compressed"):
         load_archive(tmp_path / "b.pt")
+
+
+def test_what_a_library_cites_of_a_damaged_file_is_cut(tmp_path: Path) -> None:
+    """Of a member whose two names differ, zipfile cites both."""
+    long = "n" * 20_000
+    with zipfile.ZipFile(tmp_path / "spikes.npz", "w") as archive:
+        archive.writestr(f"{long}.npy", b"")
+    content = (tmp_path / "spikes.npz").read_bytes()
+    (tmp_path / "spikes.npz").write_bytes(content.replace(b"n", b"m", 1))
+    with pytest.raises(GraphError) as caught:
+        read_spikes(tmp_path / "spikes.npz")
+    message = str(caught.value)
+    assert len(message) < 500
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("seal", [NIR, ONNX])

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from spikinghash.errors import ConfigError
+from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
 from spikinghash.validation import first_fault
 
@@ -282,5 +282,5 @@ def load_config(path: Path) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+        raise ConfigError(f"{path}: not a TOML file: {in_one_line(error)}") from None
     return parse_config(values, str(path))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deploy.backends.kept_results import kept_results
 from deploy.backends.worker import ROOT, python_of, worker
 from spikinghash.arrays import Arrays, Floats, read_archive
-from spikinghash.errors import BackendError, GraphError, SpikinghashError
+from spikinghash.errors import BackendError, GraphError, SpikinghashError, in_one_line
 from spikinghash.files import private_folder
 
 INTERPRETER_VARIABLE = "SPIKINGHASH_LAVA_PYTHON"
@@ -127,7 +127,7 @@ class _Run:
         except (KeyError, ValueError) as error:
             path.unlink()
             raise BackendError(
-                f"Lava: a kept result was damaged ({error}) and is removed: run the same again"
+                f"Lava: a kept result was damaged ({in_one_line(error)}) and is removed: run the same again"
             ) from None
 
     @contextmanager

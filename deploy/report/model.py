@@ -18,7 +18,7 @@ from hardware_profiles.prices import Band
 from hardware_profiles.schema import Run, Source
 from hardware_profiles.terms import Execution, Kind
 from hardware_profiles.terms import Platform as Family
-from spikinghash.errors import GraphError
+from spikinghash.errors import GraphError, in_one_line
 from spikinghash.files import read_file
 from spikinghash.seal import verified_json
 
@@ -437,7 +437,7 @@ def read_report(path: Path) -> Report:
     except ValidationError as error:
         raise GraphError(f"{path}: {_fault(error)}") from None
     except ValueError as error:
-        raise GraphError(f"{path}: not JSON, or damaged: {error}") from None
+        raise GraphError(f"{path}: not JSON, or damaged: {in_one_line(error)}") from None
 
 
 def _fault(error: ValidationError) -> str:

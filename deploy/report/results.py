@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from deploy.report.model import Retrieval
-from spikinghash.errors import ConfigError
+from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
 from spikinghash.seal import verified_json
 
@@ -84,7 +84,7 @@ def read_results(path: Path) -> list[Row]:
         where = f"row {row + 1}: {'.'.join(map(str, place))}: " if isinstance(row, int) else ""
         raise ConfigError(f"{path}: {where}{first['msg']}, not {str(first['input'])[:60]!r}") from None
     except ValueError as error:
-        raise ConfigError(f"{path}: not JSON, or damaged: {error}") from None
+        raise ConfigError(f"{path}: not JSON, or damaged: {in_one_line(error)}") from None
 
 
 @dataclass(frozen=True)

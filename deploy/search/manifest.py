@@ -19,7 +19,7 @@ from deploy.search.files import RecordingFile
 from deploy.search.index import Codes, Ids
 from deploy.search.proof import row_seal, sum_of_codes
 from deploy.search.thumbnails import Thumbnails
-from spikinghash.errors import SearchError
+from spikinghash.errors import SearchError, in_one_line
 from spikinghash.seal import sealed_json, verified_json
 from spikinghash.validation import first_fault
 from training.data.recordings import SensorSize
@@ -139,7 +139,7 @@ class Manifest:
                     database.execute("INSERT INTO facts VALUES (?)", (_as_text(_of_this_version(facts)),))
                     database.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error as error:
-            raise SearchError(f"{folder / FILE}: cannot be made: {error}: give an empty folder") from None
+            raise SearchError(f"{folder / FILE}: cannot be made: {in_one_line(error)}: give an empty folder") from None
         finally:
             database.close()
         return cls(folder)
@@ -391,8 +391,8 @@ class Manifest:
             primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if primary in _UNWRITABLE:
                 remedy = f"{_UNWRITABLE[primary]}, then run the same again: it goes on where it was"
-                raise SearchError(f"{self.path}: {remedy} ({error})") from None
-            raise SearchError(f"{self.path}: not a readable manifest: {error}: build it again") from None
+                raise SearchError(f"{self.path}: {remedy} ({in_one_line(error)})") from None
+            raise SearchError(f"{self.path}: not a readable manifest: {in_one_line(error)}: build it again") from None
 
 
 def _of_this_version(facts: Facts) -> Facts:

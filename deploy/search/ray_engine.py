@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from deploy.search.bulk import CHUNK, ChunkEncoder, Outcome
-from spikinghash.errors import BackendError, MissingToolError
+from spikinghash.errors import BackendError, MissingToolError, in_one_line
 from training.data.recordings import SensorSize
 
 JOB = 100 * CHUNK
@@ -130,7 +130,7 @@ def _start(ray: ModuleType, settings: dict[str, Any]) -> None:
             ray.shutdown()
             _end(_children() - running)
             if attempt == STARTS:
-                reason = " ".join(str(error).split())
+                reason = in_one_line(error)
                 raise BackendError(
                     f"Ray cannot be started, tried {STARTS} times: {type(error).__name__}: {reason}"
                 ) from None

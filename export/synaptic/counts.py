@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.synaptic.natural import NaturalCounts
-from spikinghash.errors import GraphError
+from spikinghash.errors import GraphError, in_one_line
 from spikinghash.seal import parse_json
 
 Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention", "integrator"]
@@ -131,7 +131,7 @@ class NetworkCounts:
         except KeyError as error:
             raise GraphError(f"{source}: key {error} is missing: trace the network again") from None
         except (TypeError, ValueError, AttributeError) as error:
-            raise GraphError(f"{source}: not a trace: {error}") from None
+            raise GraphError(f"{source}: not a trace: {in_one_line(error)}") from None
         return counts
 
     def require_network(self, graph: Path, source: str = "counts") -> None:

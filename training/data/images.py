@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from spikinghash.arrays import map_array
-from spikinghash.errors import RecordingError
+from spikinghash.errors import RecordingError, in_one_line
 from training.data.source import Frames, Source, class_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
@@ -53,7 +53,7 @@ def read_image(path: Path, size: int) -> NDArray[np.float32]:
     try:
         image = _from_array(path) if path.suffix.lower() == ".npy" else _from_picture(path)
     except (OSError, ValueError, SyntaxError, EOFError, PIL.Image.DecompressionBombError) as error:
-        text = " ".join(str(error).split())
+        text = in_one_line(error)
         raise RecordingError(f"{path}: damaged, or no image: {text}; leave it out or save it again") from None
     larger = min(image.size) > size
     scaled = image.resize((size, size), PIL.Image.Resampling.BOX if larger else PIL.Image.Resampling.BILINEAR)

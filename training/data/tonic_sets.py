@@ -18,7 +18,7 @@ import numpy as np
 import numpy.lib.recfunctions  # tonic's DVSGesture uses it without importing it
 import tonic.datasets
 
-from spikinghash.errors import RecordingError
+from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, SensorSize, check_events, pack_events
 from training.data.formats.aedat4 import check_header
 from training.data.recordings import Recording
@@ -101,7 +101,7 @@ def _read(part: Any, position: int, path: Path, check: Callable[[Path], object] 
     except BaseException as error:  # tonic raises all kinds, its AEDAT decoder panics
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        text = " ".join(str(error).split())
+        text = in_one_line(error)
         raise RecordingError(f"{path}: damaged: tonic says {text!r}; download the file again") from None
     packed = pack_events({field: events[field] for field in FIELDS}, str(path))
     corner = (int(packed[axis].max(initial=0)) + 1 for axis in "xy")

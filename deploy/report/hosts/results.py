@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spikinghash.errors import GraphError
+from spikinghash.errors import GraphError, in_one_line
 from spikinghash.files import read_file
 from spikinghash.seal import verified_json
 from spikinghash.validation import first_fault
@@ -119,4 +119,4 @@ def read_hosts(path: Path) -> Hosts:
     except ValidationError as error:
         raise GraphError(f"{path}: {first_fault(error)}: measure again with python -m deploy.hosts") from None
     except ValueError as error:
-        raise GraphError(f"{path}: not JSON, or damaged: {error}") from None
+        raise GraphError(f"{path}: not JSON, or damaged: {in_one_line(error)}") from None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikinghash.errors import RecordingError
+from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import Asked, Decoded, pack_events
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
@@ -43,7 +43,7 @@ def read(path: Path, asked: Asked) -> Decoded:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # Ctrl-C
-        stopped = " ".join(str(error).split())
+        stopped = in_one_line(error)
     if stopped and not (packets and _CUT_OFF in stopped):
         raise RecordingError(f"{path}: damaged AEDAT 4.0 file: {stopped}; {_REMEDY}")
     sensor = (int(streams[chosen]["width"]), int(streams[chosen]["height"]), 2)
@@ -92,7 +92,8 @@ def check_header(path: Path) -> dict[int, str]:
     try:
         root = ElementTree.fromstring(description[0] if description else b"")
     except ElementTree.ParseError as error:
-        raise RecordingError(f"{path}: damaged: its streams are not described ({error}); {_REMEDY}") from None
+        why = in_one_line(error)
+        raise RecordingError(f"{path}: damaged: its streams are not described ({why}); {_REMEDY}") from None
     named = {
         node.get("name", ""): node.findtext("attr[@key='originalOutputName']") or node.findtext("attr[@key='source']")
         for node in root.iterfind("node[@name='outInfo']/node")

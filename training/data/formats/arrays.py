@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spikinghash.arrays import map_array, read_archive
-from spikinghash.errors import RecordingError
+from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, Asked, Decoded, find_fields, pack_events
 
 LARGEST_ARCHIVE = 2**31
@@ -23,7 +23,8 @@ def read(path: Path, _: Asked) -> Decoded:
     try:
         array = map_array(path)
     except ValueError as error:
-        raise RecordingError(f"{path}: damaged, or no .npy file of numbers: {error}; write it again") from None
+        why = in_one_line(error)
+        raise RecordingError(f"{path}: damaged, or no .npy file of numbers: {why}; write it again") from None
     found = find_fields(array.dtype.names or ())
     if len(found) == len(FIELDS) and array.ndim == 1:
         columns = {field: np.asarray(array[name]) for field, name in found.items()}
@@ -50,7 +51,8 @@ def read_npz(path: Path, _: Asked) -> Decoded:
             raise RecordingError(f"{path}: {size} bytes when unpacked, at most {LARGEST_ARCHIVE} are read; cut it")
         arrays = read_archive(path)
     except (ValueError, zipfile.BadZipFile) as error:
-        raise RecordingError(f"{path}: damaged, or no .npz file of numbers: {error}; write it again") from None
+        why = in_one_line(error)
+        raise RecordingError(f"{path}: damaged, or no .npz file of numbers: {why}; write it again") from None
     found = find_fields(arrays)
     columns = {field: arrays[name] for field, name in found.items()}
     check_columns(arrays, found, {column.shape for column in columns.values()}, path)

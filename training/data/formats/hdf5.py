@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spikinghash.errors import RecordingError
+from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, Asked, Decoded, SensorSize, find_fields, pack_events
 from training.data.formats.arrays import check_columns
 
@@ -35,7 +35,7 @@ def read(path: Path, _: Asked) -> Decoded:
         with h5py.File(path) as file:
             return _read_prophesee(file, path) if "CD/events" in file else _read_columns(file, path)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # what h5py makes of damaged files
-        text = " ".join(str(error).split())
+        text = in_one_line(error)
         remedy = (
             "install Prophesee's HDF5 plugin (hdf5_ecf) and name its folder in HDF5_PLUGIN_PATH"
             if "filter" in text
