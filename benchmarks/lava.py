@@ -23,7 +23,8 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from deploy.backends.lava_backend import ROOT, Executor, LavaBackend, LavaNumbers, find_interpreter
+from deploy.backends.lava_backend import Executor, LavaBackend, LavaNumbers, find_interpreter
+from deploy.backends.worker import ROOT
 from export.encoder.operations.attention import gate_weights
 from export.nir.marked_attention import MappingSize, MarkedAttention
 from export.nir.metadata import read_encoder
@@ -224,7 +225,8 @@ def attention(folder: Path) -> Table:
         run = run_backend(folder / "attention.nir", spikes, "local", "fixed")
         found.append(run.outputs)
         table.add_row(name, f"{size.neurons:,}", f"{size.synapses:,}", str(size.steps), f"{run.seconds:.1f}")
-    if not np.array_equal(*found):
+    product, gates = found
+    if not np.array_equal(product, gates):
         raise ComparisonError("the product and the coincidence gates give different spikes")
     return table
 

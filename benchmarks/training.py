@@ -5,7 +5,7 @@ one run; figures are medians, ratios compare within this run only. ``training/__
 OpenMP spin, which costs the plain route up to a tenth; GOMP_SPINCOUNT=300000 in the environment is their default.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import torch
@@ -27,7 +27,7 @@ from training.model.wave_mixer import WaveMixer
 Step = Callable[[], object]
 
 
-def forward_and_backward(function: Callable[[Tensor], Tensor], signal: Tensor, parameters: list[Tensor]) -> Step:
+def forward_and_backward(function: Callable[[Tensor], Tensor], signal: Tensor, parameters: Sequence[Tensor]) -> Step:
     """A call that computes ``function`` and the gradients of its input and ``parameters``."""
     outer = torch.randn_like(function(signal))
     return lambda: torch.autograd.grad(function(signal), [signal, *parameters], outer)

@@ -20,10 +20,11 @@ ROOT = Path(__file__).parents[1]
 
 def test_every_budget_is_planned_once_and_those_that_matter_with_all_seeds() -> None:
     jobs = planned(DATASETS)
-    assert len({job.key for job in jobs}) == len(jobs) == 18
+    assert len({job.key for job in jobs}) == len({(job.name, job.dataset, job.seed) for job in jobs}) == len(jobs) == 22
     for dataset in DATASETS:
         assert {job.budget for job in jobs if job.dataset == dataset} == set(BUDGETS[dataset])
-        assert sorted(job.seed for job in jobs if job.budget == SEEDED[dataset][0]) == [0, 1, 2]
+        most = [job for job in jobs if job.dataset == dataset and job.budget == SEEDED[dataset][0]]
+        assert sorted(job.seed for job in most if job.weight_bits == 8) == [0, 1, 2]
 
 
 def test_both_trainings_of_a_job(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from rich.console import Console
 from benchmarks.results.__main__ import processor
 from benchmarks.results.plan import DATASETS, SEEDS
 from benchmarks.results.tables import link_checkpoints
+from benchmarks.sparsity.core import run_core
 from benchmarks.sparsity.jobs import run_dense, run_job
-from benchmarks.sparsity.page import HEAD, draw, markdown, rows
+from benchmarks.sparsity.order import run_order
+from benchmarks.sparsity.page import HEAD, add_times, core_tables, draw, markdown, rows
 from benchmarks.sparsity.plan import RECIPE, Job, planned
 from benchmarks.sparsity.twins import run_twins
 from spikinghash.cli import run
@@ -38,7 +40,8 @@ def main(
     ] = Path("checkpoints"),
     budgets: Annotated[str, typer.Option(help="Budgets in millions, by comma; all by default.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds of the budgets that matter, by comma.")] = ",".join(map(str, SEEDS)),
-    twins: Annotated[bool, typer.Option(help="Train the twins, too.")] = True,
+    twins: Annotated[bool, typer.Option(help="Train the twins, too, and time all networks on a core.")] = True,
+    order: Annotated[bool, typer.Option(help="Train on the reversal set, too.")] = True,
     workers: Annotated[int, typer.Option(help="Trainings at a time, one core each.")] = os.cpu_count() or 1,
     docs: Annotated[Path, typer.Option(help="Folder for sparsity.md, .json and .png.")] = Path("docs"),
 ) -> None:
@@ -50,10 +53,15 @@ def main(
         done = {pool.submit(run_job, job, dense / f"{job.dataset}.pt", out, nmnist): job.key for job in jobs}
         if twins:
             done |= {pool.submit(run_twins, each, SEEDS[0], out, nmnist): f"{each}-twins" for each in datasets}
+        if order:
+            done[pool.submit(run_order, SEEDS[0], out)] = "reversal"
         done |= {pool.submit(run_dense, each, dense / f"{each}.pt", out, nmnist): f"{each}-dense" for each in datasets}
         for future in as_completed(done):
             future.result()
             Console(stderr=True).print(f"{done[future]} done")
+    if twins:  # when nothing else runs
+        for each in datasets:
+            run_core(each, SEEDS[0], dense / f"{each}.pt", out, nmnist)
     write_page(out, docs, checkpoints)
 
 
@@ -73,9 +81,12 @@ def wanted(job: Job, budgets: list[float]) -> bool:
 def write_page(out: Path, docs: Path, checkpoints: Path) -> None:
     """Write sparsity.md, sparsity.json and sparsity.png from the results in ``out``."""
     records = [record for path in sorted(out.glob("*.record.json")) for record in json.loads(path.read_text())]
-    table = link_checkpoints(rows(records), checkpoints)
+    times = [record for record in records if "cpu_ms" in record]
+    table = link_checkpoints(rows([record for record in records if record not in times]), checkpoints)
+    add_times(table, times)
     head = HEAD.format(date=datetime.date.today().isoformat(), hardware=processor(), **RECIPE)
-    texts = {"sparsity.md": markdown(table, head), "sparsity.json": json.dumps(table, indent=1) + "\n"}
+    page = markdown(table, head) + core_tables(times)
+    texts = {"sparsity.md": page, "sparsity.json": json.dumps(table, indent=1) + "\n"}
     for name, text in texts.items():
         with atomic_path(docs / name) as temporary:
             temporary.write_text(text)

@@ -38,7 +38,7 @@ def run_job(job: Job, dense: Path, out: Path, nmnist: Path | None) -> None:
     begin = time.process_time()
     for config, where in zip(job.configs(dense, folder, nmnist), (folder, grids), strict=True):
         experiment = train(config, where, torch.device("cpu"))
-    label = {"name": f"Spikinghash, budget {job.budget / 1e6:g} M", "spiking": True, **asdict(job)}
+    label = {"name": job.name, "spiking": True, **asdict(job)}
     figures = measured(grids / LAST, experiment.dataset, experiment.sets)
     minutes = {"cpu_minutes": round((time.process_time() - begin) / 60, 1)}
     write_records(out, job.key, [{**label, **figures, **minutes}])

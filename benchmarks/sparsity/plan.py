@@ -1,8 +1,9 @@
-"""What is trained: an encoder per budget and seed, and QNN twins with as large a share of their weights pruned."""
+"""What is trained: encoders per budget and seed, with fewer bits a weight, and QNN twins pruned as much."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.results.plan import AUGMENTATION, SEEDS, DatasetName
 from benchmarks.results.plan import Job as TwinJob
@@ -21,6 +22,8 @@ TIME_STEPS, LEVELS = 4, (1, 1, 0, 0)
 FIRST_SHARE = 1.75
 """Budget of the first training in units of the last one's, which prunes half of the synapses: a network that spent
 2.5 M on digits spent 1.35 M when that was done."""
+FEWER_BITS: tuple[Literal[4, 2], ...] = (4, 2)
+"""Bits per weight that are tried within the first of these budgets; 2: ternary."""
 PRUNED = 0.5
 EPOCHS, RATE = 28, 4e-3
 PRUNED_EPOCHS = 8
@@ -39,11 +42,19 @@ class Job:
     dataset: DatasetName
     budget: float
     seed: int
+    weight_bits: Literal[8, 4, 2] = 8
 
     @property
     def key(self) -> str:
         """Name of its files."""
-        return f"{self.dataset}-{self.budget / 1e6:g}M-s{self.seed}"
+        bits = "" if self.weight_bits == 8 else f"-{self.weight_bits}bit"
+        return f"{self.dataset}-{self.budget / 1e6:g}M{bits}-s{self.seed}"
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        bits = {8: "", 4: ", 4-bit weights", 2: ", ternary weights"}[self.weight_bits]
+        return f"Spikinghash, budget {self.budget / 1e6:g} M{bits}"
 
     def configs(self, dense: Path, folder: Path, nmnist: Path | None) -> tuple[Config, Config]:
         """Two trainings: of a float network that starts from ``dense``, then of that in ``folder`` on its grids."""
@@ -57,7 +68,9 @@ class Job:
         second = first.model_copy(
             update={
                 "train": train.model_copy(update=changes),
-                "sparsity": sparsity.model_copy(update={"operations": self.budget, "prune": PRUNED}),
+                "sparsity": sparsity.model_copy(
+                    update={"operations": self.budget, "prune": PRUNED, "weight_bits": self.weight_bits}
+                ),
             }
         )
         return first, second
@@ -84,4 +97,5 @@ def planned(datasets: Sequence[DatasetName], seeds: Sequence[float] = SEEDS) -> 
     chosen = [int(seed) for seed in seeds]
     first = [Job(each, budget, seed) for seed in chosen for each in datasets for budget in SEEDED[each]]
     others = [(each, budget) for each in datasets for budget in BUDGETS[each] if budget not in SEEDED[each]]
-    return first + [Job(each, budget, chosen[0]) for each, budget in others]
+    fewer_bits = [Job(each, SEEDED[each][0], chosen[0], bits) for each in datasets for bits in FEWER_BITS]
+    return first + [Job(each, budget, chosen[0]) for each, budget in others] + fewer_bits

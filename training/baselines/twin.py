@@ -91,7 +91,7 @@ class AnnTwin(nn.Module):
         stream = frames.permute(1, 0, 3, 4, 2).to(self.linear.weight.dtype)
         if self.frames == 1:
             stream = stream.mean(0, keepdim=True)
-        stream = self.stages(stream.contiguous().movedim(-1, 2))
+        stream = self.stages(stream.contiguous().permute(0, 1, 4, 2, 3))
         features = self.activation(stream).mean(dim=(0, -2, -1))
         result: Tensor = self.norm(self.linear(features))
         return result

@@ -1,0 +1,94 @@
+"""What a code takes on a core of the machine at hand: spiking networks in ``events``, their twin in ONNX Runtime."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from benchmarks.encode import Encode, measure
+from benchmarks.results.plan import DatasetName
+from benchmarks.sparsity.jobs import recorded, write_records
+from benchmarks.sparsity.plan import SparseTwin
+from benchmarks.sparsity.twins import BITS
+from benchmarks.twin_onnx import INPUT, export_twin, quantise_onnx
+from deploy.backends.events.encoder import EventsEncoder
+from export.encoder.network import load_network
+from training.baselines.fit import load_fitting
+from training.baselines.twin import AnnTwin
+from training.checkpoint import load_checkpoint
+from training.data.configured import load_data
+
+RECORDINGS = 64
+"""Test recordings, one call each."""
+SECONDS = 20.0
+"""Of measuring, per network, at least three rounds over all recordings."""
+Frames = NDArray[np.uint8]
+
+
+def run_core(dataset: DatasetName, seed: int, dense: Path, out: Path, nmnist: Path | None) -> None:
+    """Time all networks of ``dataset`` that ``out`` holds of ``seed``, in turns, unless it holds the times."""
+    key = f"{dataset}-core-s{seed}"
+    if recorded(out, key):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        encoders = spiking_encoders(dataset, seed, dense, out, nmnist)
+        encoders |= twin_encoders(SparseTwin("int8_twin", dataset, BITS, seed), out, nmnist, Path(folder))
+        times = measure(encoders, np.empty(0, np.uint8), SECONDS)
+    rows = [
+        {"dataset": dataset, "seed": seed, "network": name, "cpu_ms": 1e3 * float(spent[:, 1].min()) / RECORDINGS}
+        for name, spent in times.items()
+    ]
+    write_records(out, key, rows)
+
+
+def spiking_encoders(
+    dataset: DatasetName, seed: int, dense: Path, out: Path, nmnist: Path | None
+) -> dict[str, Encode]:
+    """By name, the dense network and those with a record in ``out``; each encodes its own frames of the recordings."""
+    places = {"Spikinghash, dense": dense}
+    for path in sorted(out.glob(f"{dataset}-*-s{seed}.record.json")):
+        for record in json.loads(path.read_text()):
+            if record["spiking"] and "budget" in record:
+                places[record["name"]] = out / f"{path.name.removesuffix('.record.json')}-grids" / "last.pt"
+    encoders: dict[str, Encode] = {}
+    for name, path in places.items():
+        config = load_checkpoint(path).config
+        data = config.data.model_copy(update={"root": nmnist if dataset == "nmnist" else None})
+        frames, sets = load_data(config.model_copy(update={"data": data}))
+        encode = EventsEncoder(load_network(path).integer(), threads=1).encode
+        encoders[name] = partial(_one_by_one, encode, frames.frames[sets.test[:RECORDINGS]])
+    return encoders
+
+
+def twin_encoders(job: SparseTwin, out: Path, nmnist: Path | None, folder: Path) -> dict[str, Encode]:
+    """The ANN twin of one frame that the quantised ones start from, in float32 and in int8."""
+    assert job.start is not None
+    config = job.config(nmnist)
+    twin = AnnTwin(config.encoder, 1)
+    load_fitting(twin, out / f"{job.start.key}.pt")
+    data, sets = load_data(config)
+    export_twin(twin, data.frames[sets.test], folder / "float32.onnx")
+    quantise_onnx(folder / "float32.onnx", folder / "int8.onnx", data.frames[sets.training[:RECORDINGS]])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    encoders: dict[str, Encode] = {}
+    for name in ("float32", "int8"):
+        session = onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), options)
+        frames = data.frames[sets.test[:RECORDINGS]].astype(np.float32)
+        encoders[f"ANN twin, {name}, ONNX Runtime"] = partial(_one_by_one, partial(_answer, session), frames)
+    return encoders
+
+
+def _answer(session: onnxruntime.InferenceSession, frames: NDArray[np.float32]) -> NDArray[np.uint8]:
+    (codes,) = session.run(None, {INPUT: frames})
+    return np.packbits(codes > 0, axis=1)
+
+
+def _one_by_one(encode: Callable[[Any], NDArray[np.uint8]], frames: NDArray[Any], _: Frames) -> NDArray[np.uint8]:
+    return np.concatenate([encode(frames[index : index + 1]) for index in range(len(frames))])

@@ -1,0 +1,79 @@
+"""ANN twins as ONNX models: what a processor without spikes runs, in float32 or in ONNX Runtime's own int8."""
+
+import copy
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.baselines.twin import AnnTwin, SpatialMixer
+
+INPUT = "frames"
+Frames = NDArray[np.uint8]
+
+
+class BlockMap(nn.Module):
+    """A wave mixer in height and width as the one convolution that it is: blocks of 2^L x 2^L pixels, by groups.
+
+    Args:
+        mixer: of one frame.
+    """
+
+    def __init__(self, mixer: SpatialMixer) -> None:
+        super().__init__()
+        self.side = side = 2**mixer.mixer.levels
+        _, self.groups, per_group, _ = mixer.mixer.fusion.shape
+        units = torch.eye(per_group * side**2).reshape(-1, per_group, side, side)
+        answers = mixer(units.repeat(1, self.groups, 1, 1)[None])[0]  # (unit, C, side, side)
+        weight = answers.movedim(0, -1).reshape(-1, per_group, side, side)
+        self.weight = nn.Parameter(weight.detach())
+
+    def forward(self, activity: Tensor) -> Tensor:
+        """(1, B, C, H, W) to the same shape."""
+        blocks = functional.conv2d(activity[0], self.weight, stride=self.side, groups=self.groups)
+        return functional.pixel_shuffle(blocks, self.side)[None]
+
+
+def export_twin(twin: AnnTwin, frames: Frames, path: Path) -> None:
+    """Write the twin as float32 ONNX for one recording at a time: (1, T, 2, H, W) to real-valued codes (1, K).
+
+    Args:
+        frames: of a recording; what is written must answer as the twin does.
+    """
+    plain = copy.deepcopy(twin).eval()
+    example = torch.from_numpy(frames[:1]).float()
+    for module in list(plain.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, SpatialMixer):
+                setattr(module, name, BlockMap(child))
+    with torch.no_grad(), warnings.catch_warnings():
+        torch.testing.assert_close(plain(example), twin.eval()(example), rtol=1e-3, atol=1e-3)
+        warnings.simplefilter("ignore")  # the exporter that torch prefers needs onnxscript, and nothing else here does
+        torch.onnx.export(plain, (example,), str(path), dynamo=False, input_names=[INPUT])
+
+
+class _Recordings(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, frames: Frames) -> None:
+        self._rest = iter(frames.astype(np.float32))
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        one = next(self._rest, None)
+        return None if one is None else {INPUT: one[None]}
+
+
+def quantise_onnx(source: Path, path: Path, frames: Frames) -> None:
+    """Write ``source`` with int8 weights, per channel, and 8-bit activations, their ranges from ``frames``."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared), str(path), _Recordings(frames), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
+        )  # fmt: skip
