@@ -10,6 +10,7 @@ COMMANDS = {
     "evaluate": ("export.evaluate", "retrieval figures of a checkpoint"),
     "to-nir": ("export.to_nir", "write a checkpoint as a NIR graph"),
     "to-onnx": ("export.to_onnx", "write a checkpoint as an ONNX model"),
+    "to-c": ("export.to_c", "write a checkpoint as C for a microcontroller"),
     "inspect": ("export.inspect", "show what a NIR or ONNX file holds, and draw it"),
     "verify": ("export.verify", "compare all backends, layer by layer"),
     "formats": ("training.formats", "list the formats of event files"),

@@ -23,11 +23,12 @@ Value = str
 """Name of a tensor in an ONNX graph."""
 
 if TYPE_CHECKING:
+    from export.c.writer import CWriter as CWriter
     from export.encoder.graph import Graph
     from export.nir.dialects.dialect import Dialect as Dialect
     from export.onnx.writer import OnnxWriter as OnnxWriter
 else:  # they import this module
-    Graph = Dialect = OnnxWriter = Any
+    CWriter = Graph = Dialect = OnnxWriter = Any
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,10 @@ class Node:
     def record(self, name: str, sources: tuple[str, ...]) -> Layer:
         """It, in an integer graph, as a record that no torch is needed for."""
         self.refuse(name, "has no place in the record of an integer network")
+
+    def to_c(self, record: Any, writer: CWriter) -> None:
+        """Write it as a call of a C function with its tables."""
+        self.refuse(record.name, "has no C form: give the integer network before it is lowered")
 
 
 @dataclass(frozen=True)

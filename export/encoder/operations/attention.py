@@ -18,7 +18,7 @@ from torch import Tensor
 
 from export.encoder.graph import Graph, Parts
 from export.encoder.integer import Coincidences
-from export.encoder.node import Array, Dialect, Map, OnnxWriter, Shape, Value, require_whole
+from export.encoder.node import Array, CWriter, Dialect, Map, OnnxWriter, Shape, Value, require_whole
 from export.encoder.operations.conv import Conv, add_conv
 from export.encoder.operations.dense import Dense
 from export.encoder.operations.lif import Lif, add_lif
@@ -145,6 +145,10 @@ class Attention(Map):
     def record(self, name: str, sources: tuple[str, ...]) -> Coincidences:
         """Itself."""
         return Coincidences(name, sources, self.shape, self.heads, round(self.weight))
+
+    def to_c(self, record: Coincidences, writer: CWriter) -> None:
+        """Pairs of keys and values, counted for the queries."""
+        writer.product(record)
 
 
 def _expand(graph: Graph, name: str, attention: Attention) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from export.encoder.graph import Graph
 from export.encoder.integer import Convolution
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value, whole_numbers
+from export.encoder.node import Array, CWriter, Dialect, Linear, OnnxWriter, Shape, Value, whole_numbers
 from export.encoder.operations.norm import add_norm, array
 from spikinghash.errors import GraphError
 from training.model.layers import ConvNorm
@@ -158,6 +158,10 @@ class Conv(Linear):
         """Itself."""
         weight, bias = whole_numbers(self.weight, 0), whole_numbers(self.bias, self.shape[0])
         return Convolution(name, sources, self.shape, weight, bias, self.stride, self.padding, self.groups)
+
+    def to_c(self, record: Convolution, writer: CWriter) -> None:
+        """Rows of weights, which spikes choose."""
+        writer.convolution(record)
 
     def fan_out(self) -> NDArray[np.int64]:
         """Taps on the padding are no synapses."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from export.encoder.integer import Vote
-from export.encoder.node import Dialect, Node, OnnxWriter, Shape, Value
+from export.encoder.node import CWriter, Dialect, Node, OnnxWriter, Shape, Value
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,7 @@ class Counter(Node):
         """The sum over the steps, compared."""
         votes = writer.op("ReduceSum", writer.reshape(total, writer.steps, -1, prod(self.shape)), writer.sizes(0))
         return writer.op("LessOrEqual", votes, writer.constant(-self.votes))
+
+    def to_c(self, record: Vote, writer: CWriter) -> None:
+        """The spikes counted, the bits packed."""
+        writer.vote(record)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from export.encoder.integer import Convolution
 from export.encoder.layout import to_polyphase
-from export.encoder.node import Array, Dialect, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
+from export.encoder.node import Array, CWriter, Dialect, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ class Dense(Linear):
             )
         weight, bias = whole_numbers(self.weight[:, 0, 0], 0), whole_numbers(self.bias, self.shape[0])
         return Convolution(name, sources, self.shape, weight, bias)
+
+    def to_c(self, record: Convolution, writer: CWriter) -> None:
+        """A kernel as large as its input map."""
+        writer.convolution(record)
 
     def fan_out(self) -> NDArray[np.int64]:
         """Non-zero entries of a column."""

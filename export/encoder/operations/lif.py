@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from export.encoder.graph import Graph
+from export.encoder.integer import Neurons
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Array, Dialect, Node, OnnxWriter, Shape, Value
+from export.encoder.node import Array, CWriter, Dialect, Node, OnnxWriter, Shape, Value
 from training.model.lif import DECAY, THRESHOLD
 
 LIF_THRESHOLD = THRESHOLD / DECAY
@@ -70,6 +71,10 @@ class Lif(Node):
         # ONNX Runtime has no ThresholdedRelu in float64.
         kept = writer.op("Greater", writer.constant(-self.threshold), negated)
         return writer.op("Where", kept, writer.constant(0.0), negated)
+
+    def to_c(self, record: Neurons, writer: CWriter) -> None:
+        """With the map in front of them where they alone read it."""
+        writer.neurons(record)
 
 
 def lif_steps(current: Tensor, threshold: float) -> Tensor:

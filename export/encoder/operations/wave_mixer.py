@@ -10,7 +10,7 @@ from export.encoder.graph import Graph
 from export.encoder.haar import BlockMap, split_levels
 from export.encoder.integer import Blocks, Convolution, Layer
 from export.encoder.layout import polyphase_shape
-from export.encoder.node import Array, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
+from export.encoder.node import Array, CWriter, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
 from export.encoder.operations.block_linear import BlockLinear
 from export.encoder.operations.norm import add_norm, array
 from training.model.encoder import WaveBranch
@@ -120,6 +120,14 @@ class WaveMixer(Linear):
             return Convolution(name, sources, self.shape, flat, bias, groups=self.groups)
         split = split_levels(weight, self.levels)
         return Blocks(name, sources, self.shape, split.kernels, split.members, bias, split.sides)
+
+    def to_c(self, record: Layer, writer: CWriter) -> None:
+        """Level by level, or as the convolution that it is without levels."""
+        if isinstance(record, Blocks):
+            writer.mixer(record)
+        else:
+            assert isinstance(record, Convolution)
+            writer.convolution(record)
 
     def fan_out_by_step(self) -> NDArray[np.int64]:
         """Entries of its block's map that a spike reaches, (2^L, C, H, W): by step of the block, channel and pixel."""
