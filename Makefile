@@ -48,6 +48,7 @@ checkpoint: setup ## Train the committed checkpoints anew, the dense and the spa
 	$(BIN)/python -m training.train --config $(CONFIG)-sparse.toml --out $(RUN)-sparse
 	$(BIN)/python -m training.train --config $(CONFIG)-sparse-grids.toml --out $(RUN)-sparse-grids
 	$(BIN)/python -m training.publish $(RUN)-sparse-grids/last.pt $(CHECKPOINT)
+	$(BIN)/python -m export.to_onnx $(CHECKPOINT)
 
 eval: setup ## Print the retrieval figures of the committed checkpoint.
 	$(BIN)/python -m export.evaluate $(CHECKPOINT) $(if $(NMNIST),--data $(NMNIST))

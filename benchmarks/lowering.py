@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from deploy.backends.lava_backend import LavaBackend
-from export.encoder.lowering import Biases, Streams
+from export.encoder.forms import Biases, Streams
 from export.encoder.network import load_network
 from export.nir.metadata import Dialect, read_encoder
 from export.nir.to_nir import export_nir

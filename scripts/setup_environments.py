@@ -12,6 +12,7 @@ standard library is needed.
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -101,9 +102,10 @@ def environments() -> dict[str, Environment]:
 
 
 def project_requirements() -> list[str]:
-    """What the project and its development need, from pyproject.toml."""
+    """What the project, all its extras and its development need, from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = itertools.chain.from_iterable(project["optional-dependencies"].values())
+    return [*project["dependencies"], *(each for each in extras if not each.startswith(f"{project['name']}["))]
 
 
 # --- finding interpreters ---------------------------------------------------------------------------------------

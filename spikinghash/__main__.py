@@ -1,24 +1,23 @@
 """The console script ``spikinghash``: the project's commands under one name."""
 
-import importlib
 import sys
 
 COMMANDS = {
     "train": ("training.train", "train an encoder"),
     "figures": ("training.figures", "draw the similarity matrices of a checkpoint"),
     "publish": ("training.publish", "strip a checkpoint to what deployment needs"),
-    "evaluate": ("export.evaluate", "retrieval figures of a checkpoint"),
-    "to-nir": ("export.to_nir", "write a checkpoint as a NIR graph"),
-    "to-onnx": ("export.to_onnx", "write a checkpoint as an ONNX model"),
-    "to-c": ("export.to_c", "write a checkpoint as C for a microcontroller"),
-    "inspect": ("export.inspect", "show what a NIR or ONNX file holds, and draw it"),
-    "verify": ("export.verify", "compare all backends, layer by layer"),
+    "evaluate": ("export.encoder.evaluate", "retrieval figures of a checkpoint"),
+    "to-nir": ("deploy.backends.to_nir", "write a checkpoint as a NIR graph"),
+    "to-onnx": ("export.onnx.to_onnx", "write a checkpoint as an ONNX model"),
+    "to-c": ("export.c.to_c", "write a checkpoint as C for a microcontroller"),
+    "inspect": ("export.nir.inspect", "show what a NIR or ONNX file holds, and draw it"),
+    "verify": ("deploy.backends.verify", "compare all backends, layer by layer"),
     "formats": ("training.formats", "list the formats of event files"),
     "info": ("training.info", "what event files hold"),
-    "run": ("deploy.run", "hash codes of recordings"),
+    "run": ("deploy.backends.run", "hash codes of recordings"),
     "search": ("deploy.search.__main__", "index recordings and find the nearest"),
-    "place": ("deploy.place", "map a network onto the cores of a chip"),
-    "hosts": ("deploy.hosts", "measure latency and energy on this machine"),
+    "place": ("deploy.energy.mapping.__main__", "map a network onto the cores of a chip"),
+    "hosts": ("deploy.report.hosts.__main__", "measure latency and energy on this machine"),
     "report": ("deploy.report.__main__", "energy and latency per hardware"),
     "demo": ("deploy.demo", "the whole line on the committed checkpoint"),
     "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),
@@ -37,7 +36,7 @@ def main() -> None:
     from spikinghash.cli import run
 
     sys.argv[:2] = [f"spikinghash {command}"]
-    run(importlib.import_module(COMMANDS[command][0]).main)
+    run(COMMANDS[command][0])
 
 
 if __name__ == "__main__":

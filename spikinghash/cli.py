@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a comparison failed, 2 bad input or usage, 3 done but some
 
 import contextlib
 import functools
+import importlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import typer
 from rich.console import Console
 
 from spikinghash.errors import SpikinghashError
+from spikinghash.extras import missing_extra, told_of_extras
 from spikinghash.files import reason
 
 SKIPPED = 3
@@ -40,8 +42,15 @@ def wide_console() -> Console:
     return console
 
 
-def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> None:
-    """Run ``command`` (a function with typer-annotated parameters, or several by name) as a program and exit."""
+def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]] | str) -> None:
+    """Run ``command`` as a program and exit.
+
+    Args:
+        command: a function with typer-annotated parameters, several of them by name, or the module whose ``main`` is
+            either; what it imports may be missing, which is told as all errors are.
+    """
+    if isinstance(command, str):
+        command = _imported(command)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     if isinstance(command, Mapping):
         for name, one in command.items():
@@ -50,6 +59,16 @@ def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]]) -> None:
         app.command()(_framed(command))
     with _ended_by_signals():
         app()
+
+
+def _imported(module: str) -> Callable[..., Any] | Mapping[str, Callable[..., Any]]:
+    try:
+        with told_of_extras():
+            main: Callable[..., Any] | Mapping[str, Callable[..., Any]] = importlib.import_module(module).main
+            return main
+    except SpikinghashError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 @contextlib.contextmanager
@@ -82,6 +101,11 @@ def _framed(command: Callable[..., Any]) -> Callable[..., None]:
             raise _end("terminated", TERMINATED) from None
         except KeyboardInterrupt:
             raise _end("interrupted", INTERRUPTED) from None
+        except ModuleNotFoundError as error:
+            missing = missing_extra(error)
+            if missing is None:
+                raise
+            raise _end(f"error: {missing}", missing.exit_code) from None
         except OSError as error:  # of the disk, a device, the network: never of the project's own making
             raise _end_of(error) from None
         except MemoryError:

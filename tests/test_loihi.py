@@ -22,8 +22,8 @@ from export.loihi.drift import CODE, drift, loihi_encoder
 from export.loihi.emulator import LoihiEmulator
 from export.loihi.executor import LoihiExecutor
 from export.loihi.network import to_fixed_point
+from export.nir.describe import describe
 from export.nir.dialects.native import write_native
-from export.nir.metadata import describe
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
 from export.synaptic.lowering import lower
 from spikinghash.errors import GraphError

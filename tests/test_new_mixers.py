@@ -14,7 +14,7 @@ from report_cases import report_of
 
 from deploy.backends.encoders import load_encoder
 from deploy.backends.lava_backend import LavaBackend, find_interpreter
-from export.encoder.certificate import certify
+from export.encoder.certify import certify
 from export.encoder.executor import GraphExecutor
 from export.encoder.graph import Graph
 from export.encoder.lowering import lower

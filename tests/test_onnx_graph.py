@@ -9,7 +9,7 @@ import pytest
 from networks import DEEP, SMALL, calibrated, random_frames
 from numpy.typing import NDArray
 
-from export.encoder.certificate import certify
+from export.encoder.certify import certify
 from export.encoder.executor import GraphExecutor
 from export.encoder.graph import Graph
 from export.encoder.network import build_network

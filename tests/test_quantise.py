@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.encoder.certificate import MANTISSA, certify
+from export.encoder.certificate import MANTISSA
+from export.encoder.certify import certify
 from export.encoder.executor import GraphExecutor
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph

@@ -14,8 +14,8 @@ from deploy.backends.encoders import load_encoder
 from deploy.backends.lava_backend import LavaBackend, find_interpreter
 from deploy.energy.mapping.place import place
 from deploy.energy.mapping.uniform import place_counts
+from export.encoder.forms import Biases, Streams
 from export.encoder.graph import Graph
-from export.encoder.lowering import Biases, Streams
 from export.encoder.network import Network, build_network
 from export.encoder.operations import Conv, Input, Lif, Stream
 from export.encoder.passes.share_streams import share_streams

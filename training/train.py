@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from spikinghash.cli import run
 from spikinghash.errors import CheckpointError, ConfigError
 from spikinghash.files import atomic_path
+from spikinghash.resources import CONFIGS, named
 from training import classes
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.codes import float_encoder, retrieval_figures
@@ -211,17 +212,26 @@ def _save(experiment: Experiment, out: Path) -> None:
     write_curve(out / CURVE, experiment.history, *score_names(experiment.config))
 
 
-def main(
-    config: Annotated[Path, typer.Option(help="TOML file of the experiment.")],
-    out: Annotated[Path, typer.Option(help="Folder for what is written; a run that it holds is resumed.")],
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-) -> None:
-    """Train an encoder, or resume an interrupted training."""
+def device_named(device: str) -> torch.device:
+    """The device ``cpu``, ``cuda``, or, for ``auto``, the better one of this machine.
+
+    Raises:
+        ConfigError: it has none of that name.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"--device {device}: this torch sees no CUDA device: use --device cpu")
-    experiment = train(load_config(config), out, torch.device(device))
+    return torch.device(device)
+
+
+def main(
+    config: Annotated[Path, typer.Option(help="TOML file of the experiment, or a name as digits or nmnist.")],
+    out: Annotated[Path, typer.Option(help="Folder for what is written; a run that it holds is resumed.")],
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+) -> None:
+    """Train an encoder, or resume an interrupted training."""
+    experiment = train(load_config(named(config, CONFIGS, ".toml")), out, device_named(device))
     key, name = score_names(experiment.config)
     print(f"{name} {experiment.history[-1][key]:.4f}; wrote {out / LAST} and {out / CURVE}")
 

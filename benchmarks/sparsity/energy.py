@@ -17,7 +17,7 @@ from deploy.energy.clocked import SCHEDULE_LABELS
 from deploy.energy.networks.baselines import ann_twin, qnn_twin, sparse_twin
 from deploy.report.build import Inputs, build_report
 from deploy.report.model import Platform
-from export.encoder.lowering import Attentions, Biases, Streams
+from export.encoder.forms import Attentions, Biases, Streams
 from export.encoder.network import Network
 from export.nir.to_nir import export_nir
 from export.synaptic.counted import read_network

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.backends.verify import compare, trace_backend
-from export.encoder.lowering import Attentions, Biases, Streams
-from export.encoder.network import Network, Numbers, load_network, probe_frames
+from export.encoder.forms import Attentions, Biases, Numbers, Streams
+from export.encoder.network import Network, load_network, probe_frames
 from export.nir.metadata import Dialect, Metadata
 from export.nir.to_nir import GraphSize, export_nir
 from spikinghash.cli import run

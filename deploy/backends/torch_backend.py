@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from deploy.backends.encoder import Codes, Frames, Trace, totals
-from export.encoder.network import Numbers, load_network
+from export.encoder.forms import Numbers
+from export.encoder.network import load_network
 
 
 class TorchEncoder:

@@ -7,7 +7,8 @@ import sys
 import types
 from typing import Any
 
-from spikinghash.errors import MissingToolError, SearchError
+from spikinghash.errors import SearchError
+from spikinghash.extras import told_of_extras
 
 TOKEN_VARIABLE = "MILVUS_TOKEN"
 """Environment variable with the server's token, ``user:password``; it is never written to a file."""
@@ -22,10 +23,8 @@ def connect(uri: str) -> Any:
         MissingToolError: pymilvus is not installed.
         SearchError: no server answers.
     """
-    try:
+    with told_of_extras():
         import pymilvus
-    except ModuleNotFoundError as error:
-        raise MissingToolError(f"{error.name} is not installed; install the extra 'milvus'") from None
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it raises
     remote = uri.startswith(("http://", "https://"))
     if not remote:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from deploy.search.bulk import CHUNK, ChunkEncoder, Outcome
-from spikinghash.errors import BackendError, MissingToolError, in_one_line
+from spikinghash.errors import BackendError, in_one_line
+from spikinghash.extras import told_of_extras
 from training.data.recordings import SensorSize
 
 JOB = 100 * CHUNK
@@ -112,10 +113,8 @@ def _import_ray() -> ModuleType:
         # Read on import. On any system it keeps Ray, which runs what it is sent, from listening on the network: an
         # address that is asked for, as 127.0.0.1, is replaced by that of the machine.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
+    with told_of_extras():
         import ray
-    except ModuleNotFoundError:
-        raise MissingToolError("ray is not installed; install the extra 'ray'") from None
     return ray
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from export.encoder.node import Shape
+from export.encoder.integer import Shape
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 

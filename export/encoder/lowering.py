@@ -1,8 +1,8 @@
 """The whole way down: from the encoder's graph to populations and linear maps that live from step to step."""
 
 from dataclasses import replace
-from typing import Literal
 
+from export.encoder.forms import Attentions, Biases, Streams
 from export.encoder.graph import Graph
 from export.encoder.operations import Attention
 from export.encoder.passes.align import align
@@ -11,17 +11,6 @@ from export.encoder.passes.polyphase import polyphase
 from export.encoder.passes.remove_dead import remove_dead
 from export.encoder.passes.share_streams import share_streams
 from export.encoder.passes.valid_line import biases_from_valid_line, biases_in_neurons
-
-Streams = Literal["copied", "shared"]
-"""``copied``: every LIF on a residual stream runs all maps that feed it. ``shared``: they read one ``Stream``."""
-
-
-Biases = Literal["line", "neurons"]
-"""``line``: synapses from the valid line. ``neurons``: leak potentials, held down until the data arrives."""
-
-
-Attentions = Literal["gates", "product"]
-"""``gates``: coincidence gates where there are not too many. ``product``: a marked product, where a target has one."""
 
 
 def lower(

@@ -2,17 +2,12 @@
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from export.encoder.certificate import Bound, Certificate
 from export.encoder.graph import Graph
 from export.encoder.node import Map
 from export.encoder.operations import Attention, Counter, Lif
-from export.encoder.work import LinearMap, Neurons, packed
+from export.encoder.work import FLOAT_BITS, LinearMap, Neurons, packed, weight_bits
 from spikinghash.errors import GraphError
-
-FLOAT_BITS = 32
 
 
 def linear_maps(graph: Graph) -> tuple[LinearMap, ...]:
@@ -74,18 +69,3 @@ def _readers(graph: Graph, name: str) -> list[str]:
     """What a map drives, in graph order."""
     targets = set(graph.targets(name))
     return [each for each in graph.nodes if each in targets]
-
-
-def weight_bits(weights: NDArray[np.float64]) -> int:
-    """Bits of the widest mantissa of one map: signed whole numbers, a common power of two taken out as exponent.
-
-    32 for weights that are not whole numbers.
-    """
-    if not np.array_equal(weights, np.round(weights)):
-        return FLOAT_BITS
-    whole = weights.astype(np.int64)
-    if not len(whole):
-        return 1
-    common = int(np.gcd.reduce(whole))
-    mantissas = whole // (common & -common)
-    return 1 + max(max(0, int(-mantissas.min()) - 1).bit_length(), max(0, int(mantissas.max())).bit_length())

@@ -4,14 +4,15 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.encoder.certificate import Certificate, certify
+from export.encoder.certificate import Certificate
+from export.encoder.certify import certify
 from export.encoder.executor import GraphExecutor
+from export.encoder.forms import Numbers
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
 from export.encoder.integer import IntegerNetwork, Layer, Neurons
@@ -23,8 +24,6 @@ from spikinghash.errors import GraphError
 from training.checkpoint import load_checkpoint
 from training.config import EncoderConfig
 from training.model.encoder import Spikinghash
-
-Numbers = Literal["integer", "float"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spikinghash.errors import GraphError
 
+FLOAT_BITS = 32
+"""Of a float weight, current or potential."""
+
 LARGEST_SOURCE = 2**25
 """Neurons of a population whose fan-out is kept."""
 
@@ -96,3 +99,18 @@ class Work(_Record):
     maps: tuple[LinearMap, ...]
     neurons: tuple[Neurons, ...]
     onnx: OnnxWork
+
+
+def weight_bits(weights: NDArray[np.float64]) -> int:
+    """Bits of the widest mantissa of one map: signed whole numbers, a common power of two taken out as exponent.
+
+    32 for weights that are not whole numbers.
+    """
+    if not np.array_equal(weights, np.round(weights)):
+        return FLOAT_BITS
+    whole = weights.astype(np.int64)
+    if not len(whole):
+        return 1
+    common = int(np.gcd.reduce(whole))
+    mantissas = whole // (common & -common)
+    return 1 + max(max(0, int(-mantissas.min()) - 1).bit_length(), max(0, int(mantissas.max())).bit_length())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from export.encoder.certificate import certify
+from export.encoder.certify import certify
 from export.encoder.executor import GraphExecutor
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Map, Node

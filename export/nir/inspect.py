@@ -8,9 +8,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import onnx
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -19,12 +18,14 @@ from rich.table import Table
 from export.encoder.certificate import Certificate
 from export.nir.marked_attention import MarkedAttention, as_gates, as_product
 from export.nir.metadata import Metadata, parse_metadata, read_metadata
-from export.nir.picture import draw
 from export.nir.read import KEY, read_graph
 from export.nir.structure import Node, Structure, describe_structure
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.seal import ONNX
+
+if TYPE_CHECKING:
+    import onnx
 
 COLUMNS = ("neurons", "synapses", "weights")
 NUMBERS = (*COLUMNS, "nodes", "latency", "steps")
@@ -70,7 +71,7 @@ def attentions_table(attentions: Mapping[str, MarkedAttention]) -> Table:
     return table
 
 
-def operators_table(model: onnx.ModelProto) -> Table:
+def operators_table(model: "onnx.ModelProto") -> Table:
     """Operators of an ONNX model by type, the most frequent first."""
     counts = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in model.graph.node)
     table = _table("operator", "nodes")
@@ -136,6 +137,8 @@ def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> No
     attentions = {name: node.attention for name, node in structure.nodes.items() if node.attention is not None}
     if attentions:
         console.print(attentions_table(attentions))
+    from export.nir.picture import draw  # networkx lays it out
+
     draw(structure, path.name, out)
     console.print(f"wrote {out}")
 
@@ -146,6 +149,8 @@ def inspect_onnx(path: Path, console: Console) -> None:
     Raises:
         GraphError: the file is broken.
     """
+    import onnx
+
     if not path.is_file():
         raise GraphError(f"{path}: no such file")
     try:

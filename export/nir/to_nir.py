@@ -7,14 +7,16 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from export.encoder.lowering import Attentions, Biases, Streams, lower
+from export.encoder.forms import Attentions, Biases, Streams
+from export.encoder.lowering import lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, probe_frames
 from export.encoder.work import Work
+from export.nir.describe import describe
 from export.nir.dialects.native import write_native
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
-from export.nir.metadata import Dialect, Metadata, describe, read_encoder, write_nir
+from export.nir.metadata import Dialect, Metadata, read_encoder, write_nir
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
 from export.onnx.counting import count_onnx
 from export.onnx.to_onnx import build_onnx

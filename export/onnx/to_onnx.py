@@ -16,7 +16,9 @@ from rich.console import Console
 
 from export.encoder import integer
 from export.encoder.executor import GraphExecutor
-from export.encoder.network import Network, Numbers, load_network, probe_frames
+from export.encoder.forms import Numbers
+from export.encoder.network import Network, load_network, probe_frames
+from export.nir.describe import metadata_of
 from export.nir.metadata import EncoderLayer, Metadata
 from export.nir.read import KEY
 from export.onnx.int8 import store_weights_as_int8
@@ -50,7 +52,7 @@ def build_onnx(network: Network) -> onnx.ModelProto:
 def describe_onnx(network: Network, executor: GraphExecutor) -> Metadata:
     """Metadata of the ONNX model; its populations are the columns of ``spike_counts``."""
     nodes = network.graph.nodes
-    return Metadata.of(
+    return metadata_of(
         network,
         dialect="onnx",
         dt=0.0,

@@ -6,7 +6,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from export.encoder.natural import weight_bits
+from export.encoder.work import weight_bits
 from export.synaptic.populations import Population
 
 

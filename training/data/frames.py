@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikinghash.arrays import Arrays
 from spikinghash.errors import RecordingError
 from training.config import DataName
-from training.data import digits, images, nmnist, reversal, tonic_sets
+from training.data import digits, images, nmnist, reversal
 from training.data.cache import cached
 from training.data.progress import track
 from training.data.recordings import SUFFIXES, is_recording, recording_frames
@@ -83,7 +83,11 @@ def _find(name: DataName, root: str | Path | None, sensor: tuple[int, int] | Non
         told = None if sensor is None else (*sensor, 2)
         read = functools.partial(recording_frames, sensor_size=told)
         return class_folders(root, is_recording, SUFFIXES, "recordings", read, sensor=told)
-    return images.source(root) if name == "images" else tonic_sets.source(name, root)
+    if name == "images":
+        return images.source(root)
+    from training.data import tonic_sets  # tonic imports torch
+
+    return tonic_sets.source(name, root)
 
 
 def _make(recordings: Recordings, name: str, time_steps: int, size: int) -> Arrays:

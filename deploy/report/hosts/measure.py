@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deploy.backends.encoders import Encoder, load_encoder
@@ -106,7 +105,11 @@ def _threads(encoder: Encoder) -> int | None:
     """Threads that it computes on; ``None`` for the runtime's own default."""
     if isinstance(encoder, EventsEncoder):
         return encoder.threads
-    return torch.get_num_threads() if encoder.backend == "torch" else 1 if encoder.backend == "nir" else None
+    if encoder.backend == "torch":
+        import torch
+
+        return torch.get_num_threads()
+    return 1 if encoder.backend == "nir" else None
 
 
 def device_of(encoder: Encoder) -> str:

@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from export.encoder.certificate import MANTISSA, certify
+from export.encoder.certificate import MANTISSA
+from export.encoder.certify import certify
 from export.encoder.graph import Graph
 from export.encoder.node import Map
 from export.encoder.operations import Lif

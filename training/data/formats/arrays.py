@@ -3,8 +3,10 @@
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikinghash.arrays import map_array, read_archive
 from spikinghash.errors import RecordingError, in_one_line
@@ -25,17 +27,24 @@ def read(path: Path, _: Asked) -> Decoded:
     except ValueError as error:
         why = in_one_line(error)
         raise RecordingError(f"{path}: damaged, or no .npy file of numbers: {why}; write it again") from None
+    return Decoded(pack_events(columns_of(array, str(path)), str(path)))
+
+
+def columns_of(array: NDArray[Any], name: str) -> dict[str, NDArray[Any]]:
+    """x, y, t and p, each (events,), of a structured array (events,) or of rows (events, 4).
+
+    Raises:
+        RecordingError: it is of another kind; ``name`` is in the message.
+    """
     found = find_fields(array.dtype.names or ())
     if len(found) == len(FIELDS) and array.ndim == 1:
-        columns = {field: np.asarray(array[name]) for field, name in found.items()}
-    elif array.dtype.names is None and array.ndim == 2 and array.shape[1] == len(FIELDS):
-        columns = {field: np.asarray(array[:, index]) for index, field in enumerate(FIELDS)}
-    else:
-        raise RecordingError(
-            f"{path}: an array of shape {array.shape} and type {array.dtype}; needed are rows of x, y, t, p, "
-            "or a structured array with these fields"
-        )
-    return Decoded(pack_events(columns, str(path)))
+        return {field: np.asarray(array[column]) for field, column in found.items()}
+    if array.dtype.names is None and array.ndim == 2 and array.shape[1] == len(FIELDS):
+        return {field: np.asarray(array[:, index]) for index, field in enumerate(FIELDS)}
+    raise RecordingError(
+        f"{name}: an array of shape {array.shape} and type {array.dtype}; needed are rows of x, y, t, p, "
+        "or a structured array with these fields"
+    )
 
 
 def read_npz(path: Path, _: Asked) -> Decoded:

@@ -1,0 +1,44 @@
+"""What comes along with the package: committed encoders, configs, retrieval figures, a few recordings, Lava's pins.
+
+In a checkout the folders here are links to where these are kept.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+from spikinghash.errors import SpikinghashError
+
+FOLDER = Path(str(files(__name__)))
+CHECKPOINTS, CONFIGS, RECORDINGS, RESULTS = (
+    FOLDER / name for name in ("checkpoints", "configs", "recordings", "results")
+)
+LAVA_PINS = FOLDER / "constraints-lava.txt"
+
+
+def named(path: str | Path, folder: Path, suffix: str) -> Path:
+    """``path`` itself, or, where it is a bare name that is no file, the file of that name in ``folder``.
+
+    >>> named("digits", CHECKPOINTS, ".onnx").name
+    'digits.onnx'
+    >>> str(named("my/encoder.onnx", CHECKPOINTS, ".onnx"))
+    'my/encoder.onnx'
+    """
+    path = Path(path)
+    bare = path.name == str(path) and not path.suffix and not path.exists()
+    own = folder / f"{path.name}{suffix}"
+    return own if bare and own.is_file() else path
+
+
+def example(label: str = "7", number: int = 0) -> Path:
+    """A recording that comes along: a digit before a simulated event camera of 34x34 pixels.
+
+    Raises:
+        SpikinghashError: there is none of this class and number.
+
+    >>> example("7").suffix
+    '.bin'
+    """
+    found = sorted((RECORDINGS / label).glob("*.bin"))
+    if number >= len(found):
+        raise SpikinghashError(f"example {number} of class {label!r}: there are {len(found)}; classes are 0 to 9")
+    return found[number]
