@@ -1,0 +1,114 @@
+"""Encoders as C on a Cortex-M in an emulator, beside their int8 twins: ``python -m benchmarks.microcontroller``."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from benchmarks.microcontroller.board import BOARDS, Board, build, measure, missing_tools
+from benchmarks.microcontroller.page import page
+from benchmarks.microcontroller.twin import library, twin_source
+from export.c.render import render
+from export.encoder.evaluate import held_out
+from export.encoder.network import Network, build_network
+from spikinghash.cli import run, wide_console
+from spikinghash.errors import ComparisonError, MissingToolError
+from spikinghash.files import atomic_path, private_folder
+from spikinghash.seal import sealed_row
+from training.checkpoint import load_checkpoint
+
+CHECKPOINTS = (Path("checkpoints/digits.pt"), Path("checkpoints/nmnist.pt"))
+RECORDINGS = 20
+Row = dict[str, Any]
+
+
+def encoder_row(network: Network, board: Board, frames: NDArray[np.uint8]) -> Row:
+    """The encoder on a board.
+
+    Raises:
+        ComparisonError: it gives another code than the network.
+    """
+    with private_folder("snh-board-") as folder:
+        image = build(folder, board, render(network).files)
+        done = measure(image, board, frames)
+    differing = np.flatnonzero((done.codes != network.executor().encode(frames)).any(axis=1))
+    if len(differing):
+        raise ComparisonError(f"{board.name}: recording {differing[0]} has another code than in the network")
+    return _row("encoder", image.flash, image.ram, done.instructions)
+
+
+def twin_rows(network: Network, board: Board, frames: NDArray[np.uint8], cmsis: Path) -> Iterator[Row]:
+    """The int8 twin of its sizes on a board, and its linear maps alone.
+
+    Raises:
+        ComparisonError: CMSIS-NN refuses a layer.
+    """
+    header = render(network).files["encoder.h"]
+    with private_folder("snh-board-") as folder:
+        extra = library(folder, board, cmsis)
+        for kind, maps_alone in (("int8_twin", False), ("int8_twin_maps", True)):
+            source = twin_source(network.config, maps_alone)
+            image = build(folder, board, {"encoder.c": source, "encoder.h": header}, extra)
+            done = measure(image, board, frames)
+            if (done.codes == 0xFF).all():
+                raise ComparisonError(f"{board.name}: CMSIS-NN refused a layer of the twin")
+            yield _row(kind, image.flash, image.ram, done.instructions)
+
+
+def _row(kind: str, flash: int, ram: int, instructions: NDArray[np.int64]) -> Row:
+    return {
+        "kind": kind,
+        "flash_bytes": flash,
+        "ram_bytes": ram,
+        "recordings": len(instructions),
+        "instructions": round(float(instructions.mean())),
+        "least": int(instructions.min()),
+        "most": int(instructions.max()),
+    }
+
+
+def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Row]:
+    """An encoder and its twin on every board, on recordings that it was not trained on."""
+    loaded = load_checkpoint(checkpoint)
+    dataset, sets = held_out(loaded, root)
+    frames = dataset.frames[np.sort(sets.test[:RECORDINGS])]
+    network = build_network(loaded.model())
+    about = {
+        "checkpoint": checkpoint.as_posix(),
+        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "dataset": loaded.config.data.name,
+    }
+    for profile, board in BOARDS.items():
+        yield about | {"profile": profile} | encoder_row(network, board, frames)
+        if cmsis is not None:
+            yield from (about | {"profile": profile} | row for row in twin_rows(network, board, frames, cmsis))
+
+
+def main(
+    nmnist: Annotated[
+        Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it digits alone.")
+    ] = None,
+    cmsis: Annotated[Path | None, typer.Option(help="Checkout of CMSIS-NN; without it no twins.")] = None,
+    out: Annotated[Path, typer.Option(help="Page and figures, without suffix.")] = Path("docs/microcontroller"),
+) -> None:
+    """Build the committed encoders for microcontrollers, run them in QEMU, compare their codes, count instructions."""
+    if why := missing_tools():
+        raise MissingToolError(why)
+    found: list[Row] = []
+    for checkpoint in CHECKPOINTS:
+        if checkpoint.stem != "nmnist" or nmnist is not None:
+            found += rows(checkpoint, nmnist if checkpoint.stem == "nmnist" else None, cmsis)
+    with atomic_path(out.with_suffix(".json")) as path:
+        path.write_text(json.dumps([*map(sealed_row, found)], indent=1) + "\n")
+    with atomic_path(out.with_suffix(".md")) as path:
+        path.write_text(page(found))
+    wide_console().print(page(found))
+
+
+if __name__ == "__main__":
+    run(main)

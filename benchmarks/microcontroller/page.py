@@ -1,0 +1,27 @@
+"""The figures as a page of docs."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from benchmarks.microcontroller.board import BOARDS
+
+_NAMES = {
+    "encoder": "Spikinghash",
+    "int8_twin": "int8 twin, one frame",
+    "int8_twin_maps": "int8 twin, its linear maps alone",
+}
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """Markdown of what was measured."""
+    lines = [
+        f"| {row['dataset']} | {BOARDS[row['profile']].name} | {_NAMES[row['kind']]} | {row['instructions'] / 1e6:.2f} "
+        f"| {row['least'] / 1e6:.2f} to {row['most'] / 1e6:.2f} | {row['flash_bytes'] / 1e3:.0f} "
+        f"| {row['ram_bytes'] / 1e3:.0f} |"
+        for row in rows
+    ]
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    template = Path(__file__).parent / "templates" / "page.md.j2"
+    return environment.from_string(template.read_text()).render(lines="\n".join(lines))

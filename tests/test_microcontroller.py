@@ -1,0 +1,66 @@
+"""C for a microcontroller on boards that QEMU emulates: codes, counted instructions, boards that are too small."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import SMALL, TINY, calibrated, random_frames
+
+from benchmarks.microcontroller.board import BOARDS, INSTRUCTIONS_PER_TICK, Board, build, measure, missing_tools
+from benchmarks.microcontroller.twin import twin_source
+from export.c.render import render
+from export.encoder.network import build_network
+from spikinghash.errors import BackendError
+from training.config import EncoderConfig
+
+needs_tools = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools() or "-")
+LOOPS = 100_000
+COUNTING = """#include "encoder.h"
+void encoder_encode(const uint8_t frames[ENCODER_FRAME_BYTES], uint8_t code[ENCODER_CODE_BYTES])
+{
+    uint32_t left = %d;
+    __asm__ volatile("1: subs %%0, %%0, #1\\n\\tbne 1b" : "+r"(left) : : "cc");
+    code[0] = frames[0];
+}
+"""
+
+
+@needs_tools
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+@pytest.mark.parametrize("config", [SMALL, TINY], ids=["small", "tiny"])
+def test_codes_are_the_networks(board: Board, config: EncoderConfig, tmp_path: Path) -> None:
+    network, frames = build_network(calibrated(config)), random_frames(config, 5)
+    source = render(network)
+    image = build(tmp_path, board, source.files)
+    done = measure(image, board, frames)
+    np.testing.assert_array_equal(done.codes, network.executor().encode(frames))
+    assert image.ram == pytest.approx(source.memory_bytes, abs=64)
+    assert source.table_bytes < image.flash < source.table_bytes + 16_384
+
+
+@needs_tools
+def test_instructions_are_counted(tmp_path: Path) -> None:
+    """Against a loop of two instructions."""
+    board, files = BOARDS["cortex_m7"], render(build_network(calibrated(TINY))).files
+    image = build(tmp_path, board, files | {"encoder.c": COUNTING % LOOPS})
+    (found,) = measure(image, board, random_frames(TINY, 1)).instructions
+    assert abs(found - 2 * LOOPS) <= 2 * INSTRUCTIONS_PER_TICK
+
+
+@needs_tools
+def test_a_board_without_room_is_refused(tmp_path: Path) -> None:
+    small = replace(BOARDS["cortex_m4"], flash_kib=16)
+    with pytest.raises(BackendError, match=r"the board's FLASH is [\d,]+ bytes too small: train a smaller encoder"):
+        build(tmp_path, small, render(build_network(calibrated(TINY))).files)
+
+
+def test_the_twin_reads_every_weight_once() -> None:
+    """Against the sizes of its layers: stem, a mixer on blocks, two MLPs, an attention, a hash layer."""
+    stem, mixer, mlp, down = 4 * 2 * 9, 16 * 2 * 4, 2 * 8 * 4, 8 * 4 * 9
+    attention, deep_mlp, head = 4 * 8 * 8, 2 * 16 * 8, 8 * 8 * 16
+    total = stem + mixer + mlp + down + attention + deep_mlp + head
+    source = twin_source(TINY)
+    assert f"static const int8_t weights[{total}] = {{" in source
+    steps = [int(line.split()[2].rstrip(";")) for line in source.splitlines() if line.startswith("    kernel += ")]
+    assert sum(steps) == total
