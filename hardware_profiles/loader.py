@@ -1,8 +1,8 @@
 """Reading profiles: the built-in ones by id, anybody's own by path. Errors name the file and the line."""
 
+import contextlib
 import hashlib
 import re
-import tomllib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,16 @@ from hardware_profiles.estimates import Estimate, Location
 from hardware_profiles.schema import Profile, Validation
 from hardware_profiles.terms import EVENT_TERMS, TERM_PATHS
 from spikinghash.errors import ProfileError, in_one_line
+from spikinghash.files import read_file
+from spikinghash.toml import parse_toml
 
 _FOLDER = Path(__file__).parent
+_LARGEST = 2**18
+"""Bytes of a profile."""
+_STATEMENT = re.compile(r"""\s*(\[|["'\w][^=]*=)""")
+"""How a line begins that is a table's header or a key; within a value over several lines, some do, too."""
+_MOST_PARTS = 20
+"""Such lines within a value, if messages shall name the line of its key."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def load_profile(name: str) -> LoadedProfile:
     """
     path = _FOLDER / f"{name}.toml" if name in builtin_ids() else Path(name)
     try:
-        data = path.read_bytes()
+        data = read_file(path, _LARGEST)
         return LoadedProfile(parse_profile(data.decode(), str(path)), path, hashlib.sha256(data).hexdigest())
     except OSError as error:
         known = ", ".join(builtin_ids())
@@ -73,13 +81,13 @@ def parse_profile(text: str, source: str) -> Profile:
         ProfileError: the document breaks the schema.
     """
     try:
-        profile = Profile.model_validate(tomllib.loads(text), strict=False)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ProfileError(f"{source}:{line[1] if line else '1'}: not TOML: {in_one_line(error)}") from None
+        profile = Profile.model_validate(parse_toml(text), strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         raise _problem(text, source, first["loc"], _explain(first)) from None
+    except ValueError as error:
+        line = re.search(r"line (\d+)", str(error))
+        raise ProfileError(f"{source}:{line[1] if line else '1'}: not TOML: {in_one_line(error)}") from None
     for place, what in _inconsistencies(profile):
         raise _problem(text, source, place, what)
     return profile
@@ -146,20 +154,27 @@ def _problem(text: str, source: str, place: Location, what: str) -> ProfileError
 def line_of(text: str, place: Location) -> int:
     """Line (from 1) at which the longest part of ``place`` that the document writes out begins; 1 if there is none."""
     lines = text.splitlines()
+    starts = [number for number, line in enumerate(lines) if _STATEMENT.match(line)]
+    ends = [*starts[1:], len(lines)]
     for length in range(len(place), 0, -1):
-        if _is_written(lines, len(lines), place[:length]):
-            return bisect_left(range(len(lines)), True, key=lambda end: _is_written(lines, end, place[:length]))
+        if _is_written(lines, ends[-1:], place[:length]):
+            found = bisect_left(range(len(starts)), True, key=lambda n: _is_written(lines, ends[n:], place[:length]))
+            return starts[found] + 1
     return 1
 
 
-def _is_written(lines: Sequence[str], end: int, place: Location) -> bool:
-    """Whether the lines up to ``end``, and what the value on the last of them goes on with, write out ``place``."""
+def _is_written(lines: Sequence[str], ends: Sequence[int], place: Location) -> bool:
+    """Whether the first of the ``ends`` up to which the lines are a document, no value cut, has ``place`` before it."""
+    for end in ends[:_MOST_PARTS]:
+        with contextlib.suppress(ValueError):
+            return _holds(parse_toml("\n".join(lines[:end])), place)
+    return False
+
+
+def _holds(found: Any, place: Location) -> bool:
     try:
-        found: Any = tomllib.loads("\n".join(lines[:end]))
         for part in place:
             found = found[part]
-    except tomllib.TOMLDecodeError:
-        return end < len(lines) and _is_written(lines, end + 1, place)
     except (LookupError, TypeError):
         return False
     return True

@@ -94,7 +94,8 @@ def map_array(path: Path) -> NDArray[Any]:
     """
     try:
         require_file(path)
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.errstate(over="ignore"):  # an absurd shape is refused, and warned of besides
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (*_DAMAGED, zipfile.BadZipFile) as error:
         raise ValueError(in_one_line(error)) from None
     if not isinstance(array, np.ndarray):

@@ -5,6 +5,7 @@ A file without a seal is of a former version or of another program, and is read 
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def parse_json(content: bytes | str) -> Any:
         ValueError: the seal is that of other values, or a number is not finite.
     """
     try:
-        values = json.loads(content, parse_constant=_refuse)
+        values = json.loads(content, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     for each in values if isinstance(values, list) else [values]:
@@ -87,6 +88,13 @@ def verified_json(content: bytes | str) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is no number that can be held")
+    return value
 
 
 def _digest(values: Any) -> str:

@@ -25,7 +25,9 @@ def load_archive(path: Path) -> Any:
     try:
         require_file(path)
         _check_members(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_tensors(content)
+        return content
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # zipfile and torch raise whatever a broken file leads them to
@@ -50,6 +52,18 @@ def _check_members(path: Path) -> None:
             raise ValueError("its members claim more than the file holds")
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"the CRC of {damaged} differs")
+
+
+def _check_tensors(content: object) -> None:
+    """Refuse tensors of other kinds than trainings save, and those that claim more values than the file holds."""
+    if isinstance(content, dict | list | tuple):
+        for item in content.values() if isinstance(content, dict) else content:
+            _check_tensors(item)
+    elif isinstance(content, torch.Tensor):
+        if content.layout != torch.strided or content.is_quantized or content.device.type != "cpu":
+            raise ValueError(f"a tensor of kind {content.layout}, {content.dtype} on {content.device}")
+        if content.numel() * content.element_size() > content.untyped_storage().nbytes():
+            raise ValueError(f"a tensor claims shape {tuple(content.shape)}, more than it holds")
 
 
 def content_digest(content: object) -> str:

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from spikinghash.errors import CheckpointError
 from spikinghash.validation import first_fault
 from training.archive import content_digest, load_archive, save_archive
-from training.config import Config, parse_config
+from training.config import LARGEST_EPOCH, Config, parse_config
 from training.model.encoder import Spikinghash
 from training.quantised import Grids, put_on_grids
 
 FORMAT = 1
 """Version of the file; a reader refuses any other."""
+DTYPES = (torch.float32, torch.int64)
+"""Of weights, and of what batch normalisations count."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class _Content(BaseModel):
     format: Literal[1]
     config: dict[str, Any]
     weights: dict[str, torch.Tensor]
-    epoch: Annotated[int, Field(ge=0)]
+    epoch: Annotated[int, Field(ge=0, le=LARGEST_EPOCH)]
     metrics: dict[str, float]
     resume: dict[str, Any] | None
     grids: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
@@ -92,9 +94,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content = load_archive(path)
     if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError(f"{path}: not a checkpoint of this project: it names no format version")
-    if content["format"] != FORMAT:
+    version = content["format"]
+    if not isinstance(version, int) or version != FORMAT:
         raise CheckpointError(
-            f"{path}: checkpoint format {content['format']}, this version reads {FORMAT}: train it anew"
+            f"{path}: checkpoint format {str(version)[:40]}, this version reads {FORMAT}: train it anew"
         )
     try:
         read = _Content.model_validate(content)
@@ -104,7 +107,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if read.digest is not None and read.digest != content_digest(rest):
         raise CheckpointError(f"{path}: not what was written: its digest differs: copy it anew, or train it anew")
     for name, value in read.weights.items():
+        if value.dtype not in DTYPES:
+            raise CheckpointError(f"{path}: weights {name} are {value.dtype}: it was not written by this project")
         if not torch.isfinite(value).all():
             raise CheckpointError(f"{path}: weights {name} are not finite: train anew with a lower learning_rate")
+        if name.endswith("running_var") and (value < 0).any():
+            raise CheckpointError(f"{path}: weights {name}: a variance of {float(value.min()):g}: train anew")
     config = parse_config(read.config, str(path))
     return Checkpoint(config, read.weights, read.epoch, read.metrics, read.resume, read.grids)

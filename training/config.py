@@ -1,6 +1,5 @@
 """Configuration of an experiment: one TOML file, every key checked."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
+from spikinghash.toml import parse_toml
 from spikinghash.validation import first_fault
+from training.data.events import LARGEST_SIDE
 
 DataName = Literal["digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "folder", "images", "reversal"]
 Mixer = Literal["swm", "ssa", "conv", "dwconv"]
@@ -18,7 +19,7 @@ LARGEST_LEVEL = 3
 """Of the Haar transform: at level 4 a block has 4,096 members, the map of a pair of channels 16.8 million entries."""
 LARGEST_STEPS, LARGEST_SIZE, LARGEST_WIDTH, LARGEST_DEPTH = 1024, 1024, 2**16, 64
 """Of the window; of a frame's side, in pixels; of channels, heads and bits; of stages, blocks and the MLP's ratio."""
-LARGEST_SENSOR = 2**16
+LARGEST_EPOCH = 10**6
 LARGEST_WEIGHTS = 2**28
 """Of all maps of an encoder, and of the block maps of a stage: a gigabyte in single precision."""
 LARGEST_ACTIVITY = 2**30
@@ -42,8 +43,8 @@ class DataConfig(_Section):
 
     @model_validator(mode="after")
     def _sensor_has_pixels(self) -> "DataConfig":
-        if self.sensor is not None and not 1 <= min(self.sensor) <= max(self.sensor) <= LARGEST_SENSOR:
-            raise ValueError(f"sensor is {list(self.sensor)}: give width and height in pixels, 1 to {LARGEST_SENSOR}")
+        if self.sensor is not None and not 1 <= min(self.sensor) <= max(self.sensor) <= LARGEST_SIDE:
+            raise ValueError(f"sensor is {list(self.sensor)}: give width and height in pixels, 1 to {LARGEST_SIDE}")
         return self
 
 
@@ -175,7 +176,7 @@ class TrainConfig(_Section):
     """Optimisation."""
 
     seed: int = Field(0, ge=0, lt=2**32)
-    epochs: int = Field(20, ge=1, le=10**6)
+    epochs: int = Field(20, ge=1, le=LARGEST_EPOCH)
     batch_size: int = Field(40, ge=2, le=2**20)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
@@ -278,9 +279,9 @@ def load_config(path: Path) -> Config:
         ConfigError: the file cannot be read, is not TOML, or holds something unusable.
     """
     try:
-        values = tomllib.loads(read_file(Path(path)).decode())
+        values = parse_toml(read_file(Path(path)).decode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not a TOML file: {in_one_line(error)}") from None
     return parse_config(values, str(path))

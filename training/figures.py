@@ -50,7 +50,7 @@ def similarity_matrices(checkpoint: Checkpoint, per_class: int) -> dict[str, NDA
     Raises:
         CheckpointError: it does not hold the soft similarity that was learned with it.
     """
-    if "alpha" not in checkpoint.metrics:
+    if not {"alpha", "beta"} <= checkpoint.metrics.keys():
         raise CheckpointError(
             "the checkpoint lacks the learned soft similarity (alpha, beta): train it with this version"
         )

@@ -22,6 +22,9 @@ def main(
     if checkpoint.epoch < config.train.epochs:
         done = f"{checkpoint.epoch} of {config.train.epochs} epochs"
         raise CheckpointError(f"{trained}: the training has done {done}: let it end (training.train goes on with it)")
+    key, name = score_names(config)
+    if key not in checkpoint.metrics:
+        raise CheckpointError(f"{trained}: the training has measured no {name}: it was not written by this project")
     portable = config.model_copy(
         update={
             "data": config.data.model_copy(update={"root": None}),
@@ -30,7 +33,6 @@ def main(
         }
     )
     save_checkpoint(published, replace(checkpoint, config=portable, resume=None))
-    key, name = score_names(config)
     print(f"wrote {published}: {published.stat().st_size / 1e6:.1f} MB, {name} {checkpoint.metrics[key]:.4f}")
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from spikinghash.errors import CheckpointError
 from training.model.attention import SpikingSelfAttention
 from training.model.encoder import Spikinghash
 from training.model.maps import LinearMap, streams
@@ -177,7 +178,13 @@ def put_on_grids(model: Spikinghash, grids: Grids, weight_bits: int = 8) -> None
 
     Weights of convolutions and of the hash layer get ``weight_bits``, two of which leave -1, 0 and 1; the block maps of
     wave mixers, sums of several fusions, keep eight.
+
+    Raises:
+        CheckpointError: the grids are not those of its streams.
     """
+    named = {stream[0].name for stream in streams(model)}
+    if unlike := sorted(named ^ grids.keys()):
+        raise CheckpointError(f"grids of {', '.join(unlike)[:80]} lack or are of no layer: train the checkpoint anew")
     for stream in streams(model):
         step = grids[stream[0].name]
         for member in stream:

@@ -36,7 +36,10 @@ def start_from(model: Spikinghash, loss: nn.Module, path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: no weight of it fits the encoder of this config: use a checkpoint of its sizes")
     model.load_state_dict(own | fitting)
     if isinstance(loss, HashLoss):
-        loss.similarity.take_over(saved.metrics)
+        try:
+            loss.similarity.take_over(saved.metrics)
+        except ValueError:
+            raise CheckpointError(f"{path}: alpha is {saved.metrics['alpha']}: a positive number is needed") from None
     return saved
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from spikinghash.cli import run
-from spikinghash.errors import CheckpointError, ConfigError
+from spikinghash.errors import CheckpointError, ConfigError, in_one_line
 from spikinghash.files import atomic_path
 from spikinghash.resources import CONFIGS, named
 from training import classes
@@ -161,6 +161,7 @@ def restore(experiment: Experiment, path: Path) -> None:
 
     Raises:
         ConfigError: it comes from another config.
+        CheckpointError: it cannot be resumed.
     """
     if not path.exists():
         return
@@ -169,9 +170,13 @@ def restore(experiment: Experiment, path: Path) -> None:
         raise ConfigError(f"{path}: it was trained with another config: use another --out, or delete it to start anew")
     if saved.resume is None:
         raise CheckpointError(f"{path}: a published checkpoint cannot be resumed: use another --out")
-    for name in STATES:
-        getattr(experiment, name).load_state_dict(saved.resume[name])
-    experiment.history.extend(saved.resume["history"])
+    try:
+        for name in STATES:
+            getattr(experiment, name).load_state_dict(saved.resume[name])
+        experiment.history.extend(dict(record) for record in saved.resume["history"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # each part raises its own
+        what = in_one_line(error)
+        raise CheckpointError(f"{path}: its training cannot be resumed ({what}): use another --out") from None
 
 
 def train(config: Config, out: Path, device: torch.device) -> Experiment:

@@ -6,26 +6,29 @@ query, so that its recall has to be measured on one's own codes. Milvus returns 
 answers are put together from searches over parts of the range of codes.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.search.code_lists import CodeLists
 from deploy.search.distinct_index import DistinctIndex, Near
 from deploy.search.index import Codes, Ids, check_new
 from deploy.search.milvus_connection import connect
-from spikinghash.errors import SearchError
-from spikinghash.files import atomic_path
+from spikinghash.errors import SearchError, in_one_line
+from spikinghash.files import atomic_path, read_file
+from spikinghash.seal import parse_json
+from spikinghash.validation import first_fault
 
 MilvusKind = Literal["BIN_FLAT", "BIN_IVF_FLAT"]
 Hit = tuple[int, str]
 """Distance and key of a code."""
 
+LARGEST_LISTS = 2**16
+"""As many as Milvus takes."""
 _LIMIT = 16_384  # codes that one search returns at most
 _BATCH = 10_000  # codes sent at once
 _LISTS = ".npz"
@@ -39,12 +42,12 @@ class MilvusSettings(BaseModel):
     version: Literal[2] = 2
     uri: str
     """``http://HOST:19530``, or a file name that ends in .db for Milvus Lite."""
-    collection: str
-    bits: int
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+    bits: Annotated[int, Field(ge=8, le=2**16, multiple_of=8)]
     kind: MilvusKind = "BIN_FLAT"
-    lists: int = 1024
+    lists: Annotated[int, Field(ge=1, le=LARGEST_LISTS)] = 1024
     """Cells of ``BIN_IVF_FLAT``; about 4 times the root of the number of codes."""
-    probes: int = 32
+    probes: Annotated[int, Field(ge=1, le=LARGEST_LISTS)] = 32
     """Cells of ``BIN_IVF_FLAT`` that a search looks into."""
     former: str | None = None
     """Collection of version 1, with a code for every id; dropped when this one is saved."""
@@ -107,10 +110,10 @@ class MilvusIndex(DistinctIndex):
     def load(cls, path: Path) -> Self:
         """Connect to the collection that ``save`` described; ids that are not beside it are to be added again."""
         try:
-            text = path.read_text(encoding="utf-8")
-            settings = MilvusSettings.model_validate(_of_this_version(json.loads(text)))
-        except (OSError, ValueError, KeyError, ValidationError) as error:
-            raise SearchError(f"{path}: not a readable Milvus index ({type(error).__name__}): build it again") from None
+            settings = MilvusSettings.model_validate(_of_this_version(parse_json(read_file(path))))
+        except (OSError, ValueError, KeyError) as error:
+            why = first_fault(error) if isinstance(error, ValidationError) else in_one_line(error)
+            raise SearchError(f"{path}: not a readable Milvus index: {why}: build it again") from None
         lists = path.with_suffix(_LISTS)
         return cls(settings, CodeLists.load(lists) if lists.exists() else None)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from export.encoder.haar import BlockMap
 from spikinghash.arrays import unpack_archive
 from spikinghash.errors import GraphError
+from spikinghash.seal import parse_json
 
 Whole = NDArray[np.int64]
 Shape = tuple[int, int, int]
@@ -141,7 +142,7 @@ class IntegerNetwork:
             GraphError: it is damaged, or of another version.
         """
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             version, packed = content["format"], content["network"]
         except (ValueError, KeyError, TypeError):
             raise GraphError(f"{source}: its integer network is no JSON of this project: export it again") from None
@@ -151,7 +152,7 @@ class IntegerNetwork:
             )
         try:
             arrays = unpack_archive(io.BytesIO(base64.b64decode(packed)))
-            about = json.loads(arrays["about"].tobytes())
+            about = parse_json(arrays["about"].tobytes())
             *layers, vote = (_layer(header, arrays) for header in about["layers"])
             populations = tuple(map(str, about["populations"]))
             return cls(int(about["time_steps"]), int(about["size"]), vote, tuple(layers), populations)

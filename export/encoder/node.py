@@ -214,8 +214,16 @@ def stored_once(weights: Array) -> Array:
 
 
 def whole_numbers(values: Array | None, channels: int) -> NDArray[np.int64]:
-    """Weights or biases of an integer graph as integers; zeros, one per channel, where there are none."""
-    return np.zeros(channels, np.int64) if values is None else np.round(values).astype(np.int64)
+    """Weights or biases of an integer graph as integers; zeros, one per channel, where there are none.
+
+    Raises:
+        GraphError: one is larger than 64 bits hold.
+    """
+    if values is None:
+        return np.zeros(channels, np.int64)
+    if (large := values[~(np.abs(values) < 2.0**63)]).size:
+        raise GraphError(f"a weight or bias of {large.flat[0]:g} grid steps, which 64 bits cannot hold: train anew")
+    return np.round(values).astype(np.int64)
 
 
 def require_whole(name: str, *values: Array) -> None:

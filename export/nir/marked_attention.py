@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import GraphError
+from spikinghash.seal import parse_json
 
 MARK = "spikinghash_attention"
 """Metadata key of the subgraph; its value is a JSON object."""
@@ -105,7 +106,7 @@ def read_marked(name: str, node: nir.NIRNode) -> MarkedAttention | None:
     if mark is None:
         return None
     try:
-        heads = int(json.loads(mark)["heads"])
+        heads = int(parse_json(mark)["heads"])
         channels, height, width = (int(size) for size in node.output_type["output"])
         arriving = tuple(int(size) for size in node.input_type["input"])
     except (ValueError, KeyError, TypeError):

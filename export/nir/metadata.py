@@ -1,7 +1,6 @@
 """What a written encoder says about itself, stored as JSON in the file."""
 
 import io
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +12,7 @@ from export.encoder.forms import Biases, Numbers, Streams
 from export.encoder.work import Work
 from export.nir.read import KEY, read_graph
 from spikinghash.errors import GraphError
-from spikinghash.seal import NIR
+from spikinghash.seal import NIR, parse_json
 from spikinghash.validation import first_fault
 from training.config import LARGEST_SIZE, LARGEST_STEPS, LARGEST_WIDTH
 
@@ -109,14 +108,14 @@ class Metadata(BaseModel):
         return self.time_steps + self.latency
 
 
-def parse_metadata(text: str, source: str) -> Metadata:
+def parse_metadata(text: str | bytes, source: str) -> Metadata:
     """Metadata from its JSON; ``source`` is named in messages.
 
     Raises:
         GraphError: it is not JSON, of another version, or incomplete.
     """
     try:
-        values = json.loads(text)
+        values = parse_json(text)
         version = values["format"]
     except (ValueError, KeyError, TypeError):
         raise GraphError(f"{source}: its metadata is no JSON of this project: export it again") from None
@@ -145,7 +144,7 @@ def read_metadata(graph: nir.NIRGraph, source: str) -> Metadata | None:
     text = graph.metadata.get(KEY)
     if text is None:
         return None
-    return parse_metadata(text.decode() if isinstance(text, bytes) else str(text), source)
+    return parse_metadata(text if isinstance(text, bytes) else str(text), source)
 
 
 def read_encoder(path: Path) -> tuple[nir.NIRGraph, Metadata]:

@@ -5,7 +5,6 @@ not square. ``export.nir.stepwise.plan`` checks shapes itself. What an encoder's
 ``export.nir.metadata``, which needs pydantic; this module does not.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 from nir.serialization import hdf2dict
 
 from spikinghash.errors import GraphError
-from spikinghash.seal import NIR
+from spikinghash.hdf5 import claimed_bytes
+from spikinghash.seal import NIR, parse_json
 
 DEFAULT_TIME_STEP = 1e-4
 """Seconds. NIR's equations are continuous and its files name no step; the graphs of the NIR paper are run with this."""
@@ -109,7 +109,7 @@ def named_time_step(graph: nir.NIRGraph) -> float | None:
     value: Any = graph.metadata.get(TIME_STEP_KEY)
     if value is None and KEY in graph.metadata:
         try:
-            value = json.loads(graph.metadata[KEY]).get(TIME_STEP_KEY)
+            value = parse_json(graph.metadata[KEY]).get(TIME_STEP_KEY)
         except (TypeError, ValueError, AttributeError):
             raise GraphError(f"graph: broken metadata '{KEY}': no JSON object: export the graph again") from None
     try:
@@ -143,12 +143,10 @@ def _check_claims(file: h5py.File) -> None:
 
 def _claimed(dataset: h5py.Dataset) -> int:
     """Bytes that reading it takes."""
-    if dataset.external or dataset.is_virtual:
-        raise ValueError(f"{dataset.name} is kept in another file")
     count = math.prod(dataset.shape or ())
     if dataset.dtype.hasobject and count > LARGEST_TEXTS:
         raise ValueError(f"{dataset.name} holds {count:,} texts, at most {LARGEST_TEXTS:,} are read")
-    return dataset.dtype.itemsize * max(count, math.prod(dataset.chunks or ()))
+    return claimed_bytes(dataset)
 
 
 def _unknown_primitive(node: dict[str, Any], name: str) -> str | None:

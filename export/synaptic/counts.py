@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from export.synaptic.natural import NaturalCounts
 from spikinghash.errors import GraphError, in_one_line
-from spikinghash.seal import parse_json
+from spikinghash.files import read_file
+from spikinghash.seal import LARGEST_MODEL, parse_json
 
 Kind = Literal["lif", "threshold", "delay", "counter", "input", "attention", "integrator"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -148,7 +149,7 @@ class NetworkCounts:
 def network_id(graph: Path) -> str:
     """``NAME sha256:HEX`` of a graph file. Two files with equal bytes are the same network whatever their names."""
     try:
-        digest = hashlib.sha256(Path(graph).read_bytes()).hexdigest()
+        digest = hashlib.sha256(read_file(Path(graph), LARGEST_MODEL)).hexdigest()
     except OSError as error:
         raise GraphError(f"{graph}: cannot be read: {error.strerror}") from None
     return f"{Path(graph).name} sha256:{digest}"
@@ -186,6 +187,11 @@ def _check(counts: NetworkCounts, source: str) -> None:
         raise GraphError(
             f"{source}: holds {counts.samples} samples of {len(counts.layers)} layers: trace at least one of each"
         )
+    for key in ("time_steps", "steps", "pace"):
+        if getattr(counts, key) < 1:
+            raise GraphError(
+                f"{source}: {key} is {getattr(counts, key)}: at least 1 is needed: trace the network again"
+            )
     if not 0 < counts.window_us < math.inf:
         raise GraphError(f"{source}: window_us is {counts.window_us}: give the recordings' duration in microseconds")
     for layer in counts.layers:

@@ -18,6 +18,11 @@ Events = NDArray[np.void]
 SensorSize = tuple[int, int, int]
 """Width, height, polarities, as in tonic."""
 
+LARGEST_SIDE = 1 << 15
+"""Of a sensor, in pixels: columns and rows are held in 16 bits with a sign."""
+LARGEST_SENSOR = 1 << 24
+"""Pixels: pictures of what a sensor saw are made in memory."""
+
 FIELDS = ("x", "y", "t", "p")
 _ALSO = {"ts": "t", "time": "t", "timestamp": "t", "timestamps": "t", "pol": "p", "polarity": "p", "on": "p"}
 """Other names that libraries give the fields."""
@@ -51,12 +56,29 @@ def parse_sensor(text: str) -> SensorSize:
     """The sensor that ``text`` names as ``WIDTHxHEIGHT``.
 
     Raises:
-        RecordingError: it is no such text.
+        RecordingError: it is no such text, or no size of a sensor.
     """
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise RecordingError(f"--sensor {text}: WIDTHxHEIGHT in pixels is needed, as 346x260")
-    return int(width), int(height), 2
+    found = re.fullmatch(r"(0*[1-9]\d{0,8})x(0*[1-9]\d{0,8})", text)
+    if found is None:
+        raise RecordingError(f"--sensor {text[:40]}: WIDTHxHEIGHT in pixels is needed, as 346x260")
+    sensor = int(found[1]), int(found[2]), 2
+    check_sensor(sensor, "--sensor")
+    return sensor
+
+
+def check_sensor(sensor: SensorSize, name: str) -> None:
+    """Check that a sensor can have this size; ``name`` says in messages who tells it.
+
+    Raises:
+        RecordingError: it has no pixels, or too many.
+    """
+    width, height = sensor[:2]
+    if min(width, height) < 1 or max(width, height) > LARGEST_SIDE or width * height > LARGEST_SENSOR:
+        size = f"{width}x{height}"[:40]
+        raise RecordingError(
+            f"{name}: a sensor of {size} pixels; 1 to {LARGEST_SIDE} on each side, at most {LARGEST_SENSOR} in all are "
+            "taken: give the sensor's width and height in pixels"
+        )
 
 
 def find_fields(names: Iterable[str]) -> dict[str, str]:
@@ -86,8 +108,8 @@ def pack_events(columns: Mapping[str, NDArray[Any]], name: str) -> Events:
 
 
 def _check_values(column: NDArray[Any], field: str, name: str) -> None:
-    if column.dtype.kind not in "biuf":
-        raise RecordingError(f"{name}: {field} is of type {column.dtype}; numbers are needed")
+    if column.dtype.kind not in "biuf" or column.ndim != 1:
+        raise RecordingError(f"{name}: {field} is of type {column.dtype}{column.shape[1:] or ''}; numbers are needed")
     low, high = _LIMITS[field]
     fits = (column >= low) & (column < high)
     whole = fits if column.dtype.kind != "f" else fits & (column == np.rint(column))

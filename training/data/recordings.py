@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikinghash.errors import RecordingError
+from spikinghash.errors import RecordingError, in_one_line
 from training.data.binning import events_to_frames
 from training.data.events import (
     EVENT_DTYPE,
@@ -16,6 +16,7 @@ from training.data.events import (
     Events,
     SensorSize,
     check_events,
+    check_sensor,
     order_events,
     parse_sensor,
 )
@@ -124,8 +125,8 @@ def load_recording(
         sort: put events in order however late they are.
 
     Raises:
-        RecordingError: the file cannot be read, is too large, truncated or empty, its sensor is unknown, or it fails
-            ``check_events``.
+        RecordingError: the file cannot be read, is too large, truncated or empty, its sensor is unknown or absurd, or
+            it fails ``check_events``.
     """
     path = Path(path)
     try:
@@ -133,6 +134,7 @@ def load_recording(
         sensor = decoded.sensor or sensor_size or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
         if sensor is None:
             raise RecordingError(f"{path}: it does not tell the size of its sensor; give it: --sensor WIDTHxHEIGHT")
+        check_sensor(sensor, str(path))
         events, notes = order_events(decoded.events, str(path), any_step=sort)
         check_events(events, sensor, str(path))
     except RecordingError as error:
@@ -152,3 +154,5 @@ def _read(path: Path, asked: Asked) -> Decoded:
         return _READERS[path.suffix.lower()](path, asked)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, OverflowError) as error:  # numbers that nothing can hold
+        raise RecordingError(f"{path}: damaged: {in_one_line(error)}; copy or record it again") from None

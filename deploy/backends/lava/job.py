@@ -1,7 +1,7 @@
 """One job of the worker: lower a graph, then run its samples on Lava, chunk by chunk."""
 
-import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import shared_memory
@@ -15,8 +15,9 @@ from export.loihi.network import FixedNetwork, as_recorded, to_fixed_point, whol
 from export.nir.read import read_graph
 from export.synaptic.lowering import lower
 from export.synaptic.populations import SynapseNetwork
-from spikinghash.errors import GraphError
-from spikinghash.files import atomic_path
+from spikinghash.errors import BackendError, GraphError, in_one_line
+from spikinghash.files import atomic_path, read_file
+from spikinghash.seal import parse_json
 
 if TYPE_CHECKING:
     from deploy.backends.lava.placement import PlacedNetwork
@@ -38,6 +39,35 @@ class Settings:
     shared_memory: str
 
 
+_ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "record": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "placement": lambda value: value in ("merged", "layered"),
+    "numbers": lambda value: value in ("float", "fixed"),
+    "executor": lambda value: value in ("processes", "local"),
+    "first": lambda value: type(value) is int and value >= 0,
+    "chunk": lambda value: type(value) is int and value >= 1,
+    "shared_memory": lambda value: isinstance(value, str) and re.fullmatch(r"[\w-]{1,64}", value) is not None,
+}
+
+
+def read_settings(path: Path) -> Settings:
+    """Read ``job.json``; this environment has no library for schemas.
+
+    Raises:
+        BackendError: it is no such file, or a value cannot be used.
+    """
+    try:
+        values = parse_json(read_file(path))
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{path.name}: cannot be read: {in_one_line(error)}") from None
+    if not isinstance(values, dict) or values.keys() != _ALLOWED.keys():
+        raise BackendError(f"{path.name}: needs {', '.join(_ALLOWED)}, and nothing else")
+    for key, fits in _ALLOWED.items():
+        if not fits(values[key]):
+            raise BackendError(f"{path.name}: {key} is {str(values[key])[:40]!r}, which cannot be used")
+    return Settings(**values)
+
+
 def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
     """Run the job in folder ``job``; the outputs of each chunk are written when it is done.
 
@@ -50,7 +80,7 @@ def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
         SpikinghashError: the graph or its input cannot be run, or the simulation failed.
     """
     watchdog = Watchdog(os.getppid(), on_failure)
-    settings = Settings(**json.loads((job / "job.json").read_text()))
+    settings = read_settings(job / "job.json")
     _name_shared_memory(settings.shared_memory)
     network = lower(read_graph(job / "graph.nir", "graph.nir"), settings.record)
     spikes = _read_spikes(job / "input.npy", network)

@@ -21,9 +21,9 @@ class Machine(_Record):
     """The host."""
 
     cpu: str
-    cores: int
+    cores: int = Field(ge=1)
     """That this process may use."""
-    memory_bytes: int
+    memory_bytes: int = Field(ge=0)
     system: str
     virtual: bool
     """Whether the CPU says that a hypervisor stands below the system; its cores are then shared with others."""
@@ -78,9 +78,9 @@ class Run(_Record):
     device: str
     threads: int | None
     """``None``: the runtime's own default."""
-    batch: int
-    warmup: int
-    repetitions: int
+    batch: int = Field(ge=1)
+    warmup: int = Field(ge=0)
+    repetitions: int = Field(ge=1)
     seconds: Seconds
     window: Window
     """Of all timed calls."""

@@ -12,8 +12,8 @@ from spikinghash.arrays import map_array, read_archive
 from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, Asked, Decoded, find_fields, pack_events
 
-LARGEST_ARCHIVE = 2**31
-"""Bytes of all arrays of an .npz file, unpacked."""
+LARGEST_UNPACKED, BEST_PACKED = 2**26, 100
+"""Bytes of all arrays of a packed file, unpacked; times the size of the file, where that is more."""
 
 
 def read(path: Path, _: Asked) -> Decoded:
@@ -55,9 +55,7 @@ def read_npz(path: Path, _: Asked) -> Decoded:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST_ARCHIVE:
-            raise RecordingError(f"{path}: {size} bytes when unpacked, at most {LARGEST_ARCHIVE} are read; cut it")
+            check_unpacked(sum(member.file_size for member in archive.infolist()), path)
         arrays = read_archive(path)
     except (ValueError, zipfile.BadZipFile) as error:
         why = in_one_line(error)
@@ -66,6 +64,17 @@ def read_npz(path: Path, _: Asked) -> Decoded:
     columns = {field: arrays[name] for field, name in found.items()}
     check_columns(arrays, found, {column.shape for column in columns.values()}, path)
     return Decoded(pack_events(columns, str(path)))
+
+
+def check_unpacked(size: int, path: Path) -> None:
+    """Refuse a file whose arrays claim more bytes, unpacked, than events pack to.
+
+    Raises:
+        RecordingError: they do.
+    """
+    limit = max(LARGEST_UNPACKED, BEST_PACKED * path.stat().st_size)
+    if size > limit:
+        raise RecordingError(f"{path}: {size} bytes when unpacked, at most {limit} are read of it; cut it into parts")
 
 
 def check_columns(names: Iterable[str], found: Iterable[str], shapes: set[tuple[int, ...]], path: Path) -> None:

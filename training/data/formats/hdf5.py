@@ -8,17 +8,21 @@ either order: a sensor is taken to be wider than high) tells the sensor.
 Prophesee's HDF5 (``CD/events``) is compressed by a filter of its own, which HDF5 finds where the vendor's plugin is.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, Asked, Decoded, SensorSize, find_fields, pack_events
-from training.data.formats.arrays import check_columns
+from training.data.formats.arrays import check_columns, check_unpacked
 
 MOST_EVENTS = 1 << 26
 """A file that claims more is refused before memory is taken."""
+_LATEST = 2.0**62
+"""Microseconds."""
 _PLURALS = ("xs", "ys", "ts", "ps")
 _UNITS = {"s": 1e6, "seconds": 1e6, "ms": 1e3, "us": 1.0, "microseconds": 1.0, "ns": 1e-3}
 
@@ -32,9 +36,9 @@ def read(path: Path, _: Asked) -> Decoded:
     import h5py  # slow to import, and seldom needed
 
     try:
-        with h5py.File(path) as file:
+        with h5py.File(path, "r") as file:
             return _read_prophesee(file, path) if "CD/events" in file else _read_columns(file, path)
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # what h5py makes of damaged files
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:  # as h5py takes damage
         text = in_one_line(error)
         remedy = (
             "install Prophesee's HDF5 plugin (hdf5_ecf) and name its folder in HDF5_PLUGIN_PATH"
@@ -49,13 +53,13 @@ def _read_columns(file: Any, path: Path) -> Decoded:
     if not hasattr(group, "keys"):
         raise ValueError("events is an array, a group of arrays is needed")
     original = {name.removesuffix("s") if name in _PLURALS else name: name for name in group}
-    arrays = {field: group[original[name]] for field, name in find_fields(original).items()}
+    arrays = {field: _array(group[original[name]]) for field, name in find_fields(original).items()}
     check_columns(group, arrays, {array.shape for array in arrays.values()}, path)
-    _check_count(len(arrays["t"]), path)
+    _check_size([*arrays.values()], path)
     columns = {field: arrays[field][()] for field in FIELDS}
     scale = _scale(arrays["t"])
     if scale != 1:
-        columns["t"] = np.rint(columns["t"] * scale).astype(np.int64)
+        columns["t"] = _whole(columns["t"], scale)
     if "t_offset" in file:
         columns["t"] = columns["t"].astype(np.int64) + int(file["t_offset"][()])
     notes = (f"times were taken for {'seconds' if scale == 1e6 else f'{scale:g} us each'}",) * (scale != 1)
@@ -63,17 +67,36 @@ def _read_columns(file: Any, path: Path) -> Decoded:
 
 
 def _read_prophesee(file: Any, path: Path) -> Decoded:
-    stored = file["CD/events"]
-    _check_count(len(stored), path)
+    stored = _array(file["CD/events"])
+    if missing := [field for field in FIELDS if field not in (stored.dtype.names or ())]:
+        raise ValueError(f"CD/events has no field {', '.join(missing)}")
+    _check_size([stored], path)
     events = stored[()]
     width, height = (int(file.attrs.get(name, 0)) for name in ("width", "height"))
     sensor = (width, height, 2) if width and height else None
     return Decoded(pack_events({field: events[field] for field in FIELDS}, str(path)), sensor)
 
 
-def _check_count(count: int, path: Path) -> None:
-    if count > MOST_EVENTS:
+def _array(item: Any) -> Any:
+    """An array of a file.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not getattr(item, "shape", None):
+        raise ValueError(f"{item.name} is no array")
+    return item
+
+
+def _check_size(arrays: Sequence[Any], path: Path) -> None:
+    """Refuse more than is good before memory is taken, and what is kept in other files."""
+    from spikinghash.hdf5 import claimed_bytes
+
+    if (count := len(arrays[0])) > MOST_EVENTS:
         raise RecordingError(f"{path}: {count} events, at most {MOST_EVENTS} are read; cut the recording into parts")
+    if len({array.file.filename for array in arrays} | {str(path)}) > 1:
+        raise ValueError(f"{arrays[0].name} is kept in another file")
+    check_unpacked(sum(map(claimed_bytes, arrays)), path)
 
 
 def _scale(times: Any) -> float:
@@ -85,6 +108,15 @@ def _scale(times: Any) -> float:
             raise ValueError(f"times in {name!r}, known are {', '.join(_UNITS)}")
         return _UNITS[name]
     return 1e6 if times.dtype.kind == "f" else 1.0
+
+
+def _whole(times: NDArray[Any], scale: float) -> NDArray[np.int64]:
+    """``times`` in whole microseconds."""
+    with np.errstate(over="ignore"):
+        scaled = np.rint(times * scale)
+    if not (np.abs(scaled) < _LATEST).all():
+        raise ValueError(f"a time is {times[~(np.abs(scaled) < _LATEST)][0]}, which is none")
+    return scaled.astype(np.int64)
 
 
 def _sensor(file: Any, group: Any) -> SensorSize | None:
