@@ -33,6 +33,8 @@ class Checkpoint:
     """State of optimiser, schedule, loss and random generators; ``None`` in a published checkpoint."""
     grids: Grids | None = None
     """Steps of the grids of a network trained with ``quantise``."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that a classification head was trained on, in the order of its outputs."""
 
     def model(self) -> Spikinghash:
         """The float network, in evaluation mode.
@@ -68,6 +70,7 @@ class _Content(BaseModel):
     metrics: dict[str, float]
     resume: dict[str, Any] | None
     grids: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    classes: list[str] = []
     digest: str | None = None
 
 
@@ -81,6 +84,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "metrics": checkpoint.metrics,
         "resume": checkpoint.resume,
         "grids": checkpoint.grids,
+        "classes": list(checkpoint.classes),
     }
     save_archive(path, content | {"digest": content_digest(content)})
 
@@ -114,4 +118,4 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if name.endswith("running_var") and (value < 0).any():
             raise CheckpointError(f"{path}: weights {name}: a variance of {float(value.min()):g}: train anew")
     config = parse_config(read.config, str(path))
-    return Checkpoint(config, read.weights, read.epoch, read.metrics, read.resume, read.grids)
+    return Checkpoint(config, read.weights, read.epoch, read.metrics, read.resume, read.grids, tuple(read.classes))

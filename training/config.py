@@ -69,11 +69,13 @@ class EncoderConfig(_Section):
     """Attention heads; read in ``ssa`` stages."""
     mlp_ratio: int = Field(4, ge=1, le=LARGEST_DEPTH)
     head: Literal["hash", "classes"] = "hash"
-    """``classes``: one output neuron per class in the place of the hash neurons; it is trained, not exported."""
+    """``classes``: one output neuron per class in the place of the hash neurons; the class is that of the neuron that
+    spikes most often, of several the first."""
     bits: int = Field(32, ge=2, le=LARGEST_WIDTH)
     """Hash neurons, K; whole bytes. With a classification head, the number of classes."""
     vote: int | None = Field(None, ge=1)
-    """Steps in which a hash neuron must spike for its bit to be 1; ``None`` for a majority of the steps."""
+    """Steps in which a hash neuron must spike for its bit to be 1; ``None`` for a majority of the steps. Not read with
+    a classification head."""
 
     @property
     def votes(self) -> int:

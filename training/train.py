@@ -16,8 +16,8 @@ from spikinghash.cli import run
 from spikinghash.errors import CheckpointError, ConfigError, in_one_line
 from spikinghash.files import atomic_path
 from spikinghash.resources import CONFIGS, named
-from training import classes
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.classes import ClassLoss, accuracy, float_classifier
 from training.codes import float_encoder, retrieval_figures
 from training.config import Config, TrainConfig, load_config
 from training.data.configured import load_data
@@ -49,7 +49,7 @@ class Experiment:
     dataset: Dataset
     sets: Split
     model: Spikinghash
-    loss: HashLoss | classes.ClassLoss
+    loss: HashLoss | ClassLoss
     optimiser: Optimiser
     schedule: Schedule
     economy: Economy
@@ -83,7 +83,7 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, economy, [])
 
 
-def objective(config: Config, dataset: Dataset) -> HashLoss | classes.ClassLoss:
+def objective(config: Config, dataset: Dataset) -> HashLoss | ClassLoss:
     """The loss that the config's head asks for.
 
     Raises:
@@ -95,7 +95,7 @@ def objective(config: Config, dataset: Dataset) -> HashLoss | classes.ClassLoss:
     needed = int(dataset.labels.max()) + 1
     if encoder.bits < needed:
         raise ConfigError(f"encoder.bits is {encoder.bits}, the data set has {needed} classes: use one bit per class")
-    return classes.ClassLoss()
+    return ClassLoss()
 
 
 def quantise(model: Spikinghash, settings: TrainConfig, weight_bits: int) -> None:
@@ -133,7 +133,8 @@ def train_epoch(experiment: Experiment, progress: Progress, task: TaskID) -> flo
 def validate(experiment: Experiment) -> float:
     """Tie-aware mAP of the validation queries, or the accuracy of a classification head."""
     if experiment.config.encoder.head == "classes":
-        return classes.accuracy(experiment.model, experiment.dataset, experiment.sets.validation, experiment.device)
+        classify = float_classifier(experiment.model, experiment.device)
+        return accuracy(classify, experiment.dataset, experiment.sets.validation)
     encode = float_encoder(experiment.model, experiment.device)
     figures = retrieval_figures(encode, experiment.dataset, experiment.sets.validation, experiment.sets.database)
     return figures.mean_average_precision
@@ -153,7 +154,8 @@ def checkpoint_of(experiment: Experiment) -> Checkpoint:
     model, metrics = experiment.model, dict(experiment.history[-1])
     if isinstance(experiment.loss, HashLoss):
         metrics |= experiment.loss.similarity.learned()
-    return Checkpoint(experiment.config, plain_weights(model), experiment.epoch, metrics, resume, model.grids)
+    classes = experiment.dataset.classes if experiment.config.encoder.head == "classes" else ()
+    return Checkpoint(experiment.config, plain_weights(model), experiment.epoch, metrics, resume, model.grids, classes)
 
 
 def restore(experiment: Experiment, path: Path) -> None:

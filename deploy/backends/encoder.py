@@ -6,7 +6,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.uint8]
+Codes = NDArray[Any]
+"""Packed codes, uint8 (B, K/8); of an encoder with a classification head the spikes of each class, int32 (B, K)."""
 Frames = NDArray[np.uint8]
 RunNumbers = Literal["integer", "float", "fixed"]
 """What a network computes with: its own numbers, or Loihi's fixed point."""
@@ -17,7 +18,6 @@ class Trace:
     """What an encoder did on a batch of B recordings."""
 
     codes: Codes
-    """Packed, (B, K/8)."""
     counts: dict[str, NDArray[np.int64]]
     """Spikes of each layer in the window, (B,); coincidences for an attention."""
     spikes: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -32,9 +32,11 @@ class Encoder(Protocol):
     time_steps: int
     size: int
     bits: int
+    classes: tuple[str, ...]
+    """Names of the classes of a classification head; empty where the answers are codes."""
 
     def encode(self, frames: Frames) -> Codes:
-        """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
+        """Packed codes (B, K/8), or spikes per class (B, K), of frames (B, T, 2, H, W)."""
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""

@@ -56,6 +56,21 @@ def load_encoder(
     return _load(path, chosen, numbers, threads)
 
 
+def load_hasher(path: Path, threads: int = 0) -> Encoder:
+    """``load_encoder`` of what must give codes.
+
+    Raises:
+        SpikinghashError: the file cannot be used, or its head gives classes.
+    """
+    encoder = load_encoder(path, threads=threads)
+    if encoder.classes:
+        raise SpikinghashError(
+            f"{path}: it tells {len(encoder.classes)} classes, and has no codes to search by: train with "
+            'encoder.head = "hash"'
+        )
+    return encoder
+
+
 def _load(path: Path, backend: str, numbers: RunNumbers, threads: int) -> Encoder:
     if backend == "torch":
         from deploy.backends.torch_backend import TorchEncoder

@@ -15,7 +15,7 @@ from deploy.backends.simulators import LOWERED
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import read_encoder
 from export.nir.read import read_graph
-from export.nir.trace import input_spikes, layer_spikes, output_codes, recorded_nodes
+from export.nir.trace import input_spikes, layer_spikes, output_answers, recorded_nodes
 from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import SpikinghashError
 
@@ -76,18 +76,19 @@ class NirEncoder:
     def __init__(self, path: Path, runner: GraphRunner, backend: str = "nir") -> None:
         _, self.metadata = read_encoder(path)
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
+        self.classes = self.metadata.classes
         self._path, self._runner, self.backend = path, runner, backend
 
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
         outputs, _ = self._runner.run(self._path, self._input(frames))
-        return output_codes(outputs)
+        return output_answers(outputs, self.metadata)
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
         outputs, recorded = self._runner.run(self._path, self._input(frames), recorded_nodes(self.metadata))
         spikes = layer_spikes(recorded, self.metadata)
-        return Trace(output_codes(outputs), totals(spikes), spikes)
+        return Trace(output_answers(outputs, self.metadata), totals(spikes), spikes)
 
     def _input(self, frames: Frames) -> NDArray[np.float32]:
         spikes = input_spikes(frames, self.metadata)

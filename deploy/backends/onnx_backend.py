@@ -36,6 +36,7 @@ class OnnxEncoder:
         if text is None:
             raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
         self.metadata = parse_metadata(text, str(path))
+        self.classes, self._answers = self.metadata.classes, "classes" if self.metadata.classes else "codes"
         self._check_shapes(path)
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
 
@@ -44,7 +45,7 @@ class OnnxEncoder:
         shapes = {end.name: end.shape[1:] for end in ends}
         wanted = {
             "frames": [told.time_steps, 2, told.size, told.size],
-            "codes": [told.bits // 8],
+            **({"classes": [told.bits], "class": []} if told.classes else {"codes": [told.bits // 8]}),
             "spike_counts": [len(told.populations)],
         }
         if shapes != wanted:
@@ -57,12 +58,12 @@ class OnnxEncoder:
         return np.concatenate([self._codes(frames[start : start + at_once]) for start in starts])
 
     def _codes(self, frames: Frames) -> Codes:
-        codes: Codes = self._session.run(["codes"], {"frames": frames}, self._codes_alone)[0]
+        codes: Codes = self._session.run([self._answers], {"frames": frames}, self._codes_alone)[0]
         return codes
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
-        codes, counts = self._session.run(["codes", "spike_counts"], {"frames": frames})
+        codes, counts = self._session.run([self._answers, "spike_counts"], {"frames": frames})
         names = [population.name for population in self.metadata.populations]
         return Trace(codes, {name: counts[:, column].astype(np.int64) for column, name in enumerate(names)})
 

@@ -1,4 +1,4 @@
-"""Hash codes of recordings, on any backend: ``python -m deploy.run ENCODER RECORDING... [--backend B]``.
+"""Hash codes or classes of recordings, on any backend: ``python -m deploy.run ENCODER RECORDING... [--backend B]``.
 
 With ``--input`` any NIR graph runs on arrays of spikes instead.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from deploy.backends.encoders import Encoder, RunNumbers, load_encoder
+from deploy.backends.encoders import Codes, Encoder, RunNumbers, load_encoder
 from deploy.backends.lava_backend import Executor
 from export.nir.conventions import Tool
 from spikinghash.cli import run
@@ -52,8 +52,8 @@ def read_frames(paths: list[Path], encoder: Encoder, read: Read = load_recording
     return np.stack(frames)
 
 
-def encode_recordings(encoder: Encoder, paths: list[Path], read: Read = load_recording) -> NDArray[np.uint8]:
-    """Packed codes (B, K/8) of recordings."""
+def encode_recordings(encoder: Encoder, paths: list[Path], read: Read = load_recording) -> Codes:
+    """Packed codes (B, K/8) of recordings, or spikes per class (B, K)."""
     parts = [
         encoder.encode(read_frames(paths[start : start + BATCH], encoder, read))
         for start in range(0, len(paths), BATCH)
@@ -105,7 +105,7 @@ def main(
     assert recordings
     loaded = load_encoder(encoder, backend, numbers, threads, executor)
     size = None if sensor is None else parse_sensor(sensor)
-    _tell_codes(loaded, recordings, partial(load_recording, sensor_size=size, stream=stream, sort=sort), as_json)
+    _tell_answers(loaded, recordings, partial(load_recording, sensor_size=size, stream=stream, sort=sort), as_json)
 
 
 def _run_graph(*arguments: Any) -> "GraphRun":
@@ -115,14 +115,19 @@ def _run_graph(*arguments: Any) -> "GraphRun":
     return run_on_file(*arguments)
 
 
-def _tell_codes(encoder: Encoder, recordings: list[Path], read: Read, as_json: bool) -> None:
-    """Print the code of each recording."""
-    codes = encode_recordings(encoder, recordings, read)
-    rows = [
-        {"file": str(path), "code": code.tobytes().hex(), "bits": encoder.bits}
-        for path, code in zip(recordings, codes, strict=True)
-    ]
-    print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row['code']}  {row['file']}" for row in rows))
+def _tell_answers(encoder: Encoder, recordings: list[Path], read: Read, as_json: bool) -> None:
+    """Print the code of each recording, or its class."""
+    answers, kind = encode_recordings(encoder, recordings, read), "class" if encoder.classes else "code"
+    rows = [{"file": str(path), **_answer(encoder, answer)} for path, answer in zip(recordings, answers, strict=True)]
+    print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row[kind]}  {row['file']}" for row in rows))
+
+
+def _answer(encoder: Encoder, answer: Codes) -> dict[str, Any]:
+    """What is said of one recording; its class is that whose neuron spikes most often, of several the first."""
+    if not encoder.classes:
+        return {"code": answer.tobytes().hex(), "bits": encoder.bits}
+    counts = answer.tolist()
+    return {"class": encoder.classes[int(answer.argmax())], "counts": dict(zip(encoder.classes, counts, strict=True))}
 
 
 def _tell(done: "GraphRun", output: Path | None, as_json: bool) -> None:

@@ -19,6 +19,7 @@ class TorchEncoder:
             torch.set_num_threads(threads)
         network = load_network(path, numbers)
         self.time_steps, self.size, self.bits = network.config.time_steps, network.config.size, network.config.bits
+        self.classes = network.classes
         self._executor = network.executor()
 
     def encode(self, frames: Frames) -> Codes:

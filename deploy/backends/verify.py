@@ -55,6 +55,7 @@ class Result:
     backend: str
     codes_equal: bool
     differing_bits: int
+    """Of the codes; of a classification head, counts that differ."""
     difference: str | None
     """The first layer, time step and neuron that differ."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -66,10 +67,12 @@ class Result:
         return self.codes_equal and self.difference is None
 
 
-def compare(backend: str, codes: NDArray[np.uint8], spikes: dict[str, NDArray[Any]], traced: Trace) -> Result:
+def compare(backend: str, codes: NDArray[Any], spikes: dict[str, NDArray[Any]], traced: Trace) -> Result:
     """Hold what a backend ``traced`` against the reference."""
     difference = first_difference(spikes, traced.spikes) or _first_count(spikes, traced.counts)
-    bits = int(np.unpackbits(codes ^ traced.codes).sum())
+    bits = int(
+        np.bitwise_count(codes ^ traced.codes).sum() if codes.dtype == np.uint8 else (codes != traced.codes).sum()
+    )
     totals = {name: int(value.sum()) for name, value in traced.counts.items()}
     return Result(backend, bits == 0, bits, None if difference is None else str(difference), totals)
 
@@ -135,14 +138,14 @@ def choose_frames(dataset: Dataset, samples: int) -> NDArray[np.uint8]:
     return dataset.frames[order[:samples]]
 
 
-def results_table(results: list[Result]) -> Table:
-    """Spikes per layer side by side, and the verdicts."""
+def results_table(results: list[Result], answers: str) -> Table:
+    """Spikes per layer side by side, and the verdicts on the ``answers`` of the network."""
     table = Table("layer", *(result.backend for result in results))
     for layer in max((result.counts for result in results), key=len):
         table.add_row(layer, *(f"{result.counts[layer]:,}" if layer in result.counts else "" for result in results))
     table.add_section()
     table.add_row(
-        "codes", *("equal" if result.codes_equal else f"{result.differing_bits} bits differ" for result in results)
+        answers, *("equal" if result.codes_equal else f"{result.differing_bits} differ" for result in results)
     )
     return table
 
@@ -179,6 +182,7 @@ def main(
     config = loaded.config.encoder
     network = load_network(checkpoint)
     files = dict(_kind_of(path) for path in encoder or [])
+    answers = "counts of classes" if network.classes else "bits of codes"
     # No name for the data set: of a large sensor it fills gigabytes, which the comparison needs.
     frames = choose_frames(
         load_dataset("nmnist" if data else "digits", time_steps=config.time_steps, size=config.size, root=data), samples
@@ -193,13 +197,13 @@ def main(
         print(json.dumps(report, indent=1))
     else:
         console = wide_console()
-        console.print(results_table(results))
+        console.print(results_table(results, answers))
         console.print(f"certificate: {network.certificate}")
         if layers:
             console.print(drift_table(layers))
     parted = [result for result in results if not result.equal]
     if parted:
-        what = parted[0].difference or f"{parted[0].differing_bits} bits of the codes"
+        what = parted[0].difference or f"{parted[0].differing_bits} {answers}"
         raise ComparisonError(f"{parted[0].backend} differs from the network: {what}")
 
 

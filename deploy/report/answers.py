@@ -74,7 +74,7 @@ def _hardware(platform: Platform, priced: Sequence[tuple[Platform, Priced]]) -> 
 
 
 def _spiking_line(platform: Platform, bill: Priced, spiking: Spiking) -> str:
-    code = f"{spiking.bits}-bit code" if spiking.bits else "code"
+    code = f"{spiking.bits}-bit code" if spiking.bits else spiking.unit
     return f"{energy_text(bill)} per {code}, {bill.basis}{_response(platform)}; {map_text(spiking)}"
 
 
@@ -131,17 +131,17 @@ def _completeness(platforms: Sequence[Platform]) -> str:
     )
 
 
-def platform_answer(platform: Platform, window_s: float) -> str:
-    """One sentence on one platform."""
+def platform_answer(platform: Platform, window_s: float, unit: str = "code") -> str:
+    """One sentence on one platform; energies are for a ``unit``."""
     bill = platform.spiking
     if bill is None:
         return f"No figure: {platform.refusal}."
     if not platform.checks:
         compared = ", ".join(f"{span(item.ratio)} times {_its(item.against)}" for item in platform.comparisons)
-        energy = f"A code of the spiking network takes {energy_text(bill)}{_response(platform)}"
+        energy = f"A {unit} of the spiking network takes {energy_text(bill)}{_response(platform)}"
         return f"{energy}; that is {compared}." if compared else f"{energy}."
     placed = platform.placed
-    on = f"On {placed.chips} chip{'s' if placed.chips > 1 else ''} a code takes" if placed else "A code takes"
+    on = f"On {placed.chips} chip{'s' if placed.chips > 1 else ''} a {unit} takes" if placed else f"A {unit} takes"
     whole = next((each for each in platform.bills if each.network == SPIKING and each.basis == REAL_TIME), None)
     if bill.basis != BUSY or whole is None:
         return f"{on} {energy_text(bill)} of {bill.basis}{_response(platform)}."
@@ -158,10 +158,10 @@ def pair_answer(report: Report) -> str:
         return " ".join(f"{each.name}: {_one_of_pair(each)}." for each in (one, other))
     texts = " and ".join(f"{_one_of_pair(each)} on {each.name}" for each in (one, other))
     if not (one.spiking.complete and other.spiking.complete):
-        return f"A code takes {texts}; a lower bound has no ratio."
+        return f"A {report.unit} takes {texts}; a lower bound has no ratio."
     interval = [a / b for a, b in zip(other.spiking.energy_j, reversed(one.spiking.energy_j), strict=True)]
     ratio = other.spiking.energy_j[1] / one.spiking.energy_j[1]
-    return f"A code takes {texts}: {two_figures(ratio)} times as much ({span(interval)})."
+    return f"A {report.unit} takes {texts}: {two_figures(ratio)} times as much ({span(interval)})."
 
 
 def _one_of_pair(platform: Platform) -> str:
@@ -170,12 +170,12 @@ def _one_of_pair(platform: Platform) -> str:
 
 
 def map_text(network: Network) -> str:
-    """Retrieval figures of one network: ``mAP 0.958 (mean of 3 seeds, 0.955 to 0.961) on digits``."""
+    """Figures of one network: ``mAP 0.958 (mean of 3 seeds, 0.955 to 0.961) on digits``."""
     if not network.maps:
-        return "mAP not measured"
+        return f"{network.figure} not measured"
     named = len(network.maps) > 1
     figures = "; ".join(f"{figure_text(each)}{f' {each.name}' if named else ''}" for each in network.maps)
-    return f"mAP {figures} on {network.maps[0].dataset}"
+    return f"{network.figure} {figures} on {network.maps[0].dataset}"
 
 
 def figure_text(each: Retrieval) -> str:

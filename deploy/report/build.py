@@ -85,7 +85,7 @@ class Inputs:
     others: Sequence[Form] = ()
     """Each platform is billed for the one that costs least of those that it runs."""
     bits: int | None = None
-    """Of a code; ``None`` when not known."""
+    """Of a code; ``None`` when not known, and with a classification head."""
     codes: int = 1_000_000
     """Stored codes of the search that is billed."""
     hosts: Hosts | None = None
@@ -121,6 +121,7 @@ def _spiking(inputs: Inputs) -> model.Spiking:
         network=SPIKING,
         kind=SPIKING_KIND,
         weights=sum(layer.weights for layer in counts.layers),
+        figure=inputs.selection.figure,
         maps=inputs.selection.retrievals(SPIKING_KIND),
         id=counts.network,
         bits=inputs.bits,
@@ -176,7 +177,7 @@ def _baseline(network: AnnNetwork, selection: Selection) -> model.Baseline:
         for layer in network.layers
     )
     maps = selection.retrievals(network.kind)
-    return model.Baseline.of(network, network=network.label, maps=maps, layers=layers)
+    return model.Baseline.of(network, network=network.label, figure=selection.figure, maps=maps, layers=layers)
 
 
 def _cheapest(loaded: LoadedProfile, inputs: Inputs) -> model.Platform:

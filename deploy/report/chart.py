@@ -1,4 +1,7 @@
-"""The chart of the first screen: mAP against energy per code, one bubble per platform and network, bands drawn."""
+"""The chart of the first screen: mAP against energy per code, one bubble per platform and network, bands drawn.
+
+With a classification head, top-1 accuracy against energy per recording.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,14 +91,22 @@ def bubble_chart(points: Sequence[Point], width: float, height: float, salt: str
     energies = [value for point in points for value in point.bill.energy_j if value > 0] or [1e-6]
     axes.set_xlim(min(energies) / 2, max(energies) * 2)
     axes.set_ylim(0, full - _MARGINS[2] - _MARGINS[3])
+    figure_name, unit = _names(points)
+    axes.set_xlabel(f"energy per {unit}", color=_PALETTE["muted"])
     if measured:
-        _map_axis(axes, measured, below)
-    _rows(axes, unmeasured, below, divided=bool(measured))
+        _map_axis(axes, measured, below, figure_name)
+    _rows(axes, [f"{name}, {figure_name} not measured" for name in unmeasured], below, divided=bool(measured))
     titles = {}
     for index, bubble in enumerate(_placed(axes, points, measured, unmeasured, below)):
         _draw(axes, bubble, f"point{index}")
         titles[f"point{index}"] = _title(bubble.point)
-    return svg(figure, "mAP against energy per code", salt, _PALETTE, titles)
+    return svg(figure, f"{figure_name} against energy per {unit}", salt, _PALETTE, titles)
+
+
+def _names(points: Sequence[Point]) -> tuple[str, str]:
+    """What the networks are judged by, and what energies are for."""
+    figure = points[0].network.figure
+    return figure, "code" if figure == "mAP" else "recording"
 
 
 def _axes(width: float, height: float, salt: str) -> tuple[Figure, Axes]:
@@ -112,7 +123,6 @@ def _axes(width: float, height: float, salt: str) -> tuple[Figure, Axes]:
     axes.xaxis.set_major_formatter(EngFormatter("J", places=0))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(which="both", length=0, labelcolor=_PALETTE["muted"])
-    axes.set_xlabel("energy per code", color=_PALETTE["muted"])
     axes.grid(color=_PALETTE["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_yticks([])
@@ -131,7 +141,7 @@ def _height_of(value: float, axes: Axes, measured: Sequence[Retrieval], below: f
     return below + (axes.get_ylim()[1] - below) * (value - low) / (high - low)
 
 
-def _map_axis(axes: Axes, measured: Sequence[Retrieval], below: float) -> None:
+def _map_axis(axes: Axes, measured: Sequence[Retrieval], below: float, name: str) -> None:
     low, high = _map_limits(measured)
     values = matplotlib.ticker.MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
     ticks = [value for value in values if low <= value <= high]
@@ -140,7 +150,7 @@ def _map_axis(axes: Axes, measured: Sequence[Retrieval], below: float) -> None:
         [f"{value:.3f}".rstrip("0").rstrip(".") for value in ticks],
     )
     axes.annotate(
-        "mAP", (0, 1), (-_MARGINS[0], 9), xycoords="axes fraction", textcoords="offset points", color=_PALETTE["muted"]
+        name, (0, 1), (-_MARGINS[0], 9), xycoords="axes fraction", textcoords="offset points", color=_PALETTE["muted"]
     )
 
 
@@ -150,7 +160,7 @@ def _rows(axes: Axes, unmeasured: Sequence[str], below: float, divided: bool) ->
         axes.axhline(below, color=_PALETTE["muted"], linewidth=0.8, dashes=(4, 3))
     for index, name in enumerate(unmeasured):
         y = _row_height(index, below) + 0.5 * _ROW
-        axes.text(0.0, y, f"{name}, mAP not measured", transform=axes.get_yaxis_transform(), va="center",
+        axes.text(0.0, y, name, transform=axes.get_yaxis_transform(), va="center",
                   color=_PALETTE["muted"])  # fmt: skip
 
 
@@ -211,5 +221,6 @@ def _title(point: Point) -> str:
     """What the pointer shows."""
     bill = point.bill
     energy = f"{'' if bill.complete else 'at least '}{si(bill.shown_j, 'J')} ({band(bill.energy_j, 'J')}, {bill.grade})"
-    retrieval = f"mAP {point.map:.3f}, {point.retrieval.name}" if point.retrieval else "mAP not measured"
+    name = point.network.figure
+    retrieval = f"{name} {point.map:.3f}, {point.retrieval.name}" if point.retrieval else f"{name} not measured"
     return f"{point.platform.name}, {point.network.network}: {energy}; {retrieval}"

@@ -18,7 +18,7 @@ from training.config import EncoderConfig
 DEFAULT_RECORDINGS = range(0, 5000, 250)
 """Digits that are traced when no recording is named: two of each class."""
 DIGITS = "digits, simulated"
-DEFAULT_RESULTS = (Path("docs/results.json"), Path("docs/sparsity.json"))
+DEFAULT_RESULTS = (Path("docs/results.json"), Path("docs/sparsity.json"), Path("docs/classes.json"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read_inputs(
         networks=networks,
         selection=selection,
         synapses=read_network(encoder) if encoder else None,
-        bits=about.weights.bits if about.weights else None,
+        bits=about.weights.bits if about.weights and about.weights.figure == "mAP" else None,
         notes=notes,
     )
 
@@ -168,7 +168,12 @@ def read_about(encoder: Path | None, dataset: str = "") -> Encoder:
 
     _, metadata = read_encoder(encoder)
     weights = Weights(
-        metadata.checkpoint_sha256, metadata.numbers, metadata.bits, dataset or metadata.dataset, metadata.encoder
+        metadata.checkpoint_sha256,
+        metadata.numbers,
+        metadata.bits,
+        dataset or metadata.dataset,
+        metadata.encoder,
+        "top-1" if metadata.classes else "mAP",
     )
     if metadata.encoder is None:
         note = "No conventional networks: the encoder's file does not state its sizes. Export it again."
@@ -188,7 +193,8 @@ def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, s
     paths = [results] if results else [path for path in DEFAULT_RESULTS if path.exists()]
     source = ", ".join(map(str, paths or DEFAULT_RESULTS))
     if encoder.weights is None or not paths:
-        return Selection(encoder.weights.dataset if encoder.weights else ""), source
+        known = encoder.weights
+        return (Selection(known.dataset, figure=known.figure) if known else Selection()), source
     return select([row for path in paths for row in read_results(path)], encoder.weights, source), source
 
 

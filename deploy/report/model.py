@@ -32,6 +32,9 @@ Corners = Annotated[
 """Low, nominal, high."""
 
 
+FigureName = Literal["mAP", "top-1"]
+
+
 class Record(BaseModel):
     """A part of the report."""
 
@@ -45,7 +48,7 @@ class Record(BaseModel):
 
 
 class Retrieval(Record):
-    """Tie-aware mean average precision of a trained network, over its seeds."""
+    """Tie-aware mean average precision of a trained network, or its top-1 accuracy, over its seeds."""
 
     name: str
     dataset: str
@@ -69,8 +72,10 @@ class Network(Record):
     """Its label in bills and tables."""
     kind: str
     weights: int
+    figure: FigureName = "mAP"
+    """What its codes or, with a classification head, its answers are judged by."""
     maps: tuple[Retrieval, ...] = ()
-    """Empty: not measured."""
+    """Values of that figure. Empty: not measured."""
 
 
 class Spread(Record):
@@ -102,7 +107,7 @@ class Spiking(Network):
 
     id: str
     bits: int | None
-    """Of a code; ``None`` where only counts were given."""
+    """Of a code; ``None`` with a classification head, and where only counts were given."""
     dataset: str
     """What it was trained on; empty where its file does not say."""
     traced: str
@@ -118,6 +123,11 @@ class Spiking(Network):
     spikes: Figure
     spikes_per_synapse: Figure
     layers: tuple[Layer, ...]
+
+    @property
+    def unit(self) -> str:
+        """What a run of it gives: a code, or the class of a recording."""
+        return "recording" if self.figure == "top-1" else "code"
 
 
 class BaselineLayer(Record):
@@ -404,6 +414,11 @@ class Report(Record):
     assumptions: tuple[str, ...]
     notes: tuple[str, ...]
     """What is amiss with the inputs of this report."""
+
+    @property
+    def unit(self) -> str:
+        """What energies and times are for."""
+        return self.spiking.unit
 
     @cached_property
     def networks(self) -> dict[str, Network]:

@@ -38,7 +38,7 @@ def page(report: Report) -> str:
         "count": lambda value: f"{value:,.0f}",
         "stacks": stacks,
         "map": map_text,
-        "answer": lambda platform: platform_answer(platform, report.spiking.window_s),
+        "answer": lambda platform: platform_answer(platform, report.spiking.window_s, report.unit),
         "fairest": lambda platform: fairest(platform, report.baselines),
     }
     points = chart_points(report)

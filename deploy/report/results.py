@@ -8,11 +8,11 @@ with these sizes, on the same data set and for codes of the same length.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from deploy.report.model import Retrieval
+from deploy.report.model import FigureName, Retrieval
 from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
 from spikinghash.seal import verified_json
@@ -29,6 +29,8 @@ Kind = Literal[
     "resnet18_csq",
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seeds = Annotated[tuple[Share, ...], Field(min_length=1)]
+"""A value per seed."""
 
 SPIKING_KIND = "snn"
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
@@ -49,8 +51,10 @@ class Row(BaseModel):
     name: str
     dataset: str
     bits: int
-    map: Annotated[tuple[Share, ...], Field(min_length=1)]
-    """Tie-aware mean average precision, one value per seed."""
+    map: Seeds | None = None
+    """Tie-aware mean average precision of codes."""
+    top1: Seeds | None = None
+    """Accuracy of networks with a classification head, whose classes ``bits`` counts."""
     kind: Kind
     checkpoints: tuple[str | None, ...] = ()
     """SHA-256 of the checkpoint that holds the network of each seed; empty, or ``None`` for a seed: not kept."""
@@ -59,12 +63,24 @@ class Row(BaseModel):
     encoder: dict[str, Any] | None = None
     """Sizes of the encoder, as in its config."""
 
+    @model_validator(mode="after")
+    def _one_figure(self) -> Self:
+        if (self.map is None) == (self.top1 is None):
+            raise ValueError("give either map or top1")
+        return self
+
+    @property
+    def figure(self) -> FigureName:
+        """Which of the figures it has."""
+        return "mAP" if self.top1 is None else "top-1"
+
     def retrieval(self, sha256: str = "") -> Retrieval:
         """Mean and range over the seeds, and the value of the checkpoint with this ``sha256``."""
-        own = self.map[self.checkpoints.index(sha256)] if sha256 in self.checkpoints else None
-        low, high, count = min(self.map), max(self.map), len(self.map)
+        values = self.map or self.top1 or ()
+        own = values[self.checkpoints.index(sha256)] if sha256 in self.checkpoints else None
+        low, high, count = min(values), max(values), len(values)
         return Retrieval(
-            name=self.name, dataset=self.dataset, mean=sum(self.map) / count, low=low, high=high, seeds=count, own=own
+            name=self.name, dataset=self.dataset, mean=sum(values) / count, low=low, high=high, seeds=count, own=own
         )
 
 
@@ -100,6 +116,8 @@ class Weights:
     """What it was trained on; empty where its file does not say."""
     sizes: dict[str, Any] | None
     """As in its config; ``None`` where its file does not say."""
+    figure: FigureName = "mAP"
+    """What it is judged by; ``top-1`` with a classification head, whose classes ``bits`` counts."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,8 @@ class Selection:
     """Of conventional networks."""
     notes: tuple[str, ...] = ()
     """Why figures are missing."""
+    figure: FigureName = "mAP"
+    """Which ones they are."""
 
     def retrievals(self, network_kind: str) -> tuple[Retrieval, ...]:
         """Figures of a kind of priced network."""
@@ -137,27 +157,29 @@ def select(rows: Sequence[Row], encoder: Weights, source: str) -> Selection:
         row for row in mine if row.kind == f"spikinghash_{encoder.numbers}" and encoder.dataset in ("", row.dataset)
     ]
     dataset = encoder.dataset or next((row.dataset for row in mine), "")
+    rows = [row for row in rows if row.figure == encoder.figure]
     kinds = {kind for kinds in KINDS_OF.values() for kind in kinds}
     fitting = [row for row in rows if row.kind in kinds and (row.dataset, row.bits) == (dataset, encoder.bits)]
     others = [row for row in fitting if row.kind.startswith("resnet18") or not _differs(row, encoder.sizes)]
     own = tuple(row.retrieval(encoder.sha256) for row in mine)
-    return Selection(dataset, own, tuple(others), tuple(_notes(own, fitting, others, dataset, source)))
+    notes = tuple(f"{encoder.figure}: {note}" for note in _notes(own, fitting, others, dataset, source))
+    return Selection(dataset, own, tuple(others), notes, encoder.figure)
 
 
 def _notes(
     own: Sequence[Retrieval], fitting: Sequence[Row], others: Sequence[Row], dataset: str, source: str
 ) -> Iterator[str]:
     if not dataset:
-        yield "mAP: the encoder's file names no data set: export it again, or give --dataset."
+        yield "the encoder's file names no data set: export it again, or give --dataset."
     elif not own:
         yield (
-            f"mAP: {source} has no figure of this encoder's weights: not measured. python -m export.evaluate CKPT "
+            f"{source} has no figure of this encoder's weights: not measured. python -m export.evaluate CKPT "
             f"measures them, --results takes them from its --out."
         )
     known = {row.kind for row in others}
     left = dict.fromkeys(row.name for row in fitting if row.kind not in known)
     if left:
-        yield f"mAP: {source} has {', '.join(left)} for another encoder than this one: left out."
+        yield f"{source} has {', '.join(left)} for another encoder than this one: left out."
 
 
 def _differs(row: Row, sizes: dict[str, Any] | None) -> bool:

@@ -108,7 +108,9 @@ def everything(report: Report) -> Iterator[str | Table]:
     """All bills and refusals, totals apart from lower bounds."""
     yield from answer_lines(report)
     for complete, title in ((True, "Complete totals"), (False, "Lower bounds")):
-        yield _bill_table(report, complete, f"{title}: energy per code, {report.spiking.recordings} recordings")
+        yield _bill_table(
+            report, complete, f"{title}: energy per {report.unit}, {report.spiking.recordings} recordings"
+        )
     for platform in report.platforms:
         if platform.spiking and not platform.spiking.complete:
             yield f"{platform.id}: lower bound, unpriced: {unpriced(platform)}"
@@ -116,9 +118,9 @@ def everything(report: Report) -> Iterator[str | Table]:
 
 
 def _bill_table(report: Report, complete: bool, title: str) -> Table:
-    headings = ("platform", "network", "mAP", "basis", "energy", "band", "dynamic", "static", "grade")
+    headings = ("platform", "network", report.spiking.figure, "basis", "energy", "band", "dynamic", "static", "grade")
     table = Table(*headings, title=title)
-    maps = {label: map_text(network).removeprefix("mAP ") for label, network in report.networks.items()}
+    maps = {label: map_text(network).removeprefix(f"{network.figure} ") for label, network in report.networks.items()}
     rows = [(place, bill) for place, bill in billed(report) if bill.complete == complete and bill.network in maps]
     for _, group in groupby(rows, key=lambda row: row[0]):
         for place, bill in group:

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from deploy.backends.encoders import load_encoder
+from deploy.backends.encoders import load_hasher
 from deploy.search.building import Engine, Report, add_sources
 from deploy.search.bulk import encode_files
 from deploy.search.checking import faults, repair
@@ -47,7 +47,7 @@ def build(
 ) -> None:
     """Encode the recordings below a folder into an index; an interrupted build goes on where it was."""
     sources = list(find_sources(recordings))
-    bits = load_encoder(encoder).bits
+    bits = load_hasher(encoder).bits
     with writing(index):
         manifest = open_or_create(index, encoder, bits, kind, milvus, None if sensor is None else parse_sensor(sensor))
         report = add_sources(index, manifest, sources, workers=workers, engine=engine)

@@ -17,7 +17,7 @@ from typing import cast
 
 import numpy as np
 
-from deploy.backends.encoders import Frames, load_encoder
+from deploy.backends.encoders import Frames, load_hasher
 from deploy.search.thumbnails import make_thumbnails
 from spikinghash.errors import BackendError, SpikinghashError
 from training.data.recordings import SensorSize, recording_frames
@@ -48,7 +48,7 @@ class ChunkEncoder:
         self, encoder: Path, sensor: SensorSize | None = None, threads: int = 1, thumbnails_only: bool = False
     ) -> None:
         """Load ``encoder`` for ``threads`` threads; ``sensor`` is as for ``load_recording``."""
-        self._encoder, self._sensor = load_encoder(encoder, threads=threads), sensor
+        self._encoder, self._sensor = load_hasher(encoder, threads=threads), sensor
         self._thumbnails_only = thumbnails_only
 
     def __call__(self, paths: Sequence[Path]) -> list[Outcome]:

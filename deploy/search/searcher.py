@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.backends.encoders import load_encoder
+from deploy.backends.encoders import load_hasher
 from deploy.search.manifest import Manifest
 from deploy.search.ranking import NEIGHBOURS, Find, Query, Ranking, rank
 from deploy.search.store import encoder_path, open_index
@@ -56,7 +56,7 @@ class Searcher:
             SpikinghashError: it, or a part of it, cannot be used.
         """
         self.manifest = Manifest(folder)
-        self._encoder = load_encoder(encoder_path(folder, self.manifest.facts), threads=threads)
+        self._encoder = load_hasher(encoder_path(folder, self.manifest.facts), threads=threads)
         self.index = open_index(folder, self.manifest)
         self._thumbnails = self.manifest.thumbnails()
         self._bare = not self._thumbnails.any()

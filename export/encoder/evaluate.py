@@ -1,7 +1,11 @@
-"""Retrieval figures of a checkpoint on held-out queries: ``python -m export.evaluate CKPT``."""
+"""Figures of a checkpoint on held-out recordings: ``python -m export.evaluate CKPT``.
+
+Retrieval figures of codes, top-1 accuracy of a classification head.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +22,7 @@ from spikinghash.cli import run
 from spikinghash.files import atomic_path
 from spikinghash.seal import sealed_row
 from training.checkpoint import Checkpoint, load_checkpoint
+from training.classes import Classify, accuracy, chosen, float_classifier
 from training.code_figures import CodeFigures, code_figures
 from training.codes import Encode, encode_all, float_encoder, retrieval_figures
 from training.config import Config
@@ -31,6 +36,11 @@ from training.retrieval import RetrievalFigures
 def graph_encoder(executor: GraphExecutor) -> Encode:
     """A graph's executor as a function from frames to bits."""
     return lambda frames: torch.from_numpy(np.unpackbits(executor.encode(frames.numpy()), axis=1))
+
+
+def graph_classifier(executor: GraphExecutor) -> Classify:
+    """A graph's executor with a classification head as a function from frames to classes."""
+    return lambda frames: chosen(executor.encode(frames.numpy()))
 
 
 def held_out(checkpoint: Checkpoint, root: Path | None = None) -> tuple[Dataset, Split]:
@@ -53,6 +63,16 @@ def held_out_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> d
         "integer": graph_encoder(build_network(model).executor()),
     }
     return {name: retrieval_figures(encode, dataset, sets.test, sets.database) for name, encode in encoders.items()}
+
+
+def held_out_accuracies(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, float]:
+    """Top-1 accuracy of a classification head on the test recordings, as trained and as deployed."""
+    model = checkpoint.model()
+    classifiers = {
+        "float": float_classifier(model, torch.device("cpu")),
+        "integer": graph_classifier(build_network(model).executor()),
+    }
+    return {name: accuracy(classify, dataset, sets.test) for name, classify in classifiers.items()}
 
 
 def held_out_codes(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> CodeFigures:
@@ -92,8 +112,21 @@ def figures_table(rows: dict[str, RetrievalFigures]) -> Table:
     return table
 
 
-def result_rows(checkpoint: Path, config: Config, rows: dict[str, RetrievalFigures]) -> list[dict[str, Any]]:
-    """The figures in the form of docs/results.json, each row with the SHA-256 of the checkpoint that it belongs to."""
+def accuracies_table(rows: Mapping[str, float], recordings: int) -> Table:
+    """One row per network."""
+    table = Table("network", "top-1 accuracy", "test recordings")
+    for name, share in rows.items():
+        table.add_row(name, f"{share:.4f}", f"{recordings:,}")
+    return table
+
+
+def result_rows(checkpoint: Path, config: Config, rows: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The figures in the form of docs/results.json, each row with the SHA-256 of the checkpoint that it belongs to.
+
+    Args:
+        rows: by the network's numbers its mAP; its top-1 accuracy where it has a classification head.
+    """
+    figure = "top1" if config.encoder.head == "classes" else "map"
     about = {
         "dataset": config.data.name,
         "bits": config.encoder.bits,
@@ -104,7 +137,7 @@ def result_rows(checkpoint: Path, config: Config, rows: dict[str, RetrievalFigur
         {
             "name": f"Spikinghash, {name}",
             "kind": f"spikinghash_{name}",
-            "map": [each.mean_average_precision],
+            figure: [each],
             **about,
         }
         for name, each in rows.items()
@@ -119,18 +152,23 @@ def main(
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed.
 
     And what its codes tell apart, with the share of copies (2 pixels aside, a tenth of the pixels missing) that find
-    the recording that they are copies of.
+    the recording that they are copies of. Of a classification head: top-1 accuracy on the test recordings.
     """
     loaded = load_checkpoint(checkpoint)
     dataset, sets = held_out(loaded, data)
-    figures = held_out_figures(loaded, dataset, sets)
+    console = Console()
+    if loaded.config.encoder.head == "classes":
+        rows = held_out_accuracies(loaded, dataset, sets)
+        console.print(accuracies_table(rows, len(sets.test)))
+    else:
+        figures = held_out_figures(loaded, dataset, sets)
+        rows = {name: each.mean_average_precision for name, each in figures.items()}
+        console.print(figures_table(figures))
+        console.print(codes_table(held_out_codes(loaded, dataset, sets)))
     if out is not None:
         with atomic_path(out) as path:
-            rows = [*map(sealed_row, result_rows(checkpoint, loaded.config, figures))]
-            path.write_text(json.dumps(rows, indent=1) + "\n")
-    console = Console()
-    console.print(figures_table(figures))
-    console.print(codes_table(held_out_codes(loaded, dataset, sets)))
+            sealed = [*map(sealed_row, result_rows(checkpoint, loaded.config, rows))]
+            path.write_text(json.dumps(sealed, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ class Encoding(NamedTuple):
     """Result of ``GraphExecutor``: B samples, K bits, P populations."""
 
     codes: Tensor
-    """Packed, uint8 (B, K/8), bit 0 the most significant bit of the first byte (numpy.packbits)."""
+    """Packed, uint8 (B, K/8), bit 0 the most significant bit of the first byte (numpy.packbits). Of a classification
+    head: spikes of each class, int32 (B, K)."""
     spike_counts: Tensor
     """Spikes of each population in the window, int32 (B, P), in the order of ``GraphExecutor.populations``."""
 
@@ -37,6 +38,7 @@ class GraphExecutor(nn.Module):
         self.graph = graph
         self.dtype = dtype
         self.populations = population_names(graph)
+        self._classes = graph.only(Output)[1].classes
         for name, node in graph.find(Map):
             self._constant(f"{name}_weight", np.asarray(node.weight))
             if node.bias is not None:
@@ -49,21 +51,24 @@ class GraphExecutor(nn.Module):
         """Encode frames (B, T, 2, H, W) of zeros and ones, any dtype."""
         spikes = self.trace(frames)
         counts = torch.stack([_spike_count(spikes[name]) for name in self.populations], dim=1)
-        return Encoding(pack_bits(spikes["output"]), counts.to(torch.int32))
+        answers = spikes["output"]
+        codes = answers.to(torch.int32) if self._classes else pack_bits(answers)
+        return Encoding(codes, counts.to(torch.int32))
 
-    def encode(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Packed codes (B, K/8) of binary frames (B, T, 2, H, W)."""
+    def encode(self, frames: NDArray[np.uint8]) -> NDArray[Any]:
+        """Packed codes (B, K/8), or spikes per class (B, K), of binary frames (B, T, 2, H, W)."""
         return self.layers(frames)[0]
 
     @torch.no_grad()
-    def layers(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-        """Packed codes (B, K/8) and the spikes of each population, (B, T, C, H, W), of frames (B, T, 2, H, W)."""
+    def layers(self, frames: NDArray[np.uint8]) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """``encode``, and the spikes of each population, (B, T, C, H, W), of frames (B, T, 2, H, W)."""
         values = self.trace(torch.from_numpy(frames))
         spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self.populations}
-        return np.packbits(values["output"].numpy(), axis=1), spikes
+        answers = values["output"].numpy()
+        return answers.astype(np.int32) if self._classes else np.packbits(answers, axis=1), spikes
 
     def trace(self, frames: Tensor) -> dict[str, Tensor]:
-        """Spikes of every population, (T, B, C, H, W), by name; ``output`` holds the bits, (B, K).
+        """Spikes of every population, (T, B, C, H, W), by name; ``output`` holds the bits or counts, (B, K).
 
         A map among them, as an ``Attention``, appears with its sums without their weight: that is what its gates emit.
         """

@@ -12,7 +12,7 @@ from export.encoder.operations.conv import add_conv
 from export.encoder.operations.lif import add_lif
 from export.encoder.operations.norm import add_norm, array
 from export.encoder.operations.wave_mixer import add_wave_branch
-from spikinghash.errors import GraphError
+from training.config import EncoderConfig
 from training.model.encoder import (
     INPUT_CHANNELS,
     AttentionBranch,
@@ -36,14 +36,12 @@ MIXERS: dict[type, Callable[[Graph, Any, str, str], str]] = {
 def build_graph(model: Spikinghash) -> Graph:
     """The graph of ``model`` with batch normalisation as nodes of its own."""
     config = model.config
-    if config.head != "hash":
-        raise GraphError(f'encoder.head is {config.head}: only hash codes are exported: train with head = "hash"')
     graph = Graph(config.time_steps)
     stream = [graph.add("input", Input((INPUT_CHANNELS, config.size, config.size)))]
     for index, stage in enumerate(model.stages):
         assert isinstance(stage, Stage)
         stream = _add_stage(graph, stage, f"stage{index + 1}", stream)
-    _add_head(graph, model.head, config.votes, stream)
+    _add_head(graph, model.head, config, stream)
     return graph
 
 
@@ -68,7 +66,7 @@ def _add_mlp(graph: Graph, mlp: Mlp, name: str, stream: list[str]) -> str:
     return add_conv(graph, mlp.contract, f"{name}_contract", add_lif(graph, f"{name}_hidden_lif", [expand]))
 
 
-def _add_head(graph: Graph, head: HashLayer, votes: int, stream: list[str]) -> None:
+def _add_head(graph: Graph, head: HashLayer, config: EncoderConfig, stream: list[str]) -> None:
     graph.group = "head"
     spikes = add_lif(graph, "head_lif", stream)
     channels, height, width = graph.nodes[spikes].shape
@@ -76,8 +74,12 @@ def _add_head(graph: Graph, head: HashLayer, votes: int, stream: list[str]) -> N
     pooled = graph.add("head_pool", Dense(pool), spikes)
     weight = array(head.linear.weight)[:, :, None, None]
     linear = graph.add("head_linear", Conv((channels, 1, 1), weight), pooled)
-    code = add_lif(graph, "hash_lif", [add_norm(graph, head.norm, "head_linear", linear)])
+    last = add_norm(graph, head.norm, "head_linear", linear)
     bits = weight.shape[0]
-    count = graph.add("vote_count", Conv((bits, 1, 1), np.eye(bits)[:, :, None, None]), code)
-    graph.add("output", Output((bits, 1, 1)), graph.add("vote", Counter((bits, 1, 1), votes), count))
+    if config.head == "classes":
+        graph.add("output", Output((bits, 1, 1), classes=True), add_lif(graph, "class_lif", [last]))
+    else:
+        code = add_lif(graph, "hash_lif", [last])
+        count = graph.add("vote_count", Conv((bits, 1, 1), np.eye(bits)[:, :, None, None]), code)
+        graph.add("output", Output((bits, 1, 1)), graph.add("vote", Counter((bits, 1, 1), config.votes), count))
     graph.group = ""

@@ -104,7 +104,14 @@ class Vote(Layer):
     kind: ClassVar[str] = "vote"
 
 
-_KINDS: dict[str, type[Layer]] = {each.kind: each for each in (Convolution, Blocks, Coincidences, Neurons, Vote)}
+@dataclass(frozen=True)
+class Tally(Layer):
+    """How often each of the source's neurons, one per class, spiked in the window."""
+
+    kind: ClassVar[str] = "tally"
+
+
+_KINDS: dict[str, type[Layer]] = {each.kind: each for each in (Convolution, Blocks, Coincidences, Neurons, Vote, Tally)}
 
 
 @dataclass(frozen=True)
@@ -113,22 +120,32 @@ class IntegerNetwork:
 
     time_steps: int
     size: int
-    vote: Vote
+    vote: Vote | Tally
     layers: tuple[Layer, ...]
     """Without the vote."""
     populations: tuple[str, ...]
     """What is counted, in the order of the ONNX model's ``spike_counts``."""
+    classes: tuple[str, ...] = ()
+    """Names, of a network with a classification head."""
 
     @property
     def bits(self) -> int:
-        """Of a code."""
+        """Of a code; with a classification head, the number of classes."""
         return self.vote.shape[0]
+
+    def answers(self, counts: NDArray[np.signedinteger[Any]]) -> NDArray[Any]:
+        """The answers (B, ...) of spike counts (B, K) of the last neurons: packed codes (B, K/8), or the counts."""
+        if isinstance(self.vote, Tally):
+            return counts.astype(np.int32)
+        return np.packbits(counts >= self.vote.votes, axis=1)
 
     def to_text(self) -> str:
         """As text, for a file's metadata; ``from_text`` reads it."""
         arrays: dict[str, Any] = {}
         layers = [_header(layer, arrays) for layer in (*self.layers, self.vote)]
         about = {"time_steps": self.time_steps, "size": self.size, "populations": self.populations, "layers": layers}
+        if self.classes:
+            about["classes"] = self.classes
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)
@@ -154,8 +171,8 @@ class IntegerNetwork:
             arrays = unpack_archive(io.BytesIO(base64.b64decode(packed)))
             about = parse_json(arrays["about"].tobytes())
             *layers, vote = (_layer(header, arrays) for header in about["layers"])
-            populations = tuple(map(str, about["populations"]))
-            return cls(int(about["time_steps"]), int(about["size"]), vote, tuple(layers), populations)
+            populations, classes = (tuple(map(str, about.get(key, ()))) for key in ("populations", "classes"))
+            return cls(int(about["time_steps"]), int(about["size"]), vote, tuple(layers), populations, classes)
         except Exception as error:  # zip, NumPy and JSON each raise their own kinds
             kind = type(error).__name__
             raise GraphError(f"{source}: its integer network is damaged ({kind}): export it again") from None

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from export.encoder.executor import GraphExecutor
 from export.encoder.forms import Numbers
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
-from export.encoder.integer import IntegerNetwork, Layer, Neurons
+from export.encoder.integer import IntegerNetwork, Layer, Neurons, Tally, Vote
 from export.encoder.operations import Counter, Input, Lif, Output
 from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
@@ -38,6 +39,8 @@ class Network:
     certificate: Certificate | None
     dataset: str = ""
     """On which it was trained, as in its config; empty where that is not known."""
+    classes: tuple[str, ...] = ()
+    """Names, of a classification head."""
 
     def executor(self) -> GraphExecutor:
         """The network as a torch module, in the narrowest arithmetic that is exact."""
@@ -52,13 +55,20 @@ class Network:
         """
         if self.certificate is None:
             raise GraphError("the network has float numbers: only an integer network can be written as records")
-        graph, (counter, vote) = self.graph, self.graph.only(Counter)
-        (count,) = graph.sources(counter)  # an identity: what it reads votes itself
-        skipped = {graph.only(Input)[0], graph.only(Output)[0], counter, count}
-        layers = tuple(self._record(name, tuple(graph.sources(name))) for name in graph.nodes if name not in skipped)
-        ballot = vote.record(counter, tuple(graph.sources(count)))
+        graph, ballot = self.graph, self._ballot()
+        left = {name for name, node in graph.nodes.items() if isinstance(node, Input | Counter | Output)}
+        left |= {source for name, _ in graph.find(Counter) for source in graph.sources(name)}
+        layers = tuple(self._record(name, tuple(graph.sources(name))) for name in graph.nodes if name not in left)
         populations = tuple(name for name, node in graph.nodes.items() if node.counted)
-        return IntegerNetwork(graph.time_steps, self.config.size, ballot, layers, populations)
+        return IntegerNetwork(graph.time_steps, self.config.size, ballot, layers, populations, self.classes)
+
+    def _ballot(self) -> Vote | Tally:
+        name, output = self.graph.only(Output)
+        if output.classes:
+            return output.record(name, tuple(self.graph.sources(name)))
+        counter, vote = self.graph.only(Counter)
+        (count,) = self.graph.sources(counter)  # an identity: what it reads votes itself
+        return vote.record(counter, tuple(self.graph.sources(count)))
 
     def _record(self, name: str, sources: tuple[str, ...]) -> Layer:
         node = self.graph.nodes[name]
@@ -70,14 +80,24 @@ class Network:
 
 
 def build_network(
-    model: Spikinghash, numbers: Numbers = "integer", checkpoint_sha256: str = "", dataset: str = ""
+    model: Spikinghash,
+    numbers: Numbers = "integer",
+    checkpoint_sha256: str = "",
+    dataset: str = "",
+    classes: Sequence[str] = (),
 ) -> Network:
-    """The deployable network of a trained ``model``."""
-    graph = fuse_linear(fold_batch_norm(build_graph(model.eval())))
-    if numbers == "float":
-        return Network(graph, numbers, model.config, checkpoint_sha256, {}, None, dataset)
-    graph, steps = quantise(graph, grids=model.grids)
-    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certify(graph), dataset)
+    """The deployable network of a trained ``model``.
+
+    Args:
+        classes: names of the classes of its data set; outputs that have none are called by their number.
+    """
+    graph, steps = fuse_linear(fold_batch_norm(build_graph(model.eval()))), dict[str, float]()
+    if numbers == "integer":
+        graph, steps = quantise(graph, grids=model.grids)
+    certificate = certify(graph) if numbers == "integer" else None
+    outputs = range(model.config.bits if model.config.head == "classes" else 0)
+    names = tuple(classes[output] if output < len(classes) else str(output) for output in outputs)
+    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certificate, dataset, names)
 
 
 def load_network(path: Path, numbers: Numbers = "integer") -> Network:
@@ -88,7 +108,7 @@ def load_network(path: Path, numbers: Numbers = "integer") -> Network:
     """
     checkpoint = load_checkpoint(path)
     sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return build_network(checkpoint.model(), numbers, sha256, checkpoint.config.data.name)
+    return build_network(checkpoint.model(), numbers, sha256, checkpoint.config.data.name, checkpoint.classes)
 
 
 def probe_frames(config: EncoderConfig, samples: int = 8, seed: int = 0) -> NDArray[np.uint8]:

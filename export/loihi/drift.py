@@ -16,13 +16,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from export.encoder.evaluate import figures_table, graph_encoder, held_out, held_out_figures
+from export.encoder.evaluate import (
+    accuracies_table,
+    figures_table,
+    graph_classifier,
+    graph_encoder,
+    held_out,
+    held_out_accuracies,
+    held_out_figures,
+)
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
-from export.encoder.operations import Lif
+from export.encoder.operations import Lif, Output
 from export.loihi.executor import LoihiExecutor
 from spikinghash.cli import run, wide_console
 from training.checkpoint import Checkpoint, load_checkpoint
+from training.classes import Classify, accuracy
 from training.codes import Encode, retrieval_figures
 from training.data.frames import Dataset
 from training.data.splits import Split
@@ -33,6 +42,8 @@ BATCH = 16
 """Recordings traced at once; bounds the memory."""
 CODE = "code"
 """Name under which the bits of the codes are listed, after the layers."""
+COUNTS = "counts"
+"""The same of a classification head: spikes per class in the window."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class SpikeDifference:
 
 @dataclass(frozen=True)
 class LayerDrift:
-    """Drift of one population; of the bits of the codes where ``layer`` is ``code``."""
+    """Drift of one population; of the bits of the codes (``code``), or of the spikes per class (``counts``)."""
 
     layer: str
     integer: SpikeDifference
@@ -95,9 +106,10 @@ def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
 
 
 def _traced(executor: GraphExecutor, frames: NDArray[np.uint8]) -> list[tuple[str, NDArray[Any]]]:
-    codes, spikes = executor.layers(frames)
+    answers, spikes = executor.layers(frames)
     neurons = [(name, spikes[name]) for name, _ in executor.graph.find(Lif)]
-    return [*neurons, (CODE, np.unpackbits(codes, axis=1))]
+    classes = executor.graph.only(Output)[1].classes
+    return [*neurons, (COUNTS, answers) if classes else (CODE, np.unpackbits(answers, axis=1))]
 
 
 def _difference(first: NDArray[Any], second: NDArray[Any]) -> SpikeDifference:
@@ -116,6 +128,21 @@ def all_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[s
     return held_out_figures(checkpoint, dataset, sets) | {"loihi": loihi}
 
 
+def loihi_classifier(model: Spikinghash) -> Classify:
+    """``model``, with a classification head, in Loihi's arithmetic as a function from frames to classes."""
+    classify = graph_classifier(LoihiExecutor(build_network(model).graph))
+    return lambda frames: np.concatenate([classify(batch) for batch in frames.split(BATCH)])
+
+
+def figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> Table:
+    """Retrieval figures, or accuracies, of the float and the integer network and of Loihi's arithmetic."""
+    if checkpoint.config.encoder.head == "hash":
+        return figures_table(all_figures(checkpoint, dataset, sets))
+    rows = held_out_accuracies(checkpoint, dataset, sets)
+    rows["loihi"] = accuracy(loihi_classifier(checkpoint.model()), dataset, sets.test)
+    return accuracies_table(rows, len(sets.test))
+
+
 def drift_table(layers: list[LayerDrift]) -> Table:
     """One row per layer."""
     table = Table(
@@ -131,8 +158,8 @@ def drift_table(layers: list[LayerDrift]) -> Table:
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to examine.", metavar="CKPT")],
     samples: Annotated[int, typer.Option(min=1, help="Test queries to compare on.")] = 32,
-    figures: Annotated[
-        bool, typer.Option("--map", help="Also the retrieval figures of all three: encodes the whole data set.")
+    with_figures: Annotated[
+        bool, typer.Option("--map", help="Also the figures of all three, mAP or accuracy: encodes the whole data set.")
     ] = False,
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
 ) -> None:
@@ -142,8 +169,8 @@ def main(
     chosen = np.random.default_rng(0).permutation(sets.test)[:samples]
     console = wide_console()
     console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))
-    if figures:
-        console.print(figures_table(all_figures(loaded, dataset, sets)))
+    if with_figures:
+        console.print(figures(loaded, dataset, sets))
 
 
 if __name__ == "__main__":

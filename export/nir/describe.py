@@ -24,6 +24,7 @@ def metadata_of(network: Network, **others: Any) -> Metadata:
         grid_steps=network.grid_steps,
         certificate=certificate.as_dict() if certificate else None,
         checkpoint_sha256=network.checkpoint_sha256,
+        classes=network.classes,
         dataset=network.dataset,
         encoder=config.model_dump(mode="json"),
         **others,
@@ -31,7 +32,7 @@ def metadata_of(network: Network, **others: Any) -> Metadata:
 
 
 def describe(
-    network: Network, lowered: Graph, dialect: Dialect, work: Work, streams: Streams, biases: Biases, flat: bool
+    network: Network, lowered: Graph, dialect: Dialect, work: Work | None, streams: Streams, biases: Biases, flat: bool
 ) -> Metadata:
     """Metadata of ``lowered``, which implements ``network``."""
     graph, output = network.graph, lowered.only(Output)[0]

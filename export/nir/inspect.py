@@ -106,7 +106,7 @@ def describe_metadata(metadata: Metadata, source: str) -> list[str]:
         raise GraphError(f"{source}: its certificate cannot be read: export it again") from None
     lines = [
         f"dialect: {metadata.dialect}, {metadata.numbers} numbers, metadata format {metadata.format}",
-        f"code: {metadata.bits} bits, a bit is 1 from {metadata.vote} spikes in {metadata.time_steps} steps",
+        _describe_answer(metadata),
         f"input: {metadata.input_layout}; {metadata.size}x{metadata.size} pixels",
         f"certificate: {certificate or 'none: float numbers are not certified'}",
         f"checkpoint: sha256 {metadata.checkpoint_sha256 or 'unknown'}",
@@ -115,6 +115,12 @@ def describe_metadata(metadata: Metadata, source: str) -> list[str]:
         steps = f"{metadata.time_steps} steps and {metadata.latency} of latency"
         lines.insert(1, f"time: {steps}, dt {metadata.dt:g} s; {metadata.spike_rule}")
     return lines
+
+
+def _describe_answer(metadata: Metadata) -> str:
+    if metadata.classes:
+        return f"classes: {', '.join(metadata.classes)}; the class is that of the neuron that spikes most often"
+    return f"code: {metadata.bits} bits, a bit is 1 from {metadata.vote} spikes in {metadata.time_steps} steps"
 
 
 def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> None:

@@ -32,6 +32,15 @@ class MarkedAttention:
     shape: tuple[int, int, int]
     """(C, H, W) of the counts; the source is (3 C, H, W), queries, keys and values one after the other."""
     heads: int
+    factor: int = 1
+    """Polyphase factor f of the layout of either: (f^2 C, H/f, W/f), in which a channel's f^2 phases follow on each
+    other. Its tokens then stand in another order, the same for queries, keys, values and counts."""
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """Shape of the counts in their layout."""
+        channels, height, width = self.shape
+        return channels * self.factor**2, height // self.factor, width // self.factor
 
     @property
     def largest(self) -> int:
@@ -41,7 +50,7 @@ class MarkedAttention:
 
     def subgraph(self) -> nir.NIRGraph:
         """The nested graph that stands for it."""
-        channels, *size = self.shape
+        channels, *size = self.stored_shape
         body = nir.Conv2d(
             input_shape=tuple(size),
             weight=np.full((channels, 3 * channels, 1, 1), np.nan, np.float32),
@@ -54,9 +63,12 @@ class MarkedAttention:
         nodes = {
             "input": nir.Input(np.array([3 * channels, *size])),
             "placeholder": body,
-            "output": nir.Output(np.array(self.shape)),
+            "output": nir.Output(np.array(self.stored_shape)),
         }
-        mark = json.dumps({"heads": self.heads, "layout": "(q, k, v) x head x channel", "equation": EQUATION})
+        told = {"heads": self.heads, "layout": "(q, k, v) x head x channel", "equation": EQUATION}
+        if self.factor > 1:
+            told |= {"layout": f"{told['layout']} x phase", "factor": self.factor}
+        mark = json.dumps(told)
         return nir.NIRGraph(nodes, [("input", "placeholder"), ("placeholder", "output")], metadata={MARK: mark})
 
     def counts(self, spikes: NDArray[Any]) -> NDArray[np.float64]:
@@ -106,14 +118,16 @@ def read_marked(name: str, node: nir.NIRNode) -> MarkedAttention | None:
     if mark is None:
         return None
     try:
-        heads = int(parse_json(mark)["heads"])
+        told = parse_json(mark)
+        heads, factor = int(told["heads"]), int(told.get("factor", 1))
         channels, height, width = (int(size) for size in node.output_type["output"])
         arriving = tuple(int(size) for size in node.input_type["input"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise GraphError(f"node {name}: its mark '{MARK}' cannot be read: export the graph again") from None
-    if heads < 1 or channels % heads or arriving != (3 * channels, height, width):
+    phases = factor**2 if factor > 0 else 0
+    if heads < 1 or not phases or channels % (phases * heads) or arriving != (3 * channels, height, width):
         raise GraphError(
-            f"node {name}: marked as attention of {heads} heads, but it maps {arriving} to "
-            f"{(channels, height, width)}: export the graph again"
+            f"node {name}: marked as attention of {heads} heads in polyphase layout {factor}, but it maps "
+            f"{arriving} to {(channels, height, width)}: export the graph again"
         )
-    return MarkedAttention((channels, height, width), heads)
+    return MarkedAttention((channels // phases, height * factor, width * factor), heads, factor)

@@ -63,6 +63,7 @@ class Metadata(BaseModel):
     size: Annotated[int, Field(ge=2, le=LARGEST_SIZE)]
     """Height and width of a frame."""
     bits: Count
+    """Of a code; of a classification head the number of classes."""
     vote: Steps
     spike_rule: str = "v > threshold, then v = 0"
     input_layout: str
@@ -82,6 +83,8 @@ class Metadata(BaseModel):
     """Currents of the float network per grid unit, by population."""
     certificate: dict[str, Any] | None = None
     checkpoint_sha256: str
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the outputs, of a classification head; empty where there are codes."""
     dataset: str = ""
     """Name of the data set that the checkpoint was trained on, as in its config; empty in older files."""
     encoder: dict[str, Any] | None = None
@@ -91,6 +94,8 @@ class Metadata(BaseModel):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
+        if self.classes and len(self.classes) != self.bits:
+            raise ValueError(f"classes has {len(self.classes)} names, bits is {self.bits}")
         for key in ("time_steps", "size", "bits"):
             told, described = getattr(self, key), (self.encoder or {}).get(key)
             if described not in (None, told):

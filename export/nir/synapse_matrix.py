@@ -99,17 +99,12 @@ class _Axis(NamedTuple):
         room = self.length + self.begin + self.end - self.dilation * (self.kernel - 1) - 1
         return max(0, room // self.stride + 1)
 
-    def taps(self) -> list[sparse.csr_matrix]:
-        """Per kernel position, (outputs, length) with a 1 where an output position reads an input position."""
+    def pairs(self, tap: int) -> tuple[Array, Array]:
+        """Output positions whose window has ``tap`` on the input, and the input positions that it reads."""
         output = np.arange(self.outputs)
-        matrices = []
-        for tap in range(self.kernel):
-            read = output * self.stride - self.begin + tap * self.dilation
-            inside = (read >= 0) & (read < self.length)
-            entries = np.ones(np.count_nonzero(inside))
-            places = (output[inside], read[inside])
-            matrices.append(sparse.csr_matrix((entries, places), shape=(self.outputs, self.length)))
-        return matrices
+        read = output * self.stride - self.begin + tap * self.dilation
+        inside = (read >= 0) & (read < self.length)
+        return output[inside], read[inside]
 
 
 def _axes(node: nir.Conv1d | nir.Conv2d | nir.SumPool2d | nir.AvgPool2d) -> list[_Axis]:
@@ -159,47 +154,51 @@ def _flatten(node: nir.Flatten) -> sparse.spmatrix:
 @_matrix.register(nir.Conv1d)
 @_matrix.register(nir.Conv2d)
 def _convolution(node: nir.Conv1d | nir.Conv2d) -> sparse.spmatrix:
-    return _sum_of_taps(np.asarray(node.weight), [axis.taps() for axis in _axes(node)], int(node.groups))
+    return _connected(np.asarray(node.weight), _axes(node), int(node.groups))
 
 
 @_matrix.register(nir.SumPool2d)
 @_matrix.register(nir.AvgPool2d)
 def _pool(node: nir.SumPool2d | nir.AvgPool2d) -> sparse.spmatrix:
     axes = _axes(node)
-    pooled = sparse.kron(*(sum(axis.taps()) for axis in axes))
+    pooled = _connected(np.ones((1, 1, *(axis.kernel for axis in axes))), axes, 1)
     if isinstance(node, nir.AvgPool2d):
         pooled = pooled / math.prod(axis.kernel for axis in axes)
     return sparse.kron(sparse.identity(input_shape(node)[0]), pooled)
 
 
-def _sum_of_taps(weight: Array, taps: Sequence[Sequence[sparse.spmatrix]], groups: int) -> sparse.spmatrix:
-    """A convolution is a sum over kernel positions of (channel matrix) x (which input each output position reads)."""
-    parts = []
-    for position in np.ndindex(*weight.shape[2:]):
-        channels = _grouped(weight[(..., *position)], groups)
-        where = taps[0][position[0]]
-        for axis in range(1, len(taps)):
-            where = sparse.kron(where, taps[axis][position[axis]])
-        parts.append(sparse.kron(channels, where, format="coo"))
-    return _concatenated(parts)
-
-
-def _concatenated(parts: Sequence[sparse.coo_matrix]) -> sparse.csr_matrix:
-    """The sum of matrices in one go: entries at the same place are added when csr is made."""
-    entries = np.concatenate([part.data for part in parts])
-    rows = np.concatenate([part.row for part in parts])
-    columns = np.concatenate([part.col for part in parts])
-    return sparse.csr_matrix((entries, (rows, columns)), shape=parts[0].shape)
-
-
-def _grouped(weight: Array, groups: int) -> sparse.spmatrix:
-    """Channel matrix (C_out, C_in) of a weight (C_out, C_in / groups): one block per group on the diagonal."""
+def _connected(weight: Array, axes: Sequence[_Axis], groups: int) -> sparse.coo_matrix:
+    """An entry for every weight that is not zero and every position at which its tap lies on the input."""
     if weight.shape[0] % groups:
         raise ValueError(f"{weight.shape[0]} output channels do not divide into {groups} groups")
-    matrix = sparse.coo_matrix(weight)
-    group = matrix.row // (weight.shape[0] // groups)
-    columns = matrix.col + group * weight.shape[1]
-    return sparse.coo_matrix((matrix.data, (matrix.row, columns)), shape=(weight.shape[0], weight.shape[1] * groups))
+    written, read = (math.prod(getattr(axis, side) for axis in axes) for side in ("outputs", "length"))
+    shape = (weight.shape[0] * written, weight.shape[1] * groups * read)
+    size = np.int32 if max(shape) <= np.iinfo(np.int32).max else np.int64
+    kernels = np.moveaxis(weight, (0, 1), (-2, -1))
+    used = np.argwhere(kernels.any(axis=(-2, -1)))
+    parts = []
+    for position in map(tuple, used.tolist()):
+        out, channel = np.nonzero(kernels[position])
+        values = kernels[position][out, channel].astype(np.float64)
+        channel = channel + out // (weight.shape[0] // groups) * weight.shape[1]
+        targets, sources = _positions(axes, position)
+        rows = np.add.outer((out * written).astype(size), targets.astype(size)).ravel()
+        columns = np.add.outer((channel * read).astype(size), sources.astype(size)).ravel()
+        parts.append((np.repeat(values, len(targets)), rows, columns))
+    if not parts:
+        return sparse.coo_matrix(shape)
+    data, rows, columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return sparse.coo_matrix((data, (rows, columns)), shape)
+
+
+def _positions(axes: Sequence[_Axis], taps: Sequence[int]) -> tuple[Array, Array]:
+    """Output positions at which a tap lies on the input, and the input positions there, both flat."""
+    targets = sources = np.zeros(1, np.int64)
+    for axis, tap in zip(axes, taps, strict=True):
+        output, read = axis.pairs(tap)
+        targets = np.add.outer(targets * axis.outputs, output).ravel()
+        sources = np.add.outer(sources * axis.length, read).ravel()
+    return targets, sources
 
 
 def _per_axis(value: Any, axes: int) -> Shape:

@@ -17,7 +17,7 @@ from export.nir.dialects.native import write_native
 from export.nir.dialects.portable import write_portable
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import Dialect, Metadata, read_encoder, write_nir
-from export.nir.trace import first_difference, input_spikes, layer_spikes, output_codes, recorded_nodes
+from export.nir.trace import first_difference, input_spikes, layer_spikes, output_answers, recorded_nodes
 from export.onnx.counting import count_onnx
 from export.onnx.to_onnx import build_onnx
 from spikinghash.errors import ComparisonError, GraphError
@@ -100,8 +100,8 @@ def _check(network: Network, path: Path) -> GraphSize:
     difference = first_difference(expected, layer_spikes(recorded, metadata))
     if difference is not None:
         raise ComparisonError(f"the written graph differs from the network: {difference}; nothing was written")
-    if not np.array_equal(output_codes(outputs), codes):
-        raise ComparisonError("the written graph gives other codes than the network; nothing was written")
+    if not np.array_equal(output_answers(outputs, metadata), codes):
+        raise ComparisonError("the written graph gives other answers than the network; nothing was written")
     return graph_size(graph, interpreter, path)
 
 

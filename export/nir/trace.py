@@ -27,6 +27,13 @@ def output_codes(outputs: Spikes) -> NDArray[np.uint8]:
     return np.packbits(outputs.reshape(*outputs.shape[:2], -1).any(axis=1), axis=1)
 
 
+def output_answers(outputs: Spikes, metadata: Metadata) -> NDArray[Any]:
+    """Packed codes of output spikes (B, steps, K, ...); with a classification head, spikes per class, (B, K)."""
+    if not metadata.classes:
+        return output_codes(outputs)
+    return outputs.reshape(*outputs.shape[:2], -1).sum(axis=1, dtype=np.int32)
+
+
 def recorded_nodes(metadata: Metadata) -> list[str]:
     """Nodes whose spikes ``layer_spikes`` needs."""
     return [node for population in metadata.populations for node in population.nodes]

@@ -12,7 +12,7 @@ _VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Constant")
 """They move nothing."""
 _MOVES = ("Transpose", "Concat", "Split", "Slice", "Pad", "Gather", "Expand", "DequantizeLinear")
 """They compute nothing."""
-_REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax")
+_REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceMax", "ArgMax")
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -1,7 +1,9 @@
 """Write a checkpoint as an ONNX model: ``python -m export.to_onnx CKPT [-o OUT.onnx]``.
 
 The model takes frames, uint8 (batch, T, 2, H, W), and returns ``codes``, packed uint8 (batch, K/8), and
-``spike_counts``, int32 (batch, populations), whose names are in the metadata. It needs no operator of ours.
+``spike_counts``, int32 (batch, populations), whose names are in the metadata. With a classification head it returns in
+place of the codes ``classes``, the spikes of each class, int32 (batch, K), and ``class``, the number of the class that
+has most of them, int64 (batch). It needs no operator of ours.
 """
 
 from pathlib import Path
@@ -84,7 +86,7 @@ def _check(network: Network, path: Path) -> None:
     executor = network.executor()
     for seed, batch in enumerate(BATCHES_CHECKED):
         frames = probe_frames(network.config, batch, seed)
-        codes, counts = session.run(None, {"frames": frames})
+        codes, *_, counts = session.run(None, {"frames": frames})
         expected, spikes = executor.layers(frames)
         wanted = np.stack([spikes[name].sum((1, 2, 3, 4)) for name in executor.populations], axis=1)
         differing = np.argwhere(counts != wanted)
@@ -95,7 +97,7 @@ def _check(network: Network, path: Path) -> None:
                 f"{counts[sample, layer]} spikes, not {int(wanted[sample, layer])}; nothing was written"
             )
         if not np.array_equal(codes, expected):
-            raise ComparisonError("the ONNX model gives other codes than the network; nothing was written")
+            raise ComparisonError("the ONNX model gives other answers than the network; nothing was written")
 
 
 def main(

@@ -55,11 +55,22 @@ class OnnxWriter:
         self._scope = "spike_counts"
         totals = self.op("ReduceSum", self.op("Concat", *self._counts, axis=2), self.sizes(0), keepdims=0)
         self.cast(totals, "int32", output="spike_counts")
-        size, bits = self.graph.only(Input)[1].shape, self.graph.only(Output)[1].shape[0]
+        size = self.graph.only(Input)[1].shape
         frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["batch", self.steps, *size])
-        codes = helper.make_tensor_value_info("codes", TensorProto.UINT8, ["batch", bits // 8])
         counts = helper.make_tensor_value_info("spike_counts", TensorProto.INT32, ["batch", len(self._counts)])
-        return helper.make_graph(self._nodes, "encoder", [frames], [codes, counts], list(self._constants.values()))
+        return helper.make_graph(
+            self._nodes, "encoder", [frames], [*self._answers(), counts], list(self._constants.values())
+        )
+
+    def _answers(self) -> list[onnx.ValueInfoProto]:
+        """What leaves beside the spike counts."""
+        output = self.graph.only(Output)[1]
+        if not output.classes:
+            return [helper.make_tensor_value_info("codes", TensorProto.UINT8, ["batch", output.shape[0] // 8])]
+        return [
+            helper.make_tensor_value_info("classes", TensorProto.INT32, ["batch", output.shape[0]]),
+            helper.make_tensor_value_info("class", TensorProto.INT64, ["batch"]),
+        ]
 
     def _total(self, sources: Sequence[Value]) -> Value:
         """Sum of currents; a residual stream that several nodes read is summed once."""

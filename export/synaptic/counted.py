@@ -70,7 +70,7 @@ def _split(part: Projection, target: Population) -> Iterable[Projection]:
 def _onwards(counts: Population) -> Projection:
     """From the products of an attention to its counts: count (head, b, i) reads product (head, a, b) for every a."""
     assert counts.attention is not None
-    channels, height, width = counts.shape
+    channels, height, width = counts.attention.shape
     heads, per_head = counts.attention.heads, channels // counts.attention.heads
     to_channel = sparse.kron(np.ones((1, per_head)), sparse.identity(per_head))
     to_counts = sparse.kron(sparse.identity(heads), to_channel)

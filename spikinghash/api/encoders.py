@@ -47,8 +47,17 @@ class Encoder:
 
     @property
     def bits(self) -> int:
-        """Of a code, K."""
+        """Of a code, K; of a classification head, the number of classes."""
         return self._encoder.bits
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of a classification head; empty where the answers are codes.
+
+        >>> load("digits").classes
+        ()
+        """
+        return self._encoder.classes
 
     def encode(self, events_or_frames: EventsLike, sensor: Sensor | None = None) -> Codes:
         """The code of one recording, or the codes of a batch of frames.
@@ -59,7 +68,8 @@ class Encoder:
             sensor: width and height of the sensor in pixels, for arrays of events.
 
         Returns:
-            Packed code (K/8,), uint8; of a batch (B, K/8).
+            Packed code (K/8,), uint8; of a batch (B, K/8). With a classification head spikes per class, int32 (K,) or
+            (B, K): the class is that of the largest, of several the first.
 
         Raises:
             RecordingError: the events cannot be of one recording, or their sensor is not known.

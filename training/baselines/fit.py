@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.archive import load_archive, save_archive
+from training.classes import Classify, chosen
 from training.codes import Encode
 from training.config import TrainConfig
 from training.data.frames import Dataset
@@ -22,6 +25,16 @@ def sign_encoder(network: nn.Module) -> Encode:
             return (network.eval()(frames) > 0).to(torch.uint8)
 
     return encode
+
+
+def value_classifier(network: nn.Module) -> Classify:
+    """``network`` in evaluation mode as a function from frames to classes: that of the largest value."""
+
+    def classify(frames: Tensor) -> NDArray[np.int64]:
+        with torch.no_grad():
+            return chosen(network.eval()(frames).numpy())
+
+    return classify
 
 
 def has_amx() -> bool:

@@ -20,6 +20,14 @@ class TwinLoss(nn.Module):
         return self.loss.of_codes(torch.tanh(values), values, labels)
 
 
+class TwinClassLoss(nn.Module):
+    """Cross entropy of a twin's values as logits: with a classification head."""
+
+    def forward(self, values: Tensor, labels: Tensor, progress: float) -> Tensor:
+        """Logits (B, K) and classes (B,) to the loss of the batch, a scalar."""
+        return functional.cross_entropy(values, labels)
+
+
 class HashNetLoss(nn.Module):
     """Weighted pairwise likelihood of ``tanh(beta u)``, beta growing (Cao et al. 2017, arXiv:1702.00758, eq. 4 and 6).
 

@@ -60,6 +60,8 @@ def _of_one_frame(config: EncoderConfig) -> EncoderConfig:
 class AnnTwin(nn.Module):
     """Frames (B, T, 2, H, W) to real-valued codes (B, K); a bit is 1 where its value is positive.
 
+    With a classification head the values are logits of K classes.
+
     Args:
         config: the encoder's sizes.
         frames: 1 (the mean of all frames) or T.

@@ -40,4 +40,5 @@ def _joined(first: Dataset, second: Dataset) -> Dataset:
         np.concatenate([first.frames, second.frames]),
         np.concatenate([first.labels, second.labels]),
         first.ids + second.ids,
+        classes=first.classes,
     )

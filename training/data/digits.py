@@ -79,7 +79,7 @@ def source() -> Source:
         frames = frames_of(lambda index: Recording(events[index], NMNIST_SENSOR, ids[index]))
         return Recordings(events.labels, ids, frames)
 
-    return Source(parameters(), open_recordings)
+    return Source(parameters(), open_recordings, tuple("0123456789"))
 
 
 def load_digits() -> EventSet:

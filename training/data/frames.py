@@ -35,6 +35,8 @@ class Dataset:
     """A name for each recording."""
     test: NDArray[np.bool_] | None = None
     """Which recordings are the official test set; ``None`` where the data set has none."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the labels."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +67,7 @@ def load_dataset(
     arrays = cached(f"{name}-frames", key, lambda: _make(source.open(), name, time_steps, size))
     frames = np.unpackbits(arrays["bits"], axis=-1, count=size)
     test = arrays["test"]
-    return Dataset(frames, arrays["labels"], arrays["ids"].tolist(), test if test.any() else None)
+    return Dataset(frames, arrays["labels"], arrays["ids"].tolist(), test if test.any() else None, source.classes)
 
 
 def _find(name: DataName, root: str | Path | None, sensor: tuple[int, int] | None) -> Source:

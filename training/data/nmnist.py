@@ -26,7 +26,7 @@ def source(root: Path) -> Source:
         frames = frames_of(lambda index: load_recording(paths[index]))
         return Recordings(labels, ids, frames, test if test.any() and not test.all() else None)
 
-    return Source({"files": file_key(paths, root)}, open_recordings)
+    return Source({"files": file_key(paths, root)}, open_recordings, tuple("0123456789"))
 
 
 def list_recordings(root: str | Path) -> list[tuple[Path, int]]:

@@ -56,7 +56,7 @@ def source() -> Source:
 
         return Recordings(labels, ids, frames_of(read))
 
-    return Source(key, open_recordings)
+    return Source(key, open_recordings, CLASSES)
 
 
 def simulate(label: int, count: int, seed: int = 0) -> list[Events]:

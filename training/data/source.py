@@ -35,6 +35,8 @@ class Source:
     key: Mapping[str, Any]
     """All that the recordings depend on, fit for JSON: a changed file or parameter changes it."""
     open: Callable[[], Recordings]
+    classes: tuple[str, ...] = ()
+    """Names of the classes, in the order of the labels."""
 
 
 def frames_of(read: Callable[[int], Recording]) -> Callable[[int, int, int], Frames]:
@@ -89,4 +91,5 @@ def class_folders(
         labels = class_labels([path.parent.name for path in paths])
         return Recordings(labels, ids, lambda index, time_steps, size: frames(paths[index], time_steps, size))
 
-    return Source({"files": file_key(paths, root), **key}, open_files)
+    classes = tuple(sorted({path.parent.name for path in paths}))
+    return Source({"files": file_key(paths, root), **key}, open_files, classes)

@@ -65,7 +65,9 @@ def source(name: str, root: Path) -> Source:
             f"{folder}: 0 recordings of {name} found; they are expected as {layout.layout}, as "
             f"tonic.datasets.{layout.kind.__name__}({str(root)!r}) downloads and unpacks them"
         )
-    return Source({"files": file_key(paths, folder)}, functools.partial(_open, layout, root.expanduser()))
+    classes = getattr(layout.kind, "classes", sorted({path.parent.name for path in paths}))
+    opened = functools.partial(_open, layout, root.expanduser())
+    return Source({"files": file_key(paths, folder)}, opened, tuple(map(str, classes)))
 
 
 def _open(layout: _TonicSet, root: Path) -> Recordings:

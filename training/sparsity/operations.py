@@ -109,7 +109,7 @@ class OperationMeter:
             return Copies().cost(pooled.double().sum((0, 1)) * pixels, torch.count_nonzero(linear.weight, dim=0))
 
         self._on_entry("head_linear", linear, count)
-        if self._counted == "lowered":
+        if self._counted == "lowered" and model.config.head == "hash":
             self._handles.append(model.head.hash_lif.register_forward_hook(self._count_votes))
 
     def _count_votes(self, _: nn.Module, __: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:

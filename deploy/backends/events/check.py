@@ -1,6 +1,6 @@
 """Whether the layers of an integer network fit each other: compiled code checks no index."""
 
-from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Shape
+from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Shape, Tally, Vote
 from spikinghash.errors import GraphError
 
 FRAME_CHANNELS = 2
@@ -28,8 +28,13 @@ def check_network(network: IntegerNetwork) -> None:
             raise GraphError(f"node {layer.name}: its currents have different shapes: export anew")
         shapes[layer.name] = layer.shape
         spiking |= {layer.name} if drives else set()
-    if network.vote.sources[0] == "input" or network.vote.shape[0] % 8:
+    if network.vote.sources[0] == "input" or (isinstance(network.vote, Vote) and network.vote.shape[0] % 8):
         raise GraphError(f"node {network.vote.name}: {network.vote.shape[0]} bits are no whole bytes: export anew")
+    if len(network.classes) != (network.bits if isinstance(network.vote, Tally) else 0):
+        raise GraphError(
+            f"node {network.vote.name}: {len(network.classes)} names of classes for a {network.vote.kind} of "
+            f"{network.bits}: export anew"
+        )
 
 
 def _fits(layer: Layer, source: Shape, steps: int) -> bool:

@@ -34,13 +34,13 @@ class Buffers:
     def run(
         self,
         frames: Frames,
-        bits: NDArray[np.uint8],
+        votes: NDArray[np.int32],
         start: int,
         stop: int,
         steps: NDArray[np.void] | None = None,
         resting: bool = True,
     ) -> None:
-        """Write the bits of the recordings ``start`` to ``stop``.
+        """Write the votes (B, K) of the recordings ``start`` to ``stop``.
 
         Args:
             steps: one of the programs; by default the one that forgets all it can.
@@ -49,7 +49,7 @@ class Buffers:
         program = self._program
         kernels.encode(
             frames, program.steps if steps is None else steps, program.look_up, program.table, self.words,
-            self.potentials, self.current, self.spikes, self.nibbles, program.width.sign, program.ballot, bits,
+            self.potentials, self.current, self.spikes, self.nibbles, program.width.sign, program.ballot, votes,
             start, stop, resting,
         )  # fmt: skip
 
@@ -67,6 +67,7 @@ class EventsEncoder:
     def __init__(self, network: IntegerNetwork, threads: int = 0) -> None:
         self.network = network
         self.time_steps, self.size, self.bits = network.time_steps, network.size, network.bits
+        self.classes = network.classes
         self.threads = threads or _cores()
         self._program = Planner(network).program()
         self._buffers: SimpleQueue[Buffers] = SimpleQueue()
@@ -80,36 +81,36 @@ class EventsEncoder:
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
         frames = checked_frames(frames, self.time_steps, self.size)
-        bits = np.empty((len(frames), self.bits), np.uint8)
+        votes = np.empty((len(frames), self.bits), np.int32)
         parts = max(1, min(self.threads, len(frames) // _LEAST))
         if parts == 1:
-            self._with_buffers(lambda buffers: buffers.run(frames, bits, 0, len(frames)))
+            self._with_buffers(lambda buffers: buffers.run(frames, votes, 0, len(frames)))
         else:
             self._pool = self._pool or ThreadPoolExecutor(self.threads, "events")
             borders = [len(frames) * part // parts for part in range(parts + 1)]
             done = self._pool.map(
-                lambda part: self._with_buffers(lambda buffers: buffers.run(frames, bits, *part)),
+                lambda part: self._with_buffers(lambda buffers: buffers.run(frames, votes, *part)),
                 itertools.pairwise(borders),
             )
             list(done)
-        return np.packbits(bits, axis=1)
+        return self.network.answers(votes)
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
         frames = checked_frames(frames, self.time_steps, self.size)
-        bits = np.empty((len(frames), self.bits), np.uint8)
+        votes = np.empty((len(frames), self.bits), np.int32)
         layers: dict[str, list[NDArray[Any]]] = {name: [] for name in self.network.populations}
 
         def run(buffers: Buffers) -> None:
             for number in range(len(frames)):
-                buffers.run(frames, bits, number, number + 1, self._program.traced)
+                buffers.run(frames, votes, number, number + 1, self._program.traced)
                 for name, spikes in self._spikes(buffers):
                     layers[name].append(spikes)
 
         self._with_buffers(run)
         spikes = {name: _stacked(parts, self._shape(name)) for name, parts in layers.items()}
         counts = {name: value.sum(axis=(1, 2, 3, 4), dtype=np.int64) for name, value in spikes.items()}
-        return Trace(np.packbits(bits, axis=1), counts, spikes)
+        return Trace(self.network.answers(votes), counts, spikes)
 
     def _with_buffers(self, work: Callable[[Buffers], None]) -> None:
         """Do ``work`` in buffers that nobody else uses meanwhile."""

@@ -75,7 +75,7 @@ class Planner:
             if isinstance(layer, Neurons):
                 self._neurons(layer)
         voters = self._populations[self._network.vote.sources[0]]
-        ballot = np.array([voters.spikes, voters.places * voters.lanes, self._network.vote.votes])
+        ballot = np.array([voters.spikes, voters.places * voters.lanes])
         traced = np.zeros(len(self._steps), STEP)
         for row, columns in enumerate(self._steps):
             for column, value in columns.items():

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.backends.encoder import Codes, Frames
 from deploy.backends.events.encoder import Buffers, checked_frames
@@ -29,7 +28,7 @@ class EventsSteps:
         blocks = [layer.sides[0] for layer in network.layers if isinstance(layer, Blocks)]
         self.block = max(blocks, default=1)
         self.time_steps, self.size, self.bits = network.time_steps, network.size, network.bits
-        self._votes_needed = network.vote.votes
+        self._network = network
         self._program = Planner(replace(network, time_steps=self.block)).program()
         self._buffers = Buffers(self._program)
         self.restart()
@@ -47,21 +46,19 @@ class EventsSteps:
         frames = checked_frames(frames[None], self.block, self.size)
         if self._done == self.time_steps:
             raise SpikinghashError(f"the window has its {self.time_steps} steps: ask for its code, then restart")
-        bits = np.empty((1, self.bits), np.uint8)
-        self._buffers.run(frames, bits, 0, 1, self._program.going_on, resting=not self._done)
-        first, step, _ = self._program.ballot
-        voters = self._buffers.spikes[first : first + self.block * step].reshape(self.block, step)
-        self._votes += voters[:, : self.bits].sum(axis=0, dtype=np.int64)
+        votes = np.empty((1, self.bits), np.int32)
+        self._buffers.run(frames, votes, 0, 1, self._program.going_on, resting=not self._done)
+        self._votes += votes[0]
         self._done += self.block
 
     def code(self) -> Codes:
-        """The packed code (K/8,) of the window; the next frames begin another one.
+        """The packed code (K/8,) of the window, or the spikes of each class (K,); the next frames begin another one.
 
         Raises:
             SpikinghashError: frames are missing.
         """
         if self._done < self.time_steps:
             raise SpikinghashError(f"the window has {self._done} of its {self.time_steps} steps: push the others first")
-        bits: NDArray[np.bool_] = self._votes >= self._votes_needed
+        (answer,) = self._network.answers(self._votes[None])
         self.restart()
-        return np.packbits(bits)
+        return answer

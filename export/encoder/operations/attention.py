@@ -18,6 +18,7 @@ from torch import Tensor
 
 from export.encoder.graph import Graph, Parts
 from export.encoder.integer import Coincidences
+from export.encoder.layout import polyphase_shape
 from export.encoder.node import Array, CWriter, Dialect, Map, OnnxWriter, Shape, Value, require_whole
 from export.encoder.operations.conv import Conv, add_conv
 from export.encoder.operations.dense import Dense
@@ -41,6 +42,9 @@ class Attention(Map):
     weight: float
     product: bool = False
     """Keep it as a product where the dialect can mark it, even if there are few gates."""
+    factor: int = 1
+    """Polyphase factor f of its layout: ``shape`` is (f^2 C, H/f, W/f). A sum over all tokens minds no order of them,
+    and a channel's tokens follow on each other in either layout: nothing else depends on it."""
     counted: ClassVar[bool] = True
 
     @property
@@ -49,19 +53,24 @@ class Attention(Map):
         return 3 * self.shape[0], self.shape[1], self.shape[2]
 
     @property
+    def channels(self) -> int:
+        """Of all heads, d."""
+        return self.shape[0] // self.factor**2
+
+    @property
     def width(self) -> int:
         """Channels of a head, d_h."""
-        return self.shape[0] // self.heads
+        return self.channels // self.heads
 
     @property
     def tokens(self) -> int:
         """Pixels, N."""
-        return self.shape[1] * self.shape[2]
+        return self.shape[1] * self.shape[2] * self.factor**2
 
     @property
     def gates(self) -> int:
         """Coincidence gates that it expands into: N^2 d d_h."""
-        return self.tokens**2 * self.shape[0] * self.width
+        return self.tokens**2 * self.channels * self.width
 
     @property
     def full_scale(self) -> float:
@@ -86,8 +95,12 @@ class Attention(Map):
 
     def fan_out(self) -> NDArray[np.int64]:
         """A spike of a key gates d_h additions of K^T V, one of a query d_h of Q (K^T V); those of values only gate."""
-        additions = np.repeat(np.array([1, 1, 0]) * self.width, self.shape[0])
+        additions = np.repeat(np.array([1, 1, 0]) * self.width, self.source_shape[0] // 3)
         return np.broadcast_to(additions[:, None, None], self.source_shape)
+
+    def relaid(self, name: str, source: int, own: int) -> "Attention":
+        """The same on queries, keys and values that are laid out alike."""
+        return replace(self, shape=polyphase_shape(self.shape, own), factor=own)
 
     def expand(self, graph: Graph, name: str, keep_large: bool) -> None:
         """Replace it, its q-k-v projection and its output projection by per-head populations."""
@@ -126,7 +139,7 @@ class Attention(Map):
         """A marked product of plain counts, as ``expand`` leaves it where it is large."""
         if self.weight != 1.0:
             self.refuse(name, "has no NIR node: lower the graph first")
-        return dialect.product(self.shape, self.heads)
+        return dialect.product(self.shape, self.heads, self.factor)
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """Coincidences ``Q (K^T V)`` per step and head, in the order with fewer operations, weighed."""

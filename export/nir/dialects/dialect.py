@@ -1,10 +1,11 @@
 """What operations are written with: the NIR nodes of both dialects. Arrays are spelled out per neuron, as NIR wants."""
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import nir
 import numpy as np
+from numpy.typing import NDArray
 
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Shape
@@ -59,7 +60,7 @@ class Dialect:
         """A convolution of maps of shape ``source``, all channels in one group."""
         return nir.Conv2d(
             input_shape=source[1:],
-            weight=weight.astype(np.float32 if is_exact_in_float32(weight) else np.float64),
+            weight=narrowed(weight),
             stride=(stride, stride),
             padding=tuple(padding),
             dilation=(1, 1),
@@ -83,14 +84,15 @@ class Dialect:
         """A sum of currents that is emitted as it is, as a graded spike."""
         self._refuse("graded spikes")
 
-    def product(self, shape: Shape, heads: int) -> nir.NIRNode:
-        """Coincidence counts Q (K^T V) of queries, keys and values."""
+    def product(self, shape: Shape, heads: int, factor: int) -> nir.NIRNode:
+        """Coincidence counts Q (K^T V) of queries, keys and values, a map of ``shape`` in polyphase layout each."""
         self._refuse("product of two signals")
 
     def _refuse(self, what: str) -> NoReturn:
         raise GraphError(f"the {self.name} dialect has no {what}: lower the graph first")
 
 
-def is_exact_in_float32(values: Array) -> bool:
-    """Whether no value is changed by rounding it to float32."""
-    return bool(np.array_equal(values.astype(np.float32), values))
+def narrowed(values: Array) -> NDArray[Any]:
+    """``values`` in float32, unless that would change one of them."""
+    narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values) else values.astype(np.float64)

@@ -43,6 +43,7 @@ class Native(Dialect):
         """``v <- v + (i - v) dt/tau`` with tau = dt: it forgets, and emits v."""
         return nir.LI(tau=np.full(shape, TIME_STEP), r=np.ones(shape), v_leak=np.zeros(shape))
 
-    def product(self, shape: Shape, heads: int) -> nir.NIRNode:
+    def product(self, shape: Shape, heads: int, factor: int) -> nir.NIRNode:
         """A marked subgraph."""
-        return MarkedAttention(shape, heads).subgraph()
+        channels, height, width = shape
+        return MarkedAttention((channels // factor**2, height * factor, width * factor), heads, factor).subgraph()

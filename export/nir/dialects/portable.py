@@ -10,9 +10,10 @@ import numpy as np
 
 from export.encoder.graph import Graph
 from export.encoder.node import Shape
+from export.encoder.operations import Counter
 from export.encoder.passes.remove_dead import remove_dead
 from export.encoder.passes.shift_registers import shift_registers
-from export.nir.dialects.dialect import Dialect, is_exact_in_float32
+from export.nir.dialects.dialect import Dialect, narrowed
 from export.nir.synapse_matrix import synapse_matrix
 from spikinghash.errors import GraphError
 
@@ -33,7 +34,7 @@ def write_portable(graph: Graph, dense: bool = False) -> tuple[nir.NIRGraph, Gra
     Raises:
         GraphError: a written-out convolution is too large, or a window too long for the vote counter.
     """
-    if graph.time_steps * (graph.time_steps + 1) > COUNTER_STEPS:
+    if any(graph.find(Counter)) and graph.time_steps * (graph.time_steps + 1) > COUNTER_STEPS:
         raise GraphError(
             f"a window of {graph.time_steps} steps is too long for a portable vote counter: limit 31 steps"
         )
@@ -85,9 +86,8 @@ def _flat(name: str, node: nir.NIRNode) -> nir.NIRNode:
                 f"node {name}: {weights:,} weights when written out as Affine, limit {LARGEST_AFFINE:,}: "
                 "write it with convolutions (without --no-conv), or use a smaller network"
             )
-        weight = matrix.toarray()
-        kind = np.float32 if is_exact_in_float32(weight) else np.float64
-        return nir.Affine(weight.astype(kind), np.zeros(len(weight), kind))
+        weight = narrowed(matrix.toarray())
+        return nir.Affine(weight, np.zeros(len(weight), weight.dtype))
     if isinstance(node, nir.LIF):
         values: dict[str, Any] = {
             key: np.ravel(getattr(node, key)) for key in ("tau", "r", "v_leak", "v_threshold", "v_reset")

@@ -115,7 +115,7 @@ def emitted_shape(name: str, node: nir.NIRNode) -> Shape:
         input_shape(node)  # raises where it is unknown
         return output_shape(node)
     marked = read_marked(name, node)
-    return taken_shape(node) if marked is None else marked.shape
+    return taken_shape(node) if marked is None else marked.stored_shape
 
 
 def _check_parameters(node: nir.NIRNode, dt: float) -> None:
