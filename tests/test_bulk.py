@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 from search_cases import small_encoder as small_encoder
 from search_cases import write_bad_files, write_random_folder
@@ -20,6 +19,8 @@ from deploy.search.bulk import Outcome, encode_files
 from deploy.search.ray_engine import encode_with_ray
 from deploy.search.thumbnails import make_thumbnails
 from spikinghash.errors import BackendError, GraphError, MissingToolError
+from training.data.reader import Reader
+from training.data.recordings import Recording
 
 
 def flat(chunks: Sequence[list[Outcome]]) -> list[Outcome]:
@@ -112,14 +113,14 @@ def test_a_reader_that_breaks_costs_one_file(
     small_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = write_random_folder(tmp_path, classes=1, each=3)
-    recording_frames = bulk.recording_frames
+    read = Reader.read
 
-    def breaks(path: Path, *arguments: object) -> np.ndarray:
+    def breaks(reader: Reader, path: Path) -> list[Recording]:
         if path == paths[1]:
             raise IndexError("index 7\nis out of bounds")
-        return recording_frames(path, *arguments)
+        return read(reader, path)
 
-    monkeypatch.setattr(bulk, "recording_frames", breaks)
+    monkeypatch.setattr(Reader, "read", breaks)
     outcomes = flat(list(encode_files(paths, small_encoder, 1)))
     assert [outcome.error for outcome in outcomes] == [
         "", f"{paths[1]}: cannot be read: IndexError: index 7 is out of bounds", "",

@@ -227,18 +227,19 @@ def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
 def test_a_changed_file_is_noticed_and_an_unchanged_one_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = write_folder(tmp_path)
-    first = load_dataset("folder", time_steps=4, root=tmp_path, sensor=(64, 48))
-    path = tmp_path / "fall" / "b.npy"
+    root = tmp_path / "set"  # the cache lies beside it
+    content = write_folder(root)
+    first = load_dataset("folder", time_steps=4, root=root, sensor=(64, 48))
+    path = root / "fall" / "b.npy"
     rows = random_rows(99, 64, 48, len(content["fall/b.npy"][0]))
     event_files.npy_rows(path, rows, 64, 48)
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))  # clocks of file systems are coarse
-    second = load_dataset("folder", time_steps=4, root=tmp_path, sensor=(64, 48))
+    second = load_dataset("folder", time_steps=4, root=root, sensor=(64, 48))
     assert np.flatnonzero((first.frames != second.frames).any(axis=(1, 2, 3, 4))).tolist() == [1]
-    other = load_dataset("folder", time_steps=4, root=tmp_path, sensor=(80, 64))
+    other = load_dataset("folder", time_steps=4, root=root, sensor=(80, 64))
     assert not np.array_equal(other.frames[1], second.frames[1])
     monkeypatch.setattr(frames, "_make", None)  # it would fail if a frame were made again
-    again = load_dataset("folder", time_steps=4, root=tmp_path, sensor=(64, 48))
+    again = load_dataset("folder", time_steps=4, root=root, sensor=(64, 48))
     assert np.array_equal(again.frames, second.frames)
 
 

@@ -15,12 +15,12 @@ from networks import TINY
 from report_cases import SHA256, report_of
 
 from deploy.report.__main__ import main, write_report
-from deploy.report.inputs import recording_files
 from deploy.report.model import read_report
 from export.synaptic.counts import network_id
 from hardware_profiles.loader import load_profiles
 from spikinghash.errors import RecordingError
 from tests.commands import Call
+from training.data.sampling import recording_files
 
 FILES = ["counts.json", "report.csv", "report.html", "report.json"]
 

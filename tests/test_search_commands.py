@@ -232,7 +232,7 @@ def _cut(path: Path) -> None:
 
 def _another_version(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+        database.execute(f"PRAGMA user_version = {VERSION + 2}")
     database.close()
 
 
@@ -284,7 +284,7 @@ def _fewer(path: Path) -> None:
         ("manifest.sqlite", lambda path: path.write_bytes(b""), "version 0, this program reads"),
         ("manifest.sqlite", lambda path: path.unlink(), "not an index"),
         ("manifest.sqlite", _cut, "manifest.sqlite: "),
-        ("manifest.sqlite", _another_version, "version 3, this program reads versions 1 and 2"),
+        ("manifest.sqlite", _another_version, "version 4, this program reads versions 1 to 3"),
         ("manifest.sqlite", _other_thumbnails, "thumbnails of version 2, this program makes and compares version 1"),
         ("manifest.sqlite", _short_thumbnail, "recording 5 is damaged"),
         ("manifest.sqlite", _facts('{"bits": "many"}'), "damaged"),

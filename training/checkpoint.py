@@ -11,6 +11,7 @@ from spikinghash.errors import CheckpointError
 from spikinghash.validation import first_fault
 from training.archive import content_digest, load_archive, save_archive
 from training.config import LARGEST_EPOCH, Config, parse_config
+from training.data.facts import DataFacts
 from training.model.encoder import Spikinghash
 from training.quantised import Grids, put_on_grids
 
@@ -35,6 +36,8 @@ class Checkpoint:
     """Steps of the grids of a network trained with ``quantise``."""
     classes: tuple[str, ...] = ()
     """Names of the classes that a classification head was trained on, in the order of its outputs."""
+    data: DataFacts | None = None
+    """What it was trained on; checkpoints of former versions do not say."""
 
     def model(self) -> Spikinghash:
         """The float network, in evaluation mode.
@@ -71,6 +74,7 @@ class _Content(BaseModel):
     resume: dict[str, Any] | None
     grids: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     classes: list[str] = []
+    data: DataFacts | None = None
     digest: str | None = None
 
 
@@ -85,6 +89,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "resume": checkpoint.resume,
         "grids": checkpoint.grids,
         "classes": list(checkpoint.classes),
+        "data": None if checkpoint.data is None else checkpoint.data.model_dump(mode="json"),
     }
     save_archive(path, content | {"digest": content_digest(content)})
 
@@ -118,4 +123,5 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if name.endswith("running_var") and (value < 0).any():
             raise CheckpointError(f"{path}: weights {name}: a variance of {float(value.min()):g}: train anew")
     config = parse_config(read.config, str(path))
-    return Checkpoint(config, read.weights, read.epoch, read.metrics, read.resume, read.grids, tuple(read.classes))
+    classes = tuple(read.classes)
+    return Checkpoint(config, read.weights, read.epoch, read.metrics, read.resume, read.grids, classes, read.data)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
@@ -30,6 +30,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _pixels(value: object) -> object:
+    """``"128x128"`` as ``(128, 128)``; anything else as it is."""
+    width, cross, height = value.partition("x") if isinstance(value, str) else ("", "", "")
+    return (int(width), int(height)) if cross and width.isdecimal() and height.isdecimal() else value
+
+
 class DataConfig(_Section):
     """Which recordings, and how they become frames."""
 
@@ -38,8 +44,27 @@ class DataConfig(_Section):
     """Folder of the data set: in tonic's layout, or one folder per class; ``None`` for sets that are made."""
     also: tuple[Literal["digits"], ...] = ()
     """Data sets of the same classes that are trained on too; they are neither searched nor queried."""
-    sensor: tuple[int, int] | None = None
-    """Width and height in pixels, for files of ``folder`` that do not tell the size of their sensor."""
+    sensor: Annotated[tuple[int, int] | None, BeforeValidator(_pixels)] = None
+    """Width and height in pixels, also as "128x128", for files of ``folder`` that do not tell their sensor's size."""
+    window_ms: float | None = Field(None, ge=1e-3, le=1e9)
+    """Length of the windows that recordings are cut into, in milliseconds; ``None``: a file is one recording."""
+    hop_ms: float | None = Field(None, ge=1e-3, le=1e9)
+    """Time from the start of a window to that of the next; by default one starts where the last one ends."""
+    test: str | None = None
+    """Recordings that are the test queries: a folder below ``root`` or beside it, or a pattern of paths below ``root``
+    (``*/session2/*``). ``None``: drawn at random."""
+    group: Literal["file", "folder"] = "file"
+    """What is on one side of a random split as a whole: files, or all folders of one name below the classes."""
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> "DataConfig":
+        if self.hop_ms is not None and self.window_ms is None:
+            raise ValueError(f"hop_ms is {self.hop_ms:g}, but window_ms is not given: give both")
+        if self.name == "images" and self.window_ms is not None:
+            raise ValueError(f"window_ms is {self.window_ms:g}, but images have no time: leave it out")
+        if self.test is not None and self.name not in ("folder", "images"):
+            raise ValueError(f"test is {self.test!r}, but {self.name} has a split of its own: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _sensor_has_pixels(self) -> "DataConfig":
@@ -188,8 +213,9 @@ class TrainConfig(_Section):
     """Weight of the dynamic soft similarity term."""
     balance_weight: float = Field(0.1, ge=0)
     """Weight of the bit balance term."""
-    max_shift: int = Field(2, ge=0, le=LARGEST_SIZE)
-    """Largest random shift of a training recording, in pixels."""
+    max_shift: int | None = Field(None, ge=0, le=LARGEST_SIDE)
+    """Largest random shift of a training recording, in pixels of its sensor. By default 2 where the sensor is not
+    scaled down to the frame, a fifth of its larger side where it is: a thing elsewhere in view is the same thing."""
     flip: bool = False
     """Mirror recordings left to right at random: only where no class turns into another by it."""
     drop: float = Field(0.0, ge=0, lt=1)
@@ -245,6 +271,16 @@ class Config(_Section):
     sparsity: SparsityConfig = SparsityConfig()
 
     @model_validator(mode="after")
+    def _window_has_steps(self) -> "Config":
+        window, steps = self.data.window_ms, self.encoder.time_steps
+        if window is not None and round(1000 * window) < steps:
+            raise ValueError(
+                f"data.window_ms is {window:g}, {round(1000 * window)} us, but {steps} time steps need as many "
+                "microseconds: use a longer window"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sparsity_fits(self) -> "Config":
         sparsity, head = self.sparsity, self.encoder.head
         if sparsity.prunes and not self.train.quantise:
@@ -286,4 +322,23 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: not a TOML file: {in_one_line(error)}") from None
-    return parse_config(values, str(path))
+    return _from_folder(parse_config(values, str(path)), Path(path).parent)
+
+
+def _from_folder(config: Config, folder: Path) -> Config:
+    """``config`` with the relative paths of its data taken from ``folder``, its own, or else from where they are."""
+    data = config.data
+    root = None if data.root is None else _placed(data.root.expanduser(), folder)
+    test = data.test
+    if test is not None:
+        inside = (root or folder) / test
+        place = inside if inside.is_dir() else _placed(Path(test).expanduser(), folder)
+        test = str(place.resolve()) if place.is_dir() else test
+    start = config.train.start
+    train = config.train.model_copy(update={"start": None if start is None else _placed(start, folder)})
+    return config.model_copy(update={"data": data.model_copy(update={"root": root, "test": test}), "train": train})
+
+
+def _placed(path: Path, folder: Path) -> Path:
+    beside = folder / path
+    return beside if beside.exists() or not path.exists() else path

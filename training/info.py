@@ -12,16 +12,22 @@ import typer
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spikinghash.cli import SKIPPED, run
+from spikinghash.cli import SKIPPED, run, wide_console
 from spikinghash.errors import RecordingError
 from spikinghash.files import atomic_path
+from training.data.reader import Reader
 from training.data.recordings import Recording, load_recording, parse_sensor
+from training.survey import Found, advice, lengths_table, look, suggested, try_lengths
 
 HOT_EVENTS = 50
 """A hot pixel has at least so many events, ..."""
 HOT_RATIO = 10
 """... and so many times the mean of the 24 pixels around it."""
 RATE_BINS = 100
+FRAMES, FRAME_SIZE = 8, 32
+"""Of a window, as configs/folder.toml has it."""
+DRAWN = 8
+"""Recordings of a folder in a picture."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def draw(recordings: Sequence[Recording], path: Path) -> None:
 
 
 def main(
-    files: Annotated[list[Path], typer.Argument(help="Recordings.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings, or one folder of them.", metavar="FILE...")],
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
     stream: Annotated[str | None, typer.Option(help="Of several streams of events: its number or name.")] = None,
     sort: Annotated[bool, typer.Option(help="Put events in order of time however late they are.")] = False,
@@ -112,6 +118,16 @@ def main(
     if picture is not None and picture.suffix.lower() not in (".png", ".svg"):
         raise RecordingError(f"--out {picture}: suffix {picture.suffix!r}; use .png or .svg")
     size = None if sensor is None else parse_sensor(sensor)
+    folders = [path for path in files if path.is_dir()]
+    if folders:
+        if len(files) > 1:
+            raise RecordingError(f"{folders[0]}: a folder stands alone: give one folder, or files")
+        found_in = look(folders[0], Reader(size, stream=stream, sort=sort))
+        _tell_folder(folders[0], found_in, as_json)
+        if picture is not None:
+            draw(found_in.recordings[:DRAWN], picture)
+        _end(found_in.skipped)
+        return
     found, failed = [], []
     for path in files:
         try:
@@ -122,12 +138,42 @@ def main(
         raise RecordingError(failed[0])
     facts = [describe(recording) for recording in found]
     print(json.dumps([asdict(each) for each in facts], indent=1) if as_json else "\n".join(map(str, facts)))
-    for line in failed:
-        print(f"skipped: {line}", file=sys.stderr)
     if picture is not None:
         draw(found, picture)
+    _end(failed)
+
+
+def _end(failed: Sequence[str]) -> None:
+    for line in failed:
+        print(f"skipped: {line}", file=sys.stderr)
     if failed:
         raise typer.Exit(SKIPPED)
+
+
+def _tell_folder(folder: Path, found: Found, as_json: bool) -> None:
+    """Print classes, and of some recordings durations, sensors and how full their frames are."""
+    facts = [describe(recording) for recording in found.recordings]
+    lengths = try_lengths(found.recordings, FRAMES, FRAME_SIZE)
+    if as_json:
+        classes = {name: len(files) for name, files in found.classes.items()}
+        content = {"folder": str(folder), "classes": classes, "looked_at": [asdict(each) for each in facts]}
+        windows = [asdict(each) for each in lengths]
+        print(json.dumps(content | {"windows": windows, "suggested_window_ms": suggested(lengths)}, indent=1))
+        return
+    for name, files in found.classes.items():
+        sessions = len({path.parent for path in files})
+        print(f"class {name}: {len(files)} files" + (f" in {sessions} folders" if sessions > 1 else ""))
+    sensors = ", ".join(sorted({f"{each.width}x{each.height}" for each in facts}))
+    seconds, rates = sorted(each.seconds for each in facts), sorted(each.rate for each in facts)
+    print(f"{len(facts)} of them looked at: sensor {sensors}")
+    print(f"  duration    {seconds[0]:.3g} to {seconds[-1]:.3g} s")
+    print(f"  rate        {rates[0]:,.0f} to {rates[-1]:,.0f} events/s")
+    for note in sorted({note for each in facts for note in each.notes}):
+        print(f"  note        {note}")
+    print(f"  in {FRAMES} frames of {FRAME_SIZE}x{FRAME_SIZE} pixels:")
+    console = wide_console()
+    console.print(lengths_table(lengths))
+    console.print(advice(lengths))
 
 
 if __name__ == "__main__":

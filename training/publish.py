@@ -25,9 +25,11 @@ def main(
     key, name = score_names(config)
     if key not in checkpoint.metrics:
         raise CheckpointError(f"{trained}: the training has measured no {name}: it was not written by this project")
+    test = config.data.test
+    pattern = None if test is None or Path(test).is_absolute() else test
     portable = config.model_copy(
         update={
-            "data": config.data.model_copy(update={"root": None}),
+            "data": config.data.model_copy(update={"root": None, "test": pattern}),
             "train": config.train.model_copy(update={"start": None}),
             "sparsity": config.sparsity.model_copy(update={"teacher": None}),
         }

@@ -45,6 +45,12 @@ class RetrievalFigures:
     """Recall at each radius 0 to K."""
     precision_curve: list[float | None]
     """Precision at each radius 0 to K; ``None`` where nothing at all is retrieved."""
+    chance: float
+    """Mean average precision of codes that are all alike: that of items in random order."""
+    by_class: dict[int, float]
+    """Mean average precision of the queries of each class."""
+    left_out: tuple[int, ...] = ()
+    """Classes of queries that the database lacks; no figure counts these queries."""
 
 
 def hamming_distances(queries: Codes, database: Codes) -> NDArray[np.int64]:
@@ -55,19 +61,24 @@ def hamming_distances(queries: Codes, database: Codes) -> NDArray[np.int64]:
     return distances
 
 
-def count_distances(distances: NDArray[np.integer], relevant: NDArray[np.bool_], bits: int) -> DistanceCounts:
+def count_distances(
+    distances: NDArray[np.integer], relevant: NDArray[np.bool_], bits: int, counted: NDArray[np.bool_] | None = None
+) -> DistanceCounts:
     """Count the items at each distance.
 
     Args:
         distances: Hamming distances, 0 to ``bits``, shape (queries, items).
         relevant: which items are relevant to which query, same shape.
         bits: code length K.
+        counted: items that are searched for each query, same shape; ``None``: all.
     """
     queries = len(distances)
     buckets = distances + np.arange(queries)[:, None] * (bits + 1)
     shape, length = (queries, bits + 1), queries * (bits + 1)
-    items = np.bincount(buckets.ravel(), minlength=length).reshape(shape)
-    hits = np.bincount(buckets[relevant], minlength=length).reshape(shape)
+    searched = buckets.ravel() if counted is None else buckets[counted]
+    items = np.bincount(searched, minlength=length).reshape(shape)
+    found = relevant if counted is None else relevant & counted
+    hits = np.bincount(buckets[found], minlength=length).reshape(shape)
     return DistanceCounts(items, hits)
 
 
@@ -132,6 +143,8 @@ def evaluate(
 ) -> RetrievalFigures:
     """All figures of a set of queries against a database; an item is relevant to the queries of its class.
 
+    Queries of classes that the database lacks are left out of all figures.
+
     Args:
         query_codes: packed codes, shape (queries, K/8).
         query_labels: classes, shape (queries,).
@@ -142,20 +155,38 @@ def evaluate(
     Raises:
         ValueError: a set is empty, or no query has a relevant item.
     """
-    relevant = query_labels[:, None] == database_labels
-    if not relevant.any():
+    known = np.isin(query_labels, database_labels)
+    left_out = tuple(np.unique(query_labels[~known]).tolist())
+    if not known.any():
         raise ValueError(f"{len(query_labels)} queries, {len(database_labels)} items: no query has a relevant item")
+    query_codes, query_labels = query_codes[known], query_labels[known]
+    relevant = query_labels[:, None] == database_labels
     counts = count_distances(hamming_distances(query_codes, database_codes), relevant, 8 * query_codes.shape[1])
     precision, empty = precision_within(counts, 2)
     recalls, precisions = precision_recall(counts)
+    precise = average_precision(counts)
     return RetrievalFigures(
-        mean_average_precision=float(np.nanmean(average_precision(counts))),
+        mean_average_precision=float(precise.mean()),
         mean_average_precision_at={k: float(average_precision_at(counts, k).mean()) for k in ks},
         precision_within_2=precision,
         empty_within_2=empty,
         recall_curve=recalls.tolist(),
         precision_curve=[None if np.isnan(value) else value for value in precisions.tolist()],
+        chance=chance(counts),
+        by_class=class_means(precise, query_labels),
+        left_out=left_out,
     )
+
+
+def chance(counts: DistanceCounts) -> float:
+    """Mean average precision of the same items in random order, over the queries that have a relevant one."""
+    together = DistanceCounts(*(value.sum(axis=1, keepdims=True) for value in (counts.items, counts.relevant)))
+    return float(np.nanmean(average_precision(together)))
+
+
+def class_means(values: Floats, labels: Labels) -> dict[int, float]:
+    """Mean of ``values`` (queries,) over the queries of each class."""
+    return {label: float(values[labels == label].mean()) for label in np.unique(labels).tolist()}
 
 
 def _ranked_before(counts: DistanceCounts) -> tuple[Integers, Integers]:

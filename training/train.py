@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,15 +13,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from spikinghash.cli import run
+from spikinghash.cli import SKIPPED, run
 from spikinghash.errors import CheckpointError, ConfigError, in_one_line
 from spikinghash.files import atomic_path
 from spikinghash.resources import CONFIGS, named
+from training import tells
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.classes import ClassLoss, accuracy, float_classifier
 from training.codes import float_encoder, retrieval_figures
 from training.config import Config, TrainConfig, load_config
-from training.data.configured import load_data
+from training.data.configured import facts_of, load_data
+from training.data.facts import DataFacts
 from training.data.frames import Dataset
 from training.data.splits import Split
 from training.figures import write_curve
@@ -54,6 +57,7 @@ class Experiment:
     schedule: Schedule
     economy: Economy
     history: list[dict[str, float]]
+    facts: DataFacts
 
     @property
     def epoch(self) -> int:
@@ -69,6 +73,7 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     torch.manual_seed(settings.seed)
     encoder = config.encoder
     dataset, sets = load_data(config)
+    facts = facts_of(config.data, dataset, sets)
     model = Spikinghash(encoder)
     loss = objective(config, dataset)
     saved = None if settings.start is None else start_from(model, loss, settings.start)
@@ -80,7 +85,7 @@ def prepare(config: Config, device: torch.device) -> Experiment:
     model.to(device)
     economy = Economy(config, model, dataset, sets, settings.epochs * steps_per_epoch(settings, sets))
     optimiser, schedule = one_cycle([*model.parameters(), *loss.parameters()], settings, sets)
-    return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, economy, [])
+    return Experiment(config, device, dataset, sets, model, loss, optimiser, schedule, economy, [], facts)
 
 
 def objective(config: Config, dataset: Dataset) -> HashLoss | ClassLoss:
@@ -140,6 +145,20 @@ def validate(experiment: Experiment) -> float:
     return figures.mean_average_precision
 
 
+def tested(experiment: Experiment) -> str:
+    """The figure of the float network on the test queries, in words."""
+    dataset, sets = experiment.dataset, experiment.sets
+    if experiment.config.encoder.head == "classes":
+        classify = float_classifier(experiment.model, experiment.device)
+        return f"test accuracy {accuracy(classify, dataset, sets.test):.4f}"
+    encode = float_encoder(experiment.model, experiment.device)
+    figures = retrieval_figures(encode, dataset, sets.test, sets.database)
+    by_class = ", ".join(
+        f"{dataset.names(np.array([label]))[0]} {value:.2f}" for label, value in figures.by_class.items()
+    )
+    return f"test mAP {figures.mean_average_precision:.4f} (chance {figures.chance:.4f}; {by_class})"
+
+
 def score_names(config: Config) -> tuple[str, str]:
     """What ``validate`` gives: its name in metrics and to the reader."""
     if config.encoder.head == "classes":
@@ -155,7 +174,8 @@ def checkpoint_of(experiment: Experiment) -> Checkpoint:
     if isinstance(experiment.loss, HashLoss):
         metrics |= experiment.loss.similarity.learned()
     classes = experiment.dataset.classes if experiment.config.encoder.head == "classes" else ()
-    return Checkpoint(experiment.config, plain_weights(model), experiment.epoch, metrics, resume, model.grids, classes)
+    about = model.grids, classes, experiment.facts
+    return Checkpoint(experiment.config, plain_weights(model), experiment.epoch, metrics, resume, *about)
 
 
 def restore(experiment: Experiment, path: Path) -> None:
@@ -189,12 +209,19 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
     """
     experiment = prepare(config, device)
     restore(experiment, out / LAST)
+    return finish(experiment, out)
+
+
+def finish(experiment: Experiment, out: Path) -> Experiment:
+    """Train to the last epoch; without a terminal, a line per epoch tells of it."""
+    config = experiment.config
     score_key, score_name = score_names(config)
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}{{task.fields[spent]}}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True, soft_wrap=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         steps, epochs = steps_per_epoch(config.train, experiment.sets), config.train.epochs
         shown: dict[str, Any] = {"epoch": f"{experiment.epoch}/{epochs}", "loss": float("nan"), "score": float("nan")}
         shown["spent"] = ""
@@ -207,6 +234,9 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
                 record |= experiment.economy.measure(experiment.model, experiment.dataset, experiment.sets.validation)
                 progress.update(task, score=record[score_key])
             experiment.history.append(record)
+            if not console.is_terminal:
+                scored = f"  {score_name} {record[score_key]:.3f}" if score_key in record else ""
+                console.print(f"epoch {experiment.epoch}/{epochs}  loss {record['loss']:.3f}{scored}", highlight=False)
             progress.update(task, epoch=f"{experiment.epoch}/{epochs}")
             _save(experiment, out)
     return experiment
@@ -238,9 +268,20 @@ def main(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
 ) -> None:
     """Train an encoder, or resume an interrupted training."""
-    experiment = train(load_config(named(config, CONFIGS, ".toml")), out, device_named(device))
+    experiment = prepare(load_config(named(config, CONFIGS, ".toml")), device_named(device))
+    restore(experiment, out / LAST)
+    dataset = experiment.dataset
+    for line in tells.before(experiment.config, dataset, experiment.sets, experiment.facts):
+        print(line, flush=True)
+    finish(experiment, out)
     key, name = score_names(experiment.config)
     print(f"{name} {experiment.history[-1][key]:.4f}; wrote {out / LAST} and {out / CURVE}")
+    print(tested(experiment))
+    for line in tells.after(out / LAST, experiment.config.data.root):
+        print(line)
+    if dataset.skipped:
+        print(f"{len(dataset.skipped)} skipped", file=sys.stderr)
+        raise typer.Exit(SKIPPED)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.facts import DataFacts
+
 Codes = NDArray[Any]
 """Packed codes, uint8 (B, K/8); of an encoder with a classification head the spikes of each class, int32 (B, K)."""
 Frames = NDArray[np.uint8]
@@ -34,6 +36,8 @@ class Encoder(Protocol):
     bits: int
     classes: tuple[str, ...]
     """Names of the classes of a classification head; empty where the answers are codes."""
+    data: DataFacts | None
+    """What it was trained on; ``None`` where its file does not say."""
 
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8), or spikes per class (B, K), of frames (B, T, 2, H, W)."""

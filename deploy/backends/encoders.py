@@ -81,9 +81,10 @@ def _load(path: Path, backend: str, numbers: RunNumbers, threads: int) -> Encode
 
         return OnnxEncoder(path, threads)
     from deploy.backends.events.encoder import EventsEncoder
-    from deploy.backends.events.files import read_network
+    from deploy.backends.events.files import read_encoder
 
-    return EventsEncoder(read_network(path), threads)
+    network, data = read_encoder(path)
+    return EventsEncoder(network, threads, data)
 
 
 def _default(path: Path, numbers: RunNumbers) -> str:

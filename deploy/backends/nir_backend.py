@@ -77,6 +77,7 @@ class NirEncoder:
         _, self.metadata = read_encoder(path)
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
         self.classes = self.metadata.classes
+        self.data = self.metadata.data
         self._path, self._runner, self.backend = path, runner, backend
 
     def encode(self, frames: Frames) -> Codes:

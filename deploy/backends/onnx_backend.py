@@ -39,6 +39,7 @@ class OnnxEncoder:
         self.classes, self._answers = self.metadata.classes, "classes" if self.metadata.classes else "codes"
         self._check_shapes(path)
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
+        self.data = self.metadata.data
 
     def _check_shapes(self, path: Path) -> None:
         told, ends = self.metadata, (*self._session.get_inputs(), *self._session.get_outputs())

@@ -5,8 +5,8 @@ With ``--input`` any NIR graph runs on arrays of spikes instead.
 
 import json
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,11 @@ from deploy.backends.lava_backend import Executor
 from export.nir.conventions import Tool
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
-from training.data.recordings import SUFFIXES, Recording, load_recording, parse_sensor
+from training.data.facts import unlike
+from training.data.reader import Reader, binned
+from training.data.recordings import SUFFIXES, Recording
+from training.data.windows import in_seconds
+from training.window_options import Hop, Window, chosen_reader, tell_once
 
 if TYPE_CHECKING:
     from deploy.backends.graph_run import GraphRun
@@ -34,31 +38,67 @@ EncoderFile = Annotated[
 Recordings = Annotated[
     list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
 ]
-Read = Callable[[Path], Recording]
 
 
-def read_frames(paths: list[Path], encoder: Encoder, read: Read = load_recording) -> NDArray[np.uint8]:
-    """Frames (B, T, 2, H, W) of recordings in any format; what was left out of them is told on standard error.
+@dataclass(frozen=True)
+class Coded:
+    """A recording, or a window of one, and its code."""
+
+    file: Path
+    window: tuple[int, int] | None
+    """Start and end in microseconds since the file's first event; ``None``: all of it."""
+    code: Codes
+    """Packed, (K/8,); of a classification head the spikes of each class, (K,)."""
+
+
+def read_frames(paths: Sequence[Path], encoder: Encoder, reader: Reader | None = None) -> NDArray[np.uint8]:
+    """Frames (B, T, 2, H, W) of recordings in any format, or of their windows, as ``encoder`` takes them.
 
     Raises:
         RecordingError: a recording cannot be used.
     """
-    frames = []
+    reader = reader or Reader.of(encoder.data)
+    return np.concatenate([binned(reader.read(path), encoder.time_steps, encoder.size)[1] for path in paths])
+
+
+def encode_recordings(encoder: Encoder, paths: Sequence[Path], reader: Reader | None = None) -> Codes:
+    """Packed codes (B, K/8), or spikes per class (B, K), of recordings or their windows; see ``code_recordings``."""
+    return np.stack([one.code for one in code_recordings(encoder, paths, reader or Reader.of(encoder.data))])
+
+
+def code_recordings(encoder: Encoder, paths: Sequence[Path], reader: Reader) -> list[Coded]:
+    """Codes of recordings in any format, or of their windows, in order.
+
+    What was left out of files, and which of them are unlike those trained on, is told on standard error.
+
+    Raises:
+        RecordingError: a recording cannot be used.
+    """
+    coded: list[Coded] = []
+    remarks: list[tuple[Path, str]] = []
+    parts: list[tuple[Path, Recording]] = []
+    frames: list[NDArray[np.uint8]] = []
+
+    def encode() -> None:
+        codes = [code for batch in _batches(np.concatenate(frames)) for code in encoder.encode(batch)]
+        coded.extend(Coded(path, part.window, code) for (path, part), code in zip(parts, codes, strict=True))
+        parts.clear()
+        frames.clear()
+
     for path in paths:
-        recording = read(path)
-        for note in recording.notes:
-            print(f"{path}: {note}", file=sys.stderr)
-        frames.append(recording.frames(encoder.time_steps, encoder.size))
-    return np.stack(frames)
+        whole = reader.whole(path)
+        kept, made = binned(reader.cut(whole), encoder.time_steps, encoder.size)
+        remarks += [(path, remark) for remark in (*whole.notes, *unlike(encoder.data, kept, made))]
+        parts += [(path, part) for part in kept]
+        frames.append(made)
+        if len(parts) >= BATCH or path is paths[-1]:
+            encode()
+    tell_once(remarks)
+    return coded
 
 
-def encode_recordings(encoder: Encoder, paths: list[Path], read: Read = load_recording) -> Codes:
-    """Packed codes (B, K/8) of recordings, or spikes per class (B, K)."""
-    parts = [
-        encoder.encode(read_frames(paths[start : start + BATCH], encoder, read))
-        for start in range(0, len(paths), BATCH)
-    ]
-    return np.concatenate(parts)
+def _batches(frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return np.split(frames, range(BATCH, len(frames), BATCH))
 
 
 def main(
@@ -89,6 +129,8 @@ def main(
         typer.Option("--from", help="With --input: the tool that wrote the graph, to take its numbers as it does."),
     ] = None,
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    window: Window = None,
+    hop: Hop = None,
     stream: Annotated[str | None, typer.Option(help="Of several streams of events: its number or name.")] = None,
     sort: Annotated[bool, typer.Option(help="Put events in order of time however late they are.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -104,8 +146,8 @@ def main(
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
     assert recordings
     loaded = load_encoder(encoder, backend, numbers, threads, executor)
-    size = None if sensor is None else parse_sensor(sensor)
-    _tell_answers(loaded, recordings, partial(load_recording, sensor_size=size, stream=stream, sort=sort), as_json)
+    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
+    _tell_answers(loaded, code_recordings(loaded, recordings, reader), as_json)
 
 
 def _run_graph(*arguments: Any) -> "GraphRun":
@@ -115,11 +157,16 @@ def _run_graph(*arguments: Any) -> "GraphRun":
     return run_on_file(*arguments)
 
 
-def _tell_answers(encoder: Encoder, recordings: list[Path], read: Read, as_json: bool) -> None:
-    """Print the code of each recording, or its class."""
-    answers, kind = encode_recordings(encoder, recordings, read), "class" if encoder.classes else "code"
-    rows = [{"file": str(path), **_answer(encoder, answer)} for path, answer in zip(recordings, answers, strict=True)]
-    print(json.dumps(rows, indent=1) if as_json else "\n".join(f"{row[kind]}  {row['file']}" for row in rows))
+def _tell_answers(encoder: Encoder, coded: list[Coded], as_json: bool) -> None:
+    """Print the code of each recording or window, with its start and end in seconds, or its class."""
+    if as_json:
+        rows = [{"file": str(one.file), **_answer(encoder, one.code), **in_seconds(one.window)} for one in coded]
+        print(json.dumps(rows, indent=1))
+        return
+    kind = "class" if encoder.classes else "code"
+    for one in coded:
+        span = "" if one.window is None else "  {start:.3f}-{end:.3f} s".format(**in_seconds(one.window))
+        print(f"{_answer(encoder, one.code)[kind]}  {one.file}{span}")
 
 
 def _answer(encoder: Encoder, answer: Codes) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class TorchEncoder:
         network = load_network(path, numbers)
         self.time_steps, self.size, self.bits = network.config.time_steps, network.config.size, network.config.bits
         self.classes = network.classes
+        self.data = network.data
         self._executor = network.executor()
 
     def encode(self, frames: Frames) -> Codes:

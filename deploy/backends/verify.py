@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from deploy.backends.encoders import Trace, load_encoder
+from export.encoder.evaluate import held_out
 from export.encoder.network import Network, load_network
 from export.loihi.drift import drift, drift_table
 from export.nir.metadata import Dialect, read_encoder
@@ -23,9 +24,12 @@ from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
 from spikinghash.files import private_folder
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint
 from training.data.frames import Dataset, load_dataset
-from training.data.splits import split
+from training.data.reader import Reader, binned
+from training.data.sampling import sample_files, spread_windows
+from training.data.splits import Indices, Split, split
+from training.window_options import Hop, Window, chosen_reader
 
 FILES: dict[str, str] = {
     "torch": "checkpoint",
@@ -133,9 +137,40 @@ def verify(
 
 def choose_frames(dataset: Dataset, samples: int) -> NDArray[np.uint8]:
     """Frames of ``samples`` test queries, spread over the classes; of other recordings when these are used up."""
-    sets = split(dataset.labels)
+    return dataset.frames[spread(dataset, split(dataset.labels))[:samples]]
+
+
+def spread(dataset: Dataset, sets: Split) -> Indices:
+    """All rows: test queries in random order, then what is left."""
     order = np.concatenate([np.random.default_rng(0).permutation(sets.test), sets.validation, sets.database])
-    return dataset.frames[order[:samples]]
+    return np.concatenate([order, np.setdiff1d(np.arange(len(dataset)), order)])
+
+
+def probes(checkpoint: Checkpoint, data: Path | None, samples: int, reader: Reader) -> tuple[NDArray[np.uint8], str]:
+    """Frames of at most ``samples`` recordings or windows to compare on, and what they are of.
+
+    Those of ``data``: a folder of N-MNIST, or any file or folder of recordings; else of the data set that the network
+    was trained on, where it is there; else digits, which serve to compare backends as well.
+
+    Raises:
+        RecordingError: ``data`` holds nothing that can be used.
+    """
+    config = checkpoint.config
+    steps, size = config.encoder.time_steps, config.encoder.size
+    if data is not None and (config.data.name == "nmnist" or _is_nmnist(data)):
+        return choose_frames(load_dataset("nmnist", time_steps=steps, size=size, root=data), samples), str(data)
+    if data is not None:
+        files = sample_files(data, samples)
+        parts = [binned(reader.read(file), steps, size)[1] for file in files]
+        return spread_windows(parts, samples), str(data)
+    if config.data.root is not None and config.data.root.is_dir():
+        dataset, sets = held_out(checkpoint)
+        return dataset.frames[spread(dataset, sets)[:samples]], str(config.data.root)
+    return choose_frames(load_dataset("digits", time_steps=steps, size=size), samples), "digits"
+
+
+def _is_nmnist(folder: Path) -> bool:
+    return (folder / "NMNIST").is_dir() or folder.name == "NMNIST"
 
 
 def results_table(results: list[Result], answers: str) -> Table:
@@ -168,8 +203,11 @@ def main(
     backends: Annotated[str, typer.Option(help="Comma-separated.")] = "torch,events,onnxruntime,nir,lava",
     samples: Annotated[int, typer.Option(min=1, help="Recordings to compare on.")] = 8,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of N-MNIST recordings; the digits data set by default.")
+        Path | None, typer.Option(help="Folder or file of recordings; default: what it was trained on, or digits.")
     ] = None,
+    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    window: Window = None,
+    hop: Hop = None,
     encoder: Annotated[
         list[Path] | None, typer.Option(help="Written file to verify instead of a fresh export.")
     ] = None,
@@ -179,19 +217,20 @@ def main(
     """Compare codes and layers of all backends; exit code 1 on any difference."""
     names = parse_backends(backends)
     loaded = load_checkpoint(checkpoint)
-    config = loaded.config.encoder
     network = load_network(checkpoint)
     files = dict(_kind_of(path) for path in encoder or [])
     answers = "counts of classes" if network.classes else "bits of codes"
-    # No name for the data set: of a large sensor it fills gigabytes, which the comparison needs.
-    frames = choose_frames(
-        load_dataset("nmnist" if data else "digits", time_steps=config.time_steps, size=config.size, root=data), samples
-    )
+    frames, compared = probes(loaded, data, samples, chosen_reader(loaded.data, sensor, window, hop))
     results = verify(network, checkpoint, frames, names, files)
     layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:
         certificate = network.certificate.as_dict() if network.certificate else None
-        report = {"samples": samples, "certificate": certificate, "results": [asdict(r) for r in results]}
+        report = {
+            "samples": len(frames),
+            "recordings": compared,
+            "certificate": certificate,
+            "results": [asdict(r) for r in results],
+        }
         if layers:
             report["drift"] = [asdict(layer) for layer in layers]
         print(json.dumps(report, indent=1))
@@ -199,6 +238,7 @@ def main(
         console = wide_console()
         console.print(results_table(results, answers))
         console.print(f"certificate: {network.certificate}")
+        console.print(f"compared on {len(frames)} of {compared}")
         if layers:
             console.print(drift_table(layers))
     parted = [result for result in results if not result.equal]

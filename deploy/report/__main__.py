@@ -31,7 +31,8 @@ from spikinghash.seal import sealed_json
 def main(
     encoder: Annotated[Path | None, typer.Argument(help="Encoder as NIR file, as export.to_nir writes it.")] = None,
     recordings: Annotated[
-        list[Path] | None, typer.Option(help="Recordings, or folders of them, to trace. Default: 20 of the digits.")
+        list[Path] | None,
+        typer.Option(help="Recordings, or folders of them, to trace. Default: 20 digits, of what learned them."),
     ] = None,
     profiles: Annotated[
         str, typer.Option("--profiles", "--platforms", help="all, or ids and paths by commas; two make a sentence.")

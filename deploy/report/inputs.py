@@ -17,6 +17,8 @@ from training.config import EncoderConfig
 
 DEFAULT_RECORDINGS = range(0, 5000, 250)
 """Digits that are traced when no recording is named: two of each class."""
+TRACED = 200
+"""Windows that are traced at most, about; of more, evenly spread ones."""
 DIGITS = "digits, simulated"
 DEFAULT_RESULTS = (Path("docs/results.json"), Path("docs/sparsity.json"), Path("docs/classes.json"))
 
@@ -55,7 +57,7 @@ def read_inputs(
     selection, source = read_selection(results, about)
     networks = tuple(baselines(about.sizes, selection, source))
     traced = read_counts(encoder, recordings, counts)
-    notes = [note for note in (about.note, _other_data(traced, selection.dataset)) if note]
+    notes = [about.note] if about.note else []
     return Inputs(
         counts=traced,
         name=_form(encoder) if encoder else "",
@@ -66,12 +68,6 @@ def read_inputs(
         bits=about.weights.bits if about.weights and about.weights.figure == "mAP" else None,
         notes=notes,
     )
-
-
-def _other_data(counts: NetworkCounts, dataset: str) -> str:
-    if counts.recordings != DIGITS or dataset in ("", "digits"):
-        return ""
-    return f"Traced on digits, but trained on {dataset}: --recordings takes recordings of {dataset}."
 
 
 def _other_form(encoder: Path, other: Path, recordings: Sequence[Path]) -> Form:
@@ -135,26 +131,25 @@ def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
     from export.nir.metadata import read_encoder
     from export.synaptic.counting import trace_counts
     from training.data import digits
-    from training.data.recordings import load_recording
+    from training.data.reader import Reader, binned
+    from training.data.sampling import recording_files
 
     _, metadata = read_encoder(encoder)
-    files = recording_files(recordings)
-    found = [load_recording(path) for path in files] or digits.recordings(DEFAULT_RECORDINGS)
-    frames = [each.frames(metadata.time_steps, metadata.size) for each in found]
-    window = float(np.mean([int(each.events["t"][-1]) - int(each.events["t"][0]) for each in found]))
+    if not recordings and metadata.dataset not in ("", "digits"):
+        raise RecordingError(
+            f"{encoder}: trained on {metadata.dataset}, whose recordings a report needs: --recordings FOLDER (figures "
+            "of other recordings would be none of this network)"
+        )
+    reader, sizes = Reader.of(metadata.data), (metadata.time_steps, metadata.size)
+    files = list(recording_files(recordings))
+    found = [binned(reader.read(path), *sizes) for path in files[:: max(1, len(files) // TRACED)]]
+    found = found or [binned([each], *sizes) for each in digits.recordings(DEFAULT_RECORDINGS)]
+    most = max(1, TRACED // len(found))
+    parts = [part for kept, _ in found for part in kept[:: max(1, -(-len(kept) // most))]]
+    frames = np.concatenate([made[:: max(1, -(-len(made) // most))] for _, made in found])
+    window = float(np.mean([int(part.events["t"][-1] - part.events["t"][0]) for part in parts]))
     named = ", ".join(map(str, recordings)) or DIGITS
-    return replace(trace_counts(encoder, np.stack(frames), window), recordings=named)
-
-
-def recording_files(recordings: Sequence[Path]) -> Iterator[Path]:
-    """The files among ``recordings``, and those in folders among them."""
-    from training.data.recordings import SUFFIXES, is_recording
-
-    for path in recordings:
-        found = sorted(filter(is_recording, path.rglob("*"))) if path.is_dir() else [path]
-        if not found:
-            raise RecordingError(f"{path}: holds no recording ({', '.join(SUFFIXES)})")
-        yield from found
+    return replace(trace_counts(encoder, frames, window), recordings=named)
 
 
 def read_about(encoder: Path | None, dataset: str = "") -> Encoder:

@@ -3,11 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -25,7 +25,9 @@ from deploy.search.searcher import Answer, Searcher
 from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
 from spikinghash.cli import SKIPPED, run
 from spikinghash.errors import SearchError
-from training.data.recordings import SensorSize, parse_sensor
+from training.data.reader import Reader
+from training.data.windows import in_seconds
+from training.window_options import Hop, Window, chosen_reader, tell_once
 
 Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that read and encode; each holds an encoder.")]
@@ -42,14 +44,17 @@ def build(
     kind: Annotated[Kind, typer.Option(help="How codes are searched; milvus-* need --milvus.")] = "flat",
     milvus: Annotated[str | None, typer.Option(help="http://HOST:PORT, or a file *.db for Milvus Lite.")] = None,
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    window: Window = None,
+    hop: Hop = None,
     workers: Workers = WORKERS,
     engine: EngineOption = "local",
 ) -> None:
     """Encode the recordings below a folder into an index; an interrupted build goes on where it was."""
     sources = list(find_sources(recordings))
-    bits = load_hasher(encoder).bits
+    loaded = load_hasher(encoder)
+    reader = chosen_reader(loaded.data, sensor, window, hop)
     with writing(index):
-        manifest = open_or_create(index, encoder, bits, kind, milvus, None if sensor is None else parse_sensor(sensor))
+        manifest = open_or_create(index, encoder, loaded.bits, kind, milvus, reader.sensor, reader.windows)
         report = add_sources(index, manifest, sources, workers=workers, engine=engine)
     _tell(index, manifest, report)
 
@@ -77,16 +82,18 @@ def query(
     find: Annotated[
         Find, typer.Option(help="class: nearest codes first; recording: by thumbnail among them.")
     ] = "class",
+    at: Annotated[float | None, typer.Option(help="Second of a long recording; default: its middle.")] = None,
     html: Annotated[Path | None, typer.Option(help="Page to write, with the events animated.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the recordings that are nearest to one."""
     searcher = Searcher(index)
-    answer = searcher.query(recording, k, radius, find=find)
+    answer = searcher.query(recording, k, radius, find=find, at=at)
+    tell_once((recording, remark) for remark in answer.remarks)
     if html is not None:
         from deploy.search.page import write_html
 
-        write_html(html, searcher.both(recording, k, radius))
+        write_html(html, searcher.both(recording, k, radius, at=at))
     print(_as_json(answer) if as_json else _as_text(answer))
 
 
@@ -102,6 +109,8 @@ def evaluate(
 ) -> None:
     """Print retrieval figures of an index: tie-aware mAP against the labels.
 
+    Without --queries each recording asks for all others; windows of its own file are not searched.
+
     With --views also how many recordings it finds again, by themselves and by copies: 2 pixels aside, a tenth of the
     events missing, 5 ms of jitter.
     """
@@ -110,9 +119,10 @@ def evaluate(
     labels = manifest.labels()
     errors: list[str] = []
     if queries is None:
-        asked = Queries(codes, labels, np.arange(len(codes)))
+        files = np.unique(manifest.files(), return_inverse=True)[1]
+        asked = Queries(codes, labels, np.arange(len(codes)), files)
     else:
-        asked, errors = _encode_queries(queries, encoder_path(index, manifest.facts), workers, manifest.facts.sensor)
+        asked, errors = _encode_queries(queries, encoder_path(index, manifest.facts), workers, manifest.facts.reader)
     figures = asdict(evaluate_index(open_index(index, manifest), codes, labels, _sampled(asked, sample)))
     if views is not None:
         found, unread = evaluate_views(Searcher(index, threads=1), views)
@@ -121,7 +131,7 @@ def evaluate(
     if as_json:
         print(json.dumps(figures, indent=1))
     else:
-        print("\n".join(f"{name:24}{value:.4g}" for name, value in figures.items()))
+        print("\n".join(_figure_lines(figures)))
     _end(errors)
 
 
@@ -157,12 +167,13 @@ def check(
         print(f"{index}: whole, {len(manifest)} codes")
 
 
-def _encode_queries(folder: Path, encoder: Path, workers: int, sensor: SensorSize | None) -> tuple[Queries, list[str]]:
+def _encode_queries(folder: Path, encoder: Path, workers: int, reader: Reader) -> tuple[Queries, list[str]]:
     sources = list(find_sources(folder))
-    outcomes = list(chain.from_iterable(encode_files([source.path for source in sources], encoder, workers, sensor)))
+    outcomes = list(chain.from_iterable(encode_files([source.path for source in sources], encoder, workers, reader)))
     errors = [outcome.error for outcome in outcomes if outcome.error]
     _told(errors)
-    good = [(source, outcome) for source, outcome in zip(sources, outcomes, strict=True) if not outcome.error]
+    source_of = {source.path: source for source in sources}
+    good = [(source_of[outcome.path], outcome) for outcome in outcomes if not outcome.error]
     if not good:
         raise SearchError(f"{folder}: none of its {len(sources)} recordings can be used as a query")
     codes = np.stack([np.frombuffer(outcome.code, np.uint8) for _, outcome in good])
@@ -180,13 +191,27 @@ def _sampled(queries: Queries, sample: int | None) -> Queries:
         return queries
     chosen = np.sort(np.random.default_rng(0).choice(len(queries.codes), sample, replace=False))
     own = None if queries.own is None else queries.own[chosen]
-    return Queries(queries.codes[chosen], [queries.labels[number] for number in chosen], own)
+    return Queries(queries.codes[chosen], [queries.labels[number] for number in chosen], own, queries.files)
+
+
+def _figure_lines(figures: dict[str, Any]) -> Iterator[str]:
+    """A figure a line, then the classes, and which of them are left out."""
+    classes, left_out = figures.get("by_class", {}), figures.get("left_out", {})
+    for name, value in figures.items():
+        if not isinstance(value, dict):
+            yield f"{name:24}{value:.4g}"
+    for name, own in classes.items():
+        counts = f"{own['queries']:,} queries, {own['items']:,} items"
+        yield f"class {name:18}mAP {own['mean_average_precision']:.4g}, {counts}"
+    for name, count in left_out.items():
+        yield f"left out: {count:,} queries of class {name}, of which the index has no (other) recording"
 
 
 def _tell(index: Path, manifest: Manifest, report: Report) -> None:
     renewed = f"{report.renewed} encoded again since their files changed, " if report.renewed else ""
     drawn = f" ({report.thumbnails} without a thumbnail, which they have now)" if report.thumbnails else ""
     print(f"{index}: {report.added} added, {renewed}{report.known} there before{drawn}, {len(manifest)} codes in all")
+    tell_once(report.remarks)
     _end(report.errors)
 
 
@@ -200,13 +225,14 @@ def _as_text(answer: Answer) -> str:
     lines = [f"{answer.code}  {answer.name}", answer.choice, "distance  difference        id  label         recording"]
     for hit in answer.hits:
         difference = "-" if hit.difference is None else hit.difference
-        lines.append(f"{hit.distance:8}  {difference:>10}  {hit.id:8}  {hit.label:12}  {hit.path}")
+        span = "" if hit.window is None else "  {start:.3f}-{end:.3f} s".format(**in_seconds(hit.window))
+        lines.append(f"{hit.distance:8}  {difference:>10}  {hit.id:8}  {hit.label:12}  {hit.path}{span}")
     return "\n".join(lines)
 
 
 def _as_json(answer: Answer) -> str:
     shown = "id", "distance", "difference", "label", "path"
-    hits = [{name: getattr(hit, name) for name in shown} for hit in answer.hits]
+    hits = [{name: getattr(hit, name) for name in shown} | in_seconds(hit.window) for hit in answer.hits]
     content = {"query": answer.name, "code": answer.code, "choice": answer.choice, "hits": hits}
     return json.dumps(content, indent=1, default=str)
 

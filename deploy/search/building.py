@@ -12,7 +12,7 @@ from deploy.search.bulk import CHUNK, Outcome, encode_files
 from deploy.search.files import RecordingFile
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index, save_index
-from training.data.recordings import SensorSize
+from training.data.reader import Reader
 
 Engine = Literal["local", "ray"]
 
@@ -22,7 +22,7 @@ class Report:
     """What a build or an addition did."""
 
     added: int = 0
-    """Recordings that have a code now and had none."""
+    """Recordings, or windows of them, that have a code now and had none."""
     renewed: int = 0
     """Recordings whose files have changed since they were encoded, and that have a new code now."""
     known: int = 0
@@ -31,6 +31,8 @@ class Report:
     """Those of them that got a thumbnail, which they had not when they were encoded."""
     errors: list[str] = field(default_factory=list)
     """One line per recording that was skipped."""
+    remarks: list[tuple[Path, str]] = field(default_factory=list)
+    """Files whose codes may mean nothing, and why."""
 
 
 def add_sources(
@@ -59,50 +61,52 @@ def add_sources(
     """
     encoder = encoder_path(folder, manifest.facts)
     manifest.hold_thumbnails()
-    missing, bare, sensor = manifest.missing(sources), manifest.without_thumbnail(sources), manifest.facts.sensor
+    missing, bare, reader = manifest.missing(sources), manifest.without_thumbnail(sources), manifest.facts.reader
     report, retired = Report(known=len(sources) - len(missing)), len(manifest.retired())
     paths = [source.path for source in missing]
     if engine == "ray":
         parquet = folder / "parquet" / f"{len(manifest) + retired:012d}"
-        outcomes = _encode_with_ray(parquet, paths, encoder, workers, sensor)
+        outcomes = _encode_with_ray(parquet, paths, encoder, workers, reader)
     else:
-        outcomes = encode_files(paths, encoder, workers, sensor, chunk)
+        outcomes = encode_files(paths, encoder, workers, reader, chunk)
     for made in _tracked("encode", missing, outcomes, report):
-        manifest.add((source, outcome.code, outcome.thumbnail) for source, outcome in made)
+        windows = [(outcome.start, outcome.end) for _, outcome in made]
+        manifest.add(((source, outcome.code, outcome.thumbnail) for source, outcome in made), windows)
         report.added += len(made)
     report.renewed = len(manifest.retired()) - retired
     report.added -= report.renewed
-    outcomes = encode_files([source.path for source in bare], encoder, workers, sensor, chunk, thumbnails_only=True)
+    outcomes = encode_files([source.path for source in bare], encoder, workers, reader, chunk, thumbnails_only=True)
     for made in _tracked("thumbnails", bare, outcomes, report):
-        manifest.add_thumbnails((source, outcome.thumbnail) for source, outcome in made)
+        windows = [(outcome.start, outcome.end) for _, outcome in made]
+        manifest.add_thumbnails(((source, outcome.thumbnail) for source, outcome in made), windows)
         report.thumbnails += len(made)
     save_index(folder, open_index(folder, manifest))
     return report
 
 
 def _encode_with_ray(
-    parquet: Path, paths: list[Path], encoder: Path, workers: int, sensor: SensorSize | None
+    parquet: Path, paths: list[Path], encoder: Path, workers: int, reader: Reader
 ) -> Iterator[list[Outcome]]:
     from deploy.search.ray_engine import encode_with_ray
 
-    return encode_with_ray(paths, encoder, parquet, workers, sensor)
+    return encode_with_ray(paths, encoder, parquet, workers, reader)
 
 
 def _tracked(
     what: str, sources: Sequence[RecordingFile], outcomes: Iterator[list[Outcome]], report: Report
 ) -> Iterator[list[tuple[RecordingFile, Outcome]]]:
     """The good ``outcomes`` of ``sources``, which come in the same order, chunk by chunk; the others are reported."""
-    pending = iter(sources)
+    source_of = {source.path: source for source in sources}
     with _progress() as progress:
         task = progress.add_task(what, total=len(sources))
         for chunk in outcomes:
-            pairs = [(next(pending), outcome) for outcome in chunk]
-            yield [(source, outcome) for source, outcome in pairs if not outcome.error]
+            yield [(source_of[outcome.path], outcome) for outcome in chunk if not outcome.error]
             for outcome in chunk:
                 if outcome.error:
                     report.errors.append(outcome.error)
                     progress.console.print(f"skipped: {outcome.error}", markup=False, soft_wrap=True)
-            progress.advance(task, len(chunk))
+                report.remarks += [(outcome.path, remark) for remark in outcome.remarks]
+            progress.advance(task, len({outcome.path for outcome in chunk}))
 
 
 def _progress() -> Progress:

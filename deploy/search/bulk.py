@@ -20,7 +20,8 @@ import numpy as np
 from deploy.backends.encoders import Frames, load_hasher
 from deploy.search.thumbnails import make_thumbnails
 from spikinghash.errors import BackendError, SpikinghashError
-from training.data.recordings import SensorSize, recording_frames
+from training.data.facts import unlike
+from training.data.reader import Reader, binned
 
 CHUNK = 64
 """Recordings that are encoded as one batch and committed at once."""
@@ -30,7 +31,7 @@ _PATIENCE = 5.0  # seconds until a worker that was told to end is killed
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: a code and a thumbnail, or an error."""
+    """What became of a recording, or of a window of one: a code and a thumbnail, or an error."""
 
     path: Path
     error: str = ""
@@ -39,45 +40,74 @@ class Outcome:
     """Packed, K/8 bytes; empty if there is an error, or no code was asked for."""
     thumbnail: bytes = b""
     """As ``deploy.search.thumbnails`` makes it; empty if there is an error."""
+    start: int = 0
+    """Of the window, in microseconds since the file's first event."""
+    end: int = 0
+    """0: the outcome is of all of the file."""
+    remarks: tuple[str, ...] = ()
+    """Why the code may mean nothing; said with the first window of a file."""
 
 
 class ChunkEncoder:
     """All stages for one chunk of files."""
 
     def __init__(
-        self, encoder: Path, sensor: SensorSize | None = None, threads: int = 1, thumbnails_only: bool = False
+        self, encoder: Path, reader: Reader | None = None, threads: int = 1, thumbnails_only: bool = False
     ) -> None:
-        """Load ``encoder`` for ``threads`` threads; ``sensor`` is as for ``load_recording``."""
-        self._encoder, self._sensor = load_hasher(encoder, threads=threads), sensor
+        """Load ``encoder`` for ``threads`` threads; files are read with ``reader``, by default as for its training."""
+        self._encoder = load_hasher(encoder, threads=threads)
+        self._reader = reader or Reader.of(self._encoder.data)
         self._thumbnails_only = thumbnails_only
 
     def __call__(self, paths: Sequence[Path]) -> list[Outcome]:
-        """Codes and thumbnails, or errors, of ``paths``, in their order."""
-        frames, errors = [], {}
-        for path in paths:
-            try:
-                frames.append(recording_frames(path, self._encoder.time_steps, self._encoder.size, self._sensor))
-            except SpikinghashError as error:
-                errors[path] = str(error)
-            except Exception as error:  # one file in 10^6 that breaks a reader must not end the run
-                errors[path] = f"{path}: cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
-        made = iter(self._made(np.stack(frames)) if frames else [])
-        return [Outcome(path, errors[path]) if path in errors else Outcome(path, "", *next(made)) for path in paths]
+        """Codes and thumbnails, or errors, of ``paths``, in their order; of a file that is cut, of all its windows."""
+        found = [self._read(path) for path in paths]
+        frames = [each.frames for each in found if isinstance(each, _Rows)]
+        made = iter(self._made(np.concatenate(frames)) if frames else [])
+        outcomes = []
+        for path, rows in zip(paths, found, strict=True):
+            if isinstance(rows, str):
+                outcomes.append(Outcome(path, rows))
+                continue
+            for number, window in enumerate(rows.windows):
+                outcomes.append(Outcome(path, "", *next(made), *window, () if number else rows.remarks))
+        return outcomes
+
+    def _read(self, path: Path) -> "_Rows | str":
+        """The windows of a file, or why it cannot be used."""
+        try:
+            parts, frames = binned(self._reader.read(path), self._encoder.time_steps, self._encoder.size)
+            windows = [part.window or (0, 0) for part in parts]
+            return _Rows(frames, windows, tuple(unlike(self._encoder.data, parts, frames)))
+        except SpikinghashError as error:
+            return str(error)
+        except Exception as error:  # one file in 10^6 that breaks a reader must not end the run
+            return f"{path}: cannot be read: {type(error).__name__}: {' '.join(str(error).split())}"
 
     def _made(self, frames: Frames) -> list[tuple[bytes, bytes]]:
         """Codes and thumbnails."""
-        thumbnails = [one.tobytes() for one in make_thumbnails(frames)]
-        codes = (
-            [b""] * len(frames) if self._thumbnails_only else [one.tobytes() for one in self._encoder.encode(frames)]
-        )
-        return list(zip(codes, thumbnails, strict=True))
+        made = []
+        for batch in np.split(frames, range(CHUNK, len(frames), CHUNK)):
+            thumbnails = [one.tobytes() for one in make_thumbnails(batch)]
+            codes = [b""] * len(batch) if self._thumbnails_only else map(bytes, self._encoder.encode(batch))
+            made += list(zip(codes, thumbnails, strict=True))
+        return made
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The windows of a file, without their events."""
+
+    frames: Frames
+    windows: list[tuple[int, int]]
+    remarks: tuple[str, ...]
 
 
 def encode_files(
     paths: Sequence[Path],
     encoder: Path,
     workers: int,
-    sensor: SensorSize | None = None,
+    reader: Reader | None = None,
     chunk: int = CHUNK,
     thumbnails_only: bool = False,
 ) -> Iterator[list[Outcome]]:
@@ -86,7 +116,7 @@ def encode_files(
     Args:
         workers: worker processes, of one thread each; with 1, or one chunk only, the work is done in this process, on
             as many threads.
-        sensor: of recordings that do not tell theirs.
+        reader: how files are read and cut; by default as for the encoder's training.
         chunk: recordings per chunk.
         thumbnails_only: make no codes; the encoder tells the size of the frames.
 
@@ -98,10 +128,10 @@ def encode_files(
     if not chunks:
         return
     if min(workers, len(chunks)) == 1:
-        stage = ChunkEncoder(encoder, sensor, workers, thumbnails_only)
+        stage = ChunkEncoder(encoder, reader, workers, thumbnails_only)
         yield from map(stage, chunks)
         return
-    with _started(min(workers, len(chunks)), encoder, sensor, thumbnails_only) as connections:
+    with _started(min(workers, len(chunks)), encoder, reader, thumbnails_only) as connections:
         yield from _in_order(connections, chunks)
 
 
@@ -142,7 +172,7 @@ def _answer(connection: Connection, chunk: Sequence[Path]) -> list[Outcome]:
 
 @contextmanager
 def _started(
-    workers: int, encoder: Path, sensor: SensorSize | None, thumbnails_only: bool = False
+    workers: int, encoder: Path, reader: Reader | None, thumbnails_only: bool = False
 ) -> Iterator[list[Connection]]:
     """Worker processes, one connection to each; they end when it does, so also if this process is killed."""
     context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of running threads
@@ -150,7 +180,7 @@ def _started(
     try:
         for _ in range(workers):
             here, there = context.Pipe()
-            process = context.Process(target=_work, args=(there, encoder, sensor, thumbnails_only), daemon=True)
+            process = context.Process(target=_work, args=(there, encoder, reader, thumbnails_only), daemon=True)
             process.start()
             there.close()
             connections.append(here)
@@ -167,10 +197,10 @@ def _started(
                 process.join()
 
 
-def _work(connection: Connection, encoder: Path, sensor: SensorSize | None, thumbnails_only: bool = False) -> None:
+def _work(connection: Connection, encoder: Path, reader: Reader | None, thumbnails_only: bool = False) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     try:
-        stage = ChunkEncoder(encoder, sensor, thumbnails_only=thumbnails_only)
+        stage = ChunkEncoder(encoder, reader, thumbnails_only=thumbnails_only)
         while True:
             connection.send(stage(connection.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):

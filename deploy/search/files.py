@@ -8,6 +8,7 @@ from pathlib import Path
 from spikinghash.errors import SearchError
 from training.data.recordings import SUFFIXES as SUFFIXES
 from training.data.recordings import is_recording
+from training.data.source import class_of
 
 
 @dataclass(frozen=True, order=True)
@@ -27,14 +28,15 @@ class RecordingFile:
 def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFile]:
     """The recordings in the folder ``place`` and all folders below, in order of their paths; or the file ``place``.
 
-    The label is ``label`` if given, else the name of the folder that a recording is in.
+    The label is ``label`` if given, else the first folder below ``place`` that a recording is in, as in training; that
+    of recordings which lie in ``place`` itself is its name.
 
     Raises:
         SearchError: ``place`` is not there, or is a folder without a recording.
     """
     place = Path(os.path.abspath(place))
     if place.is_file():
-        yield _source(place, label)
+        yield _source(place, label or place.parent.name)
         return
     if not place.is_dir():
         raise SearchError(f"{place}: no such file or folder")
@@ -42,13 +44,13 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
     if not paths:
         raise SearchError(f"{place}: 0 recordings found, at least 1 is needed ({', '.join(SUFFIXES)})")
     for path in paths:
-        yield _source(path, label)
+        yield _source(path, class_of(path, place) if label is None else label)
 
 
-def _source(path: Path, label: str | None) -> RecordingFile:
+def _source(path: Path, label: str) -> RecordingFile:
     try:
         found = path.stat()
         size, modified = found.st_size, found.st_mtime_ns
     except OSError:  # gone since it was listed: reading it tells so
         size = modified = 0
-    return RecordingFile(path, path.parent.name if label is None else label, size, modified)
+    return RecordingFile(path, label, size, modified)

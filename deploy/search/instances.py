@@ -10,8 +10,9 @@ from deploy.search.searcher import Searcher
 from spikinghash.errors import SearchError, SpikinghashError
 from training.code_figures import expected_recall
 from training.data.progress import track
-from training.data.recordings import Recording, load_recording
+from training.data.recordings import Recording
 from training.data.views import view
+from training.data.windows import clip
 
 KS = (1, 10)
 
@@ -44,10 +45,11 @@ def evaluate_views(searcher: Searcher, count: int) -> tuple[InstanceFigures, lis
     ids = searcher.manifest.codes()[1]
     generator = np.random.default_rng(0)
     chosen = np.sort(generator.choice(ids, min(count, len(ids)), replace=False)).tolist()
-    sensor, rows, errors = searcher.manifest.facts.sensor, [], []
-    for id, (path, _) in track(zip(chosen, searcher.manifest.entries(chosen), strict=True), "views", len(chosen)):
+    rows, errors, manifest = [], [], searcher.manifest
+    drawn = zip(chosen, manifest.entries(chosen), manifest.windows(chosen), strict=True)
+    for id, (path, _), window in track(drawn, "views", len(chosen)):
         try:
-            recording = load_recording(path, sensor)
+            recording = clip(searcher.reader.whole(path), window)
             seen = Recording(view(recording.events, recording.sensor, generator), recording.sensor, recording.name)
             queries = [searcher.read(each) for each in (recording, seen)]
         except SpikinghashError as error:

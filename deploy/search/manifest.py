@@ -22,10 +22,14 @@ from deploy.search.thumbnails import Thumbnails
 from spikinghash.errors import SearchError, in_one_line
 from spikinghash.seal import sealed_json, verified_json
 from spikinghash.validation import first_fault
+from training.data.reader import Reader
 from training.data.recordings import SensorSize
+from training.data.windows import Windows
 
 FILE = "manifest.sqlite"
 VERSION = 2
+_CUT = 3
+"""The version of a manifest of windows: a recording has as many rows as windows."""
 _WITHOUT_THUMBNAILS = 1
 """The version before, which is read as it is, and made one of this version where recordings are added."""
 
@@ -37,6 +41,9 @@ CREATE TABLE recordings (
 );
 CREATE TABLE retired (id INTEGER PRIMARY KEY);
 """
+_SCHEMA_CUT = _SCHEMA.replace("UNIQUE,", ",").replace(
+    "thumbnail BLOB\n", "thumbnail BLOB,\n    start INTEGER NOT NULL, stop INTEGER NOT NULL, UNIQUE (path, start)\n"
+)
 _PROOF = """
 CREATE TABLE seals (id INTEGER PRIMARY KEY, seal BLOB NOT NULL);
 CREATE TABLE total (codes INTEGER NOT NULL, thumbnails INTEGER NOT NULL);
@@ -46,6 +53,7 @@ CREATE TABLE total (codes INTEGER NOT NULL, thumbnails INTEGER NOT NULL);
 Folders of former versions get them when they are written to.
 """
 _ROW = "recordings.id, path, label, size, modified, code"
+_ROW_CUT = "recordings.id, path, label, size, modified, start, stop, code"
 _CHANGED = "FROM recordings WHERE path = ?1 AND (size, modified) != (?2, ?3)"
 _ASKED_AT_ONCE = 500  # SQLite limits the number of parameters of a statement
 _READ_AT_ONCE = 10_000
@@ -76,8 +84,21 @@ class Facts(BaseModel):
     """Address of the Milvus server, or a file for Milvus Lite."""
     sensor: SensorSize | None = None
     """Sensor of recordings that do not tell theirs."""
+    window_us: Annotated[int, Field(ge=1)] | None = None
+    """Length of the windows that recordings are cut into; None: whole recordings."""
+    hop_us: Annotated[int, Field(ge=1)] | None = None
     thumbnails: int | None = None
     """Version of the thumbnails; None in a manifest of before there were any."""
+
+    @property
+    def windows(self) -> Windows | None:
+        """How recordings are cut."""
+        return None if self.window_us is None else Windows(self.window_us, self.hop_us or self.window_us)
+
+    @property
+    def reader(self) -> Reader:
+        """How recordings are read, those that are asked for too."""
+        return Reader(self.sensor, self.windows)
 
 
 class Manifest:
@@ -96,9 +117,9 @@ class Manifest:
         self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
         with self._told():
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (_WITHOUT_THUMBNAILS, VERSION):
+            if version not in (_WITHOUT_THUMBNAILS, VERSION, _CUT):
                 raise SearchError(
-                    f"{self.path}: version {version}, this program reads versions {_WITHOUT_THUMBNAILS} and {VERSION}: "
+                    f"{self.path}: version {version}, this program reads versions {_WITHOUT_THUMBNAILS} to {_CUT}: "
                     "build it again"
                 )
             text = self._database.execute("SELECT value FROM facts").fetchone()
@@ -133,11 +154,12 @@ class Manifest:
             with database:  # a transaction
                 database.execute("BEGIN IMMEDIATE")
                 if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in (_SCHEMA + _PROOF).split(";"):
+                    schema = _SCHEMA if facts.windows is None else _SCHEMA_CUT
+                    for statement in (schema + _PROOF).split(";"):
                         database.execute(statement)
                     database.execute("INSERT INTO total VALUES (0, 0)")
                     database.execute("INSERT INTO facts VALUES (?)", (_as_text(_of_this_version(facts)),))
-                    database.execute(f"PRAGMA user_version = {VERSION}")
+                    database.execute(f"PRAGMA user_version = {VERSION if facts.windows is None else _CUT}")
         except sqlite3.Error as error:
             raise SearchError(f"{folder / FILE}: cannot be made: {in_one_line(error)}: give an empty folder") from None
         finally:
@@ -183,17 +205,30 @@ class Manifest:
             self._database.execute(f"PRAGMA user_version = {VERSION}")
         self.facts = facts
 
-    def add(self, encoded: Iterable[tuple[RecordingFile, bytes, bytes]]) -> None:
+    @property
+    def _row(self) -> str:
+        return _ROW if self.facts.windows is None else _ROW_CUT
+
+    def add(
+        self, encoded: Iterable[tuple[RecordingFile, bytes, bytes]], windows: Sequence[tuple[int, int]] | None = None
+    ) -> None:
         """Add recordings with their packed codes and thumbnails in one transaction.
 
-        A recording that is there already stays as it is, unless its file has changed: then it gets the new code under a
-        new id, and its old id is retired.
+        In a manifest of windows each is a window of its file, with its start and end in ``windows``; all windows of a
+        file are added at once.
+
+        A recording that is there already stays as it is, unless its file has changed: then it gets the new code under
+        a new id, and its old id is retired.
         """
-        rows = [
+        rows: list[tuple[Any, ...]] = [
             (str(source.path), source.size, source.modified, source.label, code, thumbnail)
             for source, code, thumbnail in encoded
         ]
-        stamps = [row[:3] for row in rows]
+        columns = "path, size, modified, label, code, thumbnail"
+        if self.facts.windows is not None:
+            columns += ", start, stop"
+            rows = [(*row, *window) for row, window in zip(rows, windows or (), strict=True)]
+        stamps = list(dict.fromkeys(row[:3] for row in rows))
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             if not self._has_seals():
@@ -203,24 +238,27 @@ class Manifest:
             gone = [row for stamp in stamps for row in self._database.execute(ask, stamp)]
             self._database.executemany(f"INSERT INTO retired SELECT id {_CHANGED}", stamps)
             self._database.executemany(f"DELETE {_CHANGED}", stamps)
-            self._database.executemany(
-                "INSERT OR IGNORE INTO recordings (path, size, modified, label, code, thumbnail) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            marks = ", ".join("?" * len(columns.split(",")))
+            self._database.executemany(f"INSERT OR IGNORE INTO recordings ({columns}) VALUES ({marks})", rows)
             self._seal(last, gone)
 
-    def add_thumbnails(self, made: Iterable[tuple[RecordingFile, bytes]]) -> None:
-        """Give recordings that are there their thumbnails, in one transaction."""
-        rows = [(thumbnail, str(source.path)) for source, thumbnail in made]
+    def add_thumbnails(
+        self, made: Iterable[tuple[RecordingFile, bytes]], windows: Sequence[tuple[int, int]] | None = None
+    ) -> None:
+        """Give recordings that are there, or their ``windows``, their thumbnails, in one transaction."""
+        rows: list[tuple[Any, ...]] = [(thumbnail, str(source.path)) for source, thumbnail in made]
+        which = "path = ?"
+        if self.facts.windows is not None:
+            which = "path = ? AND start = ?"
+            rows = [(*row, start) for row, (start, _) in zip(rows, windows or (), strict=True)]
         with self._told(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             if not self._has_seals():
                 self._seal_all()
-            ask = "SELECT id, thumbnail FROM recordings WHERE path = ?"
-            before = [row for _, path in rows for row in self._database.execute(ask, (path,))]
-            self._database.executemany("UPDATE recordings SET thumbnail = ? WHERE path = ?", rows)
-            after = [row for _, path in rows for row in self._database.execute(ask, (path,))]
+            ask = f"SELECT id, thumbnail FROM recordings WHERE {which}"
+            before = [row for _, *place in rows for row in self._database.execute(ask, place)]
+            self._database.executemany(f"UPDATE recordings SET thumbnail = ? WHERE {which}", rows)
+            after = [row for _, *place in rows for row in self._database.execute(ask, place)]
             self._count(0, self._sum_of_thumbnails(after) - self._sum_of_thumbnails(before))
 
     def retired(self) -> Ids:
@@ -310,6 +348,19 @@ class Manifest:
         with self._told():
             return [label for (label,) in self._database.execute("SELECT label FROM recordings ORDER BY id")]
 
+    def files(self) -> list[str]:
+        """Paths of all recordings, in order of ids; a file that is cut is there once for each window."""
+        with self._told():
+            return [path for (path,) in self._database.execute("SELECT path FROM recordings ORDER BY id")]
+
+    def windows(self, ids: Iterable[int]) -> list[tuple[int, int] | None]:
+        """Start and end of the recordings ``ids`` in microseconds since their files' first events; None: all of it."""
+        if self.facts.windows is None:
+            return [None for _ in ids]
+        ask = "SELECT start, stop FROM recordings WHERE id = ?"
+        with self._told():
+            return [self._database.execute(ask, (int(id),)).fetchone() for id in ids]
+
     def entries(self, ids: Iterable[int]) -> list[tuple[Path, str]]:
         """Path and label of the recordings ``ids``, in their order."""
         with self._told():
@@ -326,7 +377,7 @@ class Manifest:
         """Rows of the recordings, and whether each is as it was sealed and has a whole code."""
         sealed, width = self._has_seals(), self.facts.bits // 8
         seal, join = ("seal", "LEFT JOIN seals USING (id)") if sealed else ("NULL", "")
-        for *row, kept in self._database.execute(f"SELECT {_ROW}, {seal} FROM recordings {join} {which}", values):
+        for *row, kept in self._database.execute(f"SELECT {self._row}, {seal} FROM recordings {join} {which}", values):
             yield tuple(row), _is_packed(row[-1], width) and (not sealed or kept == row_seal(row))
 
     def _whole(self, checked: tuple[Row, bool]) -> Row:
@@ -352,7 +403,9 @@ class Manifest:
     def _seal(self, last: int, gone: Sequence[Row]) -> None:
         """Seal the recordings behind the id ``last``, and drop the seals of those ``gone``: id, code, thumbnail."""
         thumbnail = "NULL" if self.facts.thumbnails is None else "thumbnail"
-        rows = self._database.execute(f"SELECT {_ROW}, {thumbnail} FROM recordings WHERE id > ?", (last,)).fetchall()
+        rows = self._database.execute(
+            f"SELECT {self._row}, {thumbnail} FROM recordings WHERE id > ?", (last,)
+        ).fetchall()
         self._database.executemany("DELETE FROM seals WHERE id = ?", [row[:1] for row in gone])
         self._database.executemany("INSERT INTO seals VALUES (?, ?)", [(row[0], row_seal(row[:-1])) for row in rows])
         there = [(row[0], *row[-2:]) for row in rows]

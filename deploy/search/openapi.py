@@ -76,13 +76,24 @@ def _object(required: Sequence[str] | None = None, **properties: Any) -> dict[st
 
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 _FILM = {"$ref": "#/components/schemas/Film"}
+_SPAN = {
+    "start": {"type": "number", "description": "Of a window of a longer recording, in seconds."},
+    "end": {"type": "number"},
+}
 _SCHEMAS = {
     "Error": _object(error=_TEXT),
     "Health": _object(status={"const": "ok"}, recordings=_COUNT, waiting=_COUNT),
     "Answer": _object(
         code={"type": "string", "pattern": "^([0-9a-f]{2})+$", "description": "Hash code; bit 0 is the highest bit."},
         bits=_COUNT,
-        query=_object(["name"], name=_TEXT, film=_FILM),
+        query=_object(
+            ["name"],
+            name=_TEXT,
+            **_SPAN,
+            film=_FILM,
+            frames=_FILM,
+            remarks={"type": "array", "items": _TEXT, "description": "Why the code may mean nothing."},
+        ),
         find={"enum": FINDS},
         choice={"type": "string", "description": "Of how many candidates the hits are."},
         hits={"type": "array", "items": {"$ref": "#/components/schemas/Hit"}, "description": "Nearest first."},
@@ -93,7 +104,9 @@ _SCHEMAS = {
         label={"type": "string", "description": "Class."},
         distance={"type": "integer", "minimum": 0, "description": "Hamming distance in bits."},
         difference={"type": ["integer", "null"], "description": "Of the thumbnails, 0 to 960; null if it has none."},
+        **_SPAN,
         film=_FILM,
+        frames=_FILM,
         note={"type": "string", "description": "Why there is no film."},
     ),
     "Film": _object(

@@ -15,6 +15,7 @@ from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
 from training.data.binning import place_events
 from training.data.recordings import Recording, SensorSize, load_recording
+from training.data.windows import clip, in_seconds
 
 FILM_STEPS = 24
 """Pictures of an animation, whatever the length of the recording."""
@@ -49,30 +50,53 @@ def write_html(path: Path, answers: Sequence[Answer]) -> None:
 
 def describe_answer(answer: Answer, *, films: bool = True) -> dict[str, Any]:
     """What the page's script shows of ``answer``, fit for JSON; with ``films`` or without."""
+    query: dict[str, Any] = {"name": answer.name} | in_seconds(answer.recording.window)
+    if answer.remarks:
+        query["remarks"] = list(answer.remarks)
+    shape = None if answer.frames is None else (len(answer.frames), answer.frames.shape[-1])
     return {
         "code": answer.code,
         "bits": 4 * len(answer.code),
-        "query": {"name": answer.name} | ({"film": film(answer.recording)} if films else {}),
+        "query": query | (_films(answer.recording, shape) if films else {}),
         "find": answer.find,
         "choice": answer.choice,
-        "hits": [_describe_hit(hit, films) for hit in answer.hits],
+        "hits": [_describe_hit(hit, films, shape) for hit in answer.hits],
     }
 
 
-def _describe_hit(hit: Hit, films: bool) -> dict[str, Any]:
+def _describe_hit(hit: Hit, films: bool, shape: tuple[int, int] | None) -> dict[str, Any]:
     name = "/".join(hit.path.parts[-2:])
     shown = {"name": name, "label": hit.label, "distance": hit.distance, "difference": hit.difference}
+    shown |= in_seconds(hit.window)
     if not films:
         return shown
     try:
-        return {**shown, "film": _film_of_file(hit.path, hit.sensor, hit.path.stat().st_mtime_ns)}
+        return shown | _films_of_file(hit.path, hit.sensor, hit.path.stat().st_mtime_ns, hit.window, shape)
     except (SpikinghashError, OSError):
         return {**shown, "note": "its file is gone or cannot be read"}
 
 
 @lru_cache(maxsize=CACHED_FILMS)
-def _film_of_file(path: Path, sensor: SensorSize | None, modified: int) -> dict[str, Any]:
-    return film(load_recording(path, sensor))
+def _films_of_file(
+    path: Path, sensor: SensorSize | None, modified: int, window: tuple[int, int] | None, shape: tuple[int, int] | None
+) -> dict[str, Any]:
+    return _films(clip(_loaded(path, sensor, modified), window), shape)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, sensor: SensorSize | None, modified: int) -> Recording:
+    """The file of which the last window was shown: others of it are often shown next."""
+    return load_recording(path, sensor)
+
+
+def _films(recording: Recording, shape: tuple[int, int] | None) -> dict[str, Any]:
+    """The events of a recording, and its frames in an encoder's ``shape``: time steps and size."""
+    shown = {"film": film(recording)}
+    if shape is not None:
+        frames = recording.frames(*shape)
+        bits = base64.b64encode(np.packbits(frames).tobytes()).decode()
+        shown["frames"] = {"size": shape[1], "steps": shape[0], "events": len(recording.events), "bits": bits}
+    return shown
 
 
 def film(recording: Recording) -> dict[str, Any]:

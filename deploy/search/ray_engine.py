@@ -10,6 +10,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,29 +20,36 @@ import numpy as np
 from deploy.search.bulk import CHUNK, ChunkEncoder, Outcome
 from spikinghash.errors import BackendError, in_one_line
 from spikinghash.extras import told_of_extras
-from training.data.recordings import SensorSize
+from training.data.reader import Reader
 
 JOB = 100 * CHUNK
 """Recordings per job; a job's codes are committed when it is done."""
 STARTS = 2
 """Attempts to start Ray."""
 _STORE_BYTES = 128 * 2**20  # paths and codes are small: Ray's least is 75 MiB
-_COLUMNS = ("error", "code", "thumbnail")
-"""Of an ``Outcome``, in its order."""
+_TEXTS, _TIMES = ("error", "code", "thumbnail", "remarks"), ("start", "end")
+"""Of an ``Outcome``, by type."""
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 class EncodeBatch:
     """An actor's work: paths in, codes and thumbnails, or errors, out."""
 
-    def __init__(self, encoder: str, sensor: SensorSize | None) -> None:
-        self._stage = ChunkEncoder(Path(encoder), sensor)
+    def __init__(self, encoder: str, reader: Reader | None) -> None:
+        self._stage = ChunkEncoder(Path(encoder), reader)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Encode the paths of ``batch``."""
+        """Encode the paths of ``batch``; a file that is cut gives a row for each window."""
         outcomes = self._stage([Path(path) for path in batch["path"]])
-        made = {name: np.array([getattr(outcome, name) for outcome in outcomes], object) for name in _COLUMNS}
-        return {**batch, **made}
+        numbers = dict(zip(batch["path"], batch["number"], strict=True))
+        paths = [str(outcome.path) for outcome in outcomes]
+        rows = [asdict(outcome) | {"remarks": "\n".join(outcome.remarks)} for outcome in outcomes]
+        return {
+            "number": np.array([numbers[path] for path in paths]),
+            "path": np.array(paths, object),
+            **{name: np.array([row[name] for row in rows], object) for name in _TEXTS},
+            **{name: np.array([row[name] for row in rows], np.int64) for name in _TIMES},
+        }
 
 
 def encode_with_ray(
@@ -49,13 +57,13 @@ def encode_with_ray(
     encoder: Path,
     out: Path,
     workers: int,
-    sensor: SensorSize | None = None,
+    reader: Reader | None = None,
     job: int = JOB,
 ) -> Iterator[list[Outcome]]:
     """Encode ``paths`` on ``workers`` actors and yield the outcomes job by job, in order.
 
-    Job j leaves the folder ``out/jJJJJJJ`` of Parquet files with the columns number, path, error, code and thumbnail,
-    one row per recording; its rows may be in any order.
+    Job j leaves the folder ``out/jJJJJJJ`` of Parquet files with the columns number, path and those of ``Outcome``,
+    one row per recording or window; its rows may be in any order.
 
     Raises:
         MissingToolError: Ray is not installed.
@@ -67,10 +75,10 @@ def encode_with_ray(
     with _cluster(workers):
         for number, start in enumerate(range(0, len(paths), job)):
             folder = out.resolve() / f"j{number:06d}"
-            yield _run_job(paths[start : start + job], encoder.resolve(), folder, workers, sensor)
+            yield _run_job(paths[start : start + job], encoder.resolve(), folder, workers, reader)
 
 
-def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, sensor: SensorSize | None) -> list[Outcome]:
+def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, reader: Reader | None) -> list[Outcome]:
     import pyarrow.dataset
     import ray
 
@@ -78,7 +86,7 @@ def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, sens
     try:
         dataset = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // CHUNK)).map_batches(
             EncodeBatch,
-            fn_constructor_args=(str(encoder), sensor),
+            fn_constructor_args=(str(encoder), reader),
             batch_size=CHUNK,
             compute=ray.data.ActorPoolStrategy(size=min(workers, -(-len(rows) // CHUNK))),
             num_cpus=1,
@@ -87,8 +95,16 @@ def _run_job(paths: Sequence[Path], encoder: Path, out: Path, workers: int, sens
     except Exception as error:  # Ray wraps what its tasks raise in kinds of its own
         line = str(error).strip().splitlines()[-1:]
         raise BackendError(f"Ray: {type(error).__name__}: {''.join(line)}") from None
-    table = pyarrow.dataset.dataset(out, format="parquet").to_table().sort_by("number").to_pylist()
-    return [Outcome(Path(row["path"]), *(row[name] for name in _COLUMNS)) for row in table]
+    table = pyarrow.dataset.dataset(out, format="parquet").to_table()
+    ordered = table.sort_by([("number", "ascending"), ("start", "ascending")]).to_pylist()
+    return [
+        Outcome(
+            Path(row["path"]),
+            **{name: row[name] for name in ("error", "code", "thumbnail", *_TIMES)},
+            remarks=tuple(row["remarks"].splitlines()),
+        )
+        for row in ordered
+    ]
 
 
 @contextmanager

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.backends.encoders import load_hasher
+from deploy.backends.encoders import Frames, load_hasher
 from deploy.search.manifest import Manifest
 from deploy.search.ranking import NEIGHBOURS, Find, Query, Ranking, rank
 from deploy.search.store import encoder_path, open_index
 from deploy.search.thumbnails import UNKNOWN, query_thumbnails
 from spikinghash.errors import SearchError
-from training.data.recordings import Recording, SensorSize, load_recording
+from training.data.facts import unlike
+from training.data.reader import binned
+from training.data.recordings import Recording, SensorSize
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Hit:
     """Sensor to read it with, if the file does not tell its own."""
     difference: int | None = None
     """Of its thumbnail from the query's, 0 to 960; None if it has none."""
+    window: tuple[int, int] | None = None
+    """Start and end in microseconds since the file's first event; None: all of it."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,16 @@ class Answer:
     code: str
     """Lower-case hex."""
     recording: Recording
-    """Its events and sensor."""
+    """Its events and sensor: of the window that was asked for."""
     hits: list[Hit]
     choice: str = ""
     """One line: of how many candidates the hits are, ``10 of 64 at distance 0``."""
     find: Find = "class"
     """What was looked for."""
+    frames: Frames | None = None
+    """What the encoder saw, (T, 2, S, S)."""
+    remarks: tuple[str, ...] = ()
+    """Why the code may mean nothing."""
 
 
 class Searcher:
@@ -57,6 +65,7 @@ class Searcher:
         """
         self.manifest = Manifest(folder)
         self._encoder = load_hasher(encoder_path(folder, self.manifest.facts), threads=threads)
+        self.reader = self.manifest.facts.reader
         self.index = open_index(folder, self.manifest)
         self._thumbnails = self.manifest.thumbnails()
         self._bare = not self._thumbnails.any()
@@ -71,6 +80,7 @@ class Searcher:
         radius: int | None = None,
         name: str | None = None,
         find: Find = "class",
+        at: float | None = None,
     ) -> Answer:
         """The ``k`` recordings nearest to the file ``recording``, or with ``radius`` the (first ``k``) within it.
 
@@ -79,43 +89,69 @@ class Searcher:
             radius: Hamming distance in bits, inclusive.
             name: what the answer and messages call the query.
             find: what decides on their order; see ``rank``.
+            at: which window of a long recording to search for: the last that begins by so many seconds; by default the
+                one in the middle.
 
         Raises:
             RecordingError: the recording cannot be used.
             SearchError: ``k`` or ``radius`` cannot be, or a recording is to be found and the index has no thumbnails.
         """
-        return self._answers(recording, k, radius, name, (find,))[0]
+        return self._answers(recording, k, radius, name, (find,), at)[0]
 
     def both(
-        self, recording: Path, k: int | None = NEIGHBOURS, radius: int | None = None, name: str | None = None
+        self,
+        recording: Path,
+        k: int | None = NEIGHBOURS,
+        radius: int | None = None,
+        name: str | None = None,
+        at: float | None = None,
     ) -> list[Answer]:
         """As ``query``: first for the class and then, where the index has thumbnails, for the recording."""
-        return self._answers(recording, k, radius, name, ("class",) if self._bare else ("class", "recording"))
+        return self._answers(recording, k, radius, name, ("class",) if self._bare else ("class", "recording"), at)
 
     def _answers(
-        self, recording: Path, k: int | None, radius: int | None, name: str | None, modes: Sequence[Find]
+        self,
+        recording: Path,
+        k: int | None,
+        radius: int | None,
+        name: str | None,
+        modes: Sequence[Find],
+        at: float | None,
     ) -> list[Answer]:
-        loaded = load_recording(recording, self.manifest.facts.sensor, name)
-        query = self.read(loaded)
-        about = name or recording.name, query.code.tobytes().hex(), loaded
+        encoder = self._encoder
+        parts, stacked = binned(self.reader.read(recording, name), encoder.time_steps, encoder.size)
+        starts = [(part.window or (0, 0))[0] / 1e6 for part in parts]
+        chosen = len(parts) // 2 if at is None else max(0, sum(start <= at for start in starts) - 1)
+        part, frames = parts[chosen], stacked[chosen]
+        query = self.read_frames(frames)
+        remarks = tuple(unlike(encoder.data, [part], frames[None]))
+        if len(parts) > 1:
+            remarks = (f"it has {len(parts)} windows; asked for is that from {starts[chosen]:g} s", *remarks)
+        about = name or recording.name, query.code.tobytes().hex(), part
         found = [(find, self.rank(query, k, radius, find)) for find in modes]
-        return [Answer(*about, self._hits(ranking), _choice(ranking, find), find) for find, ranking in found]
+        return [
+            Answer(*about, self._hits(ranking), _choice(ranking, find), find, frames, remarks)
+            for find, ranking in found
+        ]
 
     def _hits(self, found: Ranking) -> list[Hit]:
-        ids, sensor = found.ids.tolist(), self.manifest.facts.sensor
-        columns = found.distances.tolist(), found.differences.tolist(), self.manifest.entries(ids)
+        ids, sensor, manifest = found.ids.tolist(), self.manifest.facts.sensor, self.manifest
+        columns = found.distances.tolist(), found.differences.tolist(), manifest.entries(ids), manifest.windows(ids)
         return [
-            Hit(id, distance, label, path, sensor, None if difference == UNKNOWN else difference)
-            for id, distance, difference, (path, label) in zip(ids, *columns, strict=True)
+            Hit(id, distance, label, path, sensor, None if difference == UNKNOWN else difference, window)
+            for id, distance, difference, (path, label), window in zip(ids, *columns, strict=True)
         ]
 
     def read(self, recording: Recording) -> Query:
-        """Code and thumbnails of a recording.
+        """Code and thumbnails of a recording, as it is.
 
         Raises:
             RecordingError: its events span too little time.
         """
-        frames = recording.frames(self._encoder.time_steps, self._encoder.size)
+        return self.read_frames(recording.frames(self._encoder.time_steps, self._encoder.size))
+
+    def read_frames(self, frames: Frames) -> Query:
+        """Code and thumbnails of frames (T, 2, S, S)."""
         return Query(self._encoder.encode(frames[None])[0], query_thumbnails(frames))
 
     def rank(self, query: Query, k: int | None, radius: int | None, find: Find) -> Ranking:

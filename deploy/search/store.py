@@ -17,6 +17,7 @@ from deploy.search.proof import sum_of_codes
 from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
 from training.data.recordings import SensorSize
+from training.data.windows import Windows
 
 Kind = Literal["flat", "milvus-flat", "milvus-ivf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -27,7 +28,13 @@ _LOCK = "lock"
 
 
 def open_or_create(
-    folder: Path, encoder: Path, bits: int, kind: Kind, milvus: str | None, sensor: SensorSize | None
+    folder: Path,
+    encoder: Path,
+    bits: int,
+    kind: Kind,
+    milvus: str | None,
+    sensor: SensorSize | None,
+    windows: Windows | None = None,
 ) -> Manifest:
     """The manifest of ``folder``, made with a copy of ``encoder`` if there is none.
 
@@ -43,7 +50,8 @@ def open_or_create(
         copy = f"encoder{encoder.suffix}"
         with atomic_path(folder / copy) as temporary:
             shutil.copyfile(encoder, temporary)
-        facts = Facts(encoder=copy, encoder_sha256=digest, bits=bits, kind=kind, milvus=milvus, sensor=sensor)
+        times = {} if windows is None else {"window_us": windows.length, "hop_us": windows.hop}
+        facts = Facts(encoder=copy, encoder_sha256=digest, bits=bits, kind=kind, milvus=milvus, sensor=sensor, **times)
         manifest = Manifest.create(folder, facts)
     else:
         manifest = Manifest(folder)
@@ -55,6 +63,9 @@ def open_or_create(
         )
     if facts.sensor != sensor:
         raise SearchError(f"{folder}: made with --sensor {facts.sensor}, not {sensor}: give another --index")
+    if facts.windows != windows:
+        made, asked = facts.windows or "whole recordings", windows or "whole recordings"
+        raise SearchError(f"{folder}: made of {made}, not of {asked}: give another --index")
     if (facts.kind, facts.milvus) != (kind, milvus):
         raise SearchError(
             f"{folder}: is an index of kind {facts.kind} ({facts.milvus or 'in memory'}), not {kind} "

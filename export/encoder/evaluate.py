@@ -5,8 +5,9 @@ Retrieval figures of codes, top-1 accuracy of a classification head.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from export.encoder.network import build_network
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
 from spikinghash.seal import sealed_row
+from training.augment import frame_shift
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.classes import Classify, accuracy, chosen, float_classifier
 from training.code_figures import CodeFigures, code_figures
@@ -29,8 +31,12 @@ from training.config import Config
 from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
-from training.data.views import frame_views
+from training.data.views import frame_views, shifted
+from training.data.windows import Windows
 from training.retrieval import RetrievalFigures
+from training.retrieval import evaluate as evaluate_codes
+from training.tells import count_rows
+from training.window_options import Hop, Window, chosen_windows
 
 
 def graph_encoder(executor: GraphExecutor) -> Encode:
@@ -43,15 +49,18 @@ def graph_classifier(executor: GraphExecutor) -> Classify:
     return lambda frames: chosen(executor.encode(frames.numpy()))
 
 
-def held_out(checkpoint: Checkpoint, root: Path | None = None) -> tuple[Dataset, Split]:
+def held_out(checkpoint: Checkpoint, root: Path | None = None, windows: Windows | None = None) -> tuple[Dataset, Split]:
     """The data set of ``checkpoint``, split anew, without what it was only trained on.
 
     Args:
         checkpoint: as loaded.
         root: folder of the data set, where it is not made here; the recordings need not be those of the training.
+        windows: cut otherwise than in the training.
     """
     config = checkpoint.config
     data = config.data.model_copy(update={"also": ()} if root is None else {"also": (), "root": root})
+    if windows is not None:
+        data = data.model_copy(update={"window_ms": windows.length / 1000, "hop_ms": windows.hop / 1000})
     return load_data(config.model_copy(update={"data": data}))
 
 
@@ -85,6 +94,57 @@ def held_out_codes(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> Cod
         encode_all(encode, copies, np.arange(len(views))),
         np.arange(len(views)),
     )
+
+
+def classes_table(dataset: Dataset, sets: Split, figures: RetrievalFigures) -> Table:
+    """Recordings and windows of each class in the database and among the test queries, and its mAP."""
+    table = Table("class", "database", "test queries", "mAP, integer")
+    for label in np.unique(dataset.labels[np.concatenate([sets.database, sets.test])]).tolist():
+        parts = (part[dataset.labels[part] == label] for part in (sets.database, sets.test))
+        found = figures.by_class.get(label)
+        name = dataset.names(np.array([label]))[0]
+        table.add_row(name, *(count_rows(dataset, part) for part in parts), "" if found is None else f"{found:.4f}")
+    return table
+
+
+def split_lines(dataset: Dataset, sets: Split, figures: RetrievalFigures) -> Iterator[str]:
+    """What the figures are of, how good chance is, and what was left out."""
+    yield (
+        f"{count_rows(dataset, sets.test)} ask, {count_rows(dataset, sets.database)} are searched; "
+        f"mAP of chance {figures.chance:.4f}"
+    )
+    if figures.left_out:
+        names = ", ".join(dataset.names(np.array(figures.left_out)))
+        yield f"left out of all figures: queries of {names}, which the database lacks"
+
+
+def shifted_figures(
+    checkpoint: Checkpoint, dataset: Dataset, sets: Split, shifts: Sequence[int]
+) -> dict[int, tuple[int, float]]:
+    """By pixels of the sensor: pixels of the frame, and the integer network's mAP of test queries so far aside.
+
+    The mean over queries moved left, right, up and down; what leaves the frame is lost.
+    """
+    encode = graph_encoder(build_network(checkpoint.model()).executor())
+    database, labels = encode_all(encode, dataset, sets.database), dataset.labels
+    figures = {}
+    for shift in (0, *shifts):
+        pixels = frame_shift(shift, dataset.sensor, dataset.frames.shape[-1])
+        found = []
+        for axis, sign in product((-2, -1), (1, -1) if pixels else (1,)):
+            moved = replace(dataset, frames=shifted(dataset.frames[sets.test], sign * pixels, axis))
+            codes = encode_all(encode, moved, np.arange(len(sets.test)))
+            found.append(evaluate_codes(codes, labels[sets.test], database, labels[sets.database], ()))
+        figures[shift] = pixels, float(np.mean([each.mean_average_precision for each in found]))
+    return figures
+
+
+def shifts_table(figures: dict[int, tuple[int, float]]) -> Table:
+    """One row per shift."""
+    table = Table("queries aside by", "in the frame", "mAP, integer")
+    for shift, (pixels, found) in figures.items():
+        table.add_row(f"{shift} px", f"{pixels} px", f"{found:.4f}")
+    return table
 
 
 def codes_table(figures: CodeFigures) -> Table:
@@ -148,6 +208,11 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file of the figures, for deploy.report --results.")] = None,
+    window: Window = None,
+    hop: Hop = None,
+    shifts: Annotated[
+        list[int] | None, typer.Option(help="Also with queries so many pixels of the sensor aside; may be repeated.")
+    ] = None,
 ) -> None:
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed.
 
@@ -155,7 +220,7 @@ def main(
     the recording that they are copies of. Of a classification head: top-1 accuracy on the test recordings.
     """
     loaded = load_checkpoint(checkpoint)
-    dataset, sets = held_out(loaded, data)
+    dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop))
     console = Console()
     if loaded.config.encoder.head == "classes":
         rows = held_out_accuracies(loaded, dataset, sets)
@@ -164,7 +229,12 @@ def main(
         figures = held_out_figures(loaded, dataset, sets)
         rows = {name: each.mean_average_precision for name, each in figures.items()}
         console.print(figures_table(figures))
+        console.print(classes_table(dataset, sets, figures["integer"]))
+        for line in split_lines(dataset, sets, figures["integer"]):
+            print(line)
         console.print(codes_table(held_out_codes(loaded, dataset, sets)))
+        if shifts:
+            console.print(shifts_table(shifted_figures(loaded, dataset, sets, shifts)))
     if out is not None:
         with atomic_path(out) as path:
             sealed = [*map(sealed_row, result_rows(checkpoint, loaded.config, rows))]

@@ -24,6 +24,7 @@ from export.encoder.passes.quantise import quantise
 from spikinghash.errors import GraphError
 from training.checkpoint import load_checkpoint
 from training.config import EncoderConfig
+from training.data.facts import DataFacts
 from training.model.encoder import Spikinghash
 
 
@@ -41,6 +42,8 @@ class Network:
     """On which it was trained, as in its config; empty where that is not known."""
     classes: tuple[str, ...] = ()
     """Names, of a classification head."""
+    data: DataFacts | None = None
+    """What its recordings were; ``None`` where that is not known."""
 
     def executor(self) -> GraphExecutor:
         """The network as a torch module, in the narrowest arithmetic that is exact."""
@@ -85,6 +88,7 @@ def build_network(
     checkpoint_sha256: str = "",
     dataset: str = "",
     classes: Sequence[str] = (),
+    data: DataFacts | None = None,
 ) -> Network:
     """The deployable network of a trained ``model``.
 
@@ -97,7 +101,7 @@ def build_network(
     certificate = certify(graph) if numbers == "integer" else None
     outputs = range(model.config.bits if model.config.head == "classes" else 0)
     names = tuple(classes[output] if output < len(classes) else str(output) for output in outputs)
-    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certificate, dataset, names)
+    return Network(graph, numbers, model.config, checkpoint_sha256, steps, certificate, dataset, names, data)
 
 
 def load_network(path: Path, numbers: Numbers = "integer") -> Network:
@@ -108,7 +112,8 @@ def load_network(path: Path, numbers: Numbers = "integer") -> Network:
     """
     checkpoint = load_checkpoint(path)
     sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return build_network(checkpoint.model(), numbers, sha256, checkpoint.config.data.name, checkpoint.classes)
+    about = checkpoint.config.data.name, checkpoint.classes, checkpoint.data
+    return build_network(checkpoint.model(), numbers, sha256, *about)
 
 
 def probe_frames(config: EncoderConfig, samples: int = 8, seed: int = 0) -> NDArray[np.uint8]:

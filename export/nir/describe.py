@@ -26,6 +26,7 @@ def metadata_of(network: Network, **others: Any) -> Metadata:
         checkpoint_sha256=network.checkpoint_sha256,
         classes=network.classes,
         dataset=network.dataset,
+        data=network.data,
         encoder=config.model_dump(mode="json"),
         **others,
     )

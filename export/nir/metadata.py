@@ -15,6 +15,7 @@ from spikinghash.errors import GraphError
 from spikinghash.seal import NIR, parse_json
 from spikinghash.validation import first_fault
 from training.config import LARGEST_SIZE, LARGEST_STEPS, LARGEST_WIDTH
+from training.data.facts import DataFacts
 
 FORMAT = 1
 """Version of the metadata; a reader refuses any other."""
@@ -87,6 +88,8 @@ class Metadata(BaseModel):
     """Names of the classes, in the order of the outputs, of a classification head; empty where there are codes."""
     dataset: str = ""
     """Name of the data set that the checkpoint was trained on, as in its config; empty in older files."""
+    data: DataFacts | None = None
+    """What the recordings were that it was trained on; ``None`` in older files."""
     encoder: dict[str, Any] | None = None
     """Sizes of the encoder, as in its config."""
     work: Work | None = None

@@ -15,6 +15,7 @@ import nir
 import numpy as np
 from nir.serialization import hdf2dict
 
+from export.onnx.properties import METADATA_KEY
 from spikinghash.errors import GraphError
 from spikinghash.hdf5 import claimed_bytes
 from spikinghash.seal import NIR, parse_json
@@ -34,8 +35,8 @@ LARGEST_CONTENT = 2**31
 LARGEST_TEXTS = 2**20
 """Of an array of texts, as the names in the edges are."""
 
-KEY = "spikinghash"
-"""Under which an encoder's JSON is kept in NIR's graph metadata and ONNX's model metadata."""
+KEY = METADATA_KEY
+"""Under which an encoder's JSON is kept."""
 
 
 def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:

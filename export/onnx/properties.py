@@ -10,6 +10,8 @@ from spikinghash.errors import GraphError
 from spikinghash.files import reason
 from spikinghash.seal import ONNX
 
+METADATA_KEY = "spikinghash"
+"""Under which an encoder's JSON is kept in NIR's graph metadata and ONNX's model metadata."""
 _PROPERTIES = 14
 """Number of the field ``metadata_props`` of ``ModelProto``."""
 _NAME, _VALUE = 1, 2

@@ -1,7 +1,6 @@
 """Encoders: from recordings, frames or a stream of events to binary codes."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from spikinghash.api.recordings import EventsLike, Sensor, as_events, as_recordi
 from spikinghash.errors import RecordingError, SpikinghashError
 from spikinghash.extras import told_of_extras
 from spikinghash.resources import CHECKPOINTS, named
+from training.data.reader import Reader
 from training.data.recordings import Recording, load_recording
 
 
@@ -89,8 +89,10 @@ class Encoder:
     def encode_files(self, paths: Iterable[str | Path], sensor: Sensor | None = None) -> Codes:
         """Packed codes (B, K/8) of files of recordings, in their order.
 
+        An encoder that was trained on windows of recordings cuts them alike: B is then the number of all windows.
+
         Args:
-            paths: B recordings, in any format that ``read_events`` takes.
+            paths: recordings, in any format that ``read_events`` takes.
             sensor: width and height in pixels, for files that do not tell them.
 
         Raises:
@@ -99,9 +101,9 @@ class Encoder:
         >>> load("digits").encode_files([example("7"), example("1")]).shape
         (2, 4)
         """
-        read = partial(load_recording, sensor_size=sensor_size(sensor))
+        reader = Reader.of(self._encoder.data, sensor_size(sensor))
         files = [Path(path) for path in paths]
-        return encode_recordings(self._encoder, files, read) if files else np.zeros((0, self.bits // 8), np.uint8)
+        return encode_recordings(self._encoder, files, reader) if files else np.zeros((0, self.bits // 8), np.uint8)
 
     def stream(
         self,

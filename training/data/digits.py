@@ -27,8 +27,9 @@ from training.data.dvs import Sensor, record
 from training.data.events import Events
 from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 from training.data.progress import track
+from training.data.reader import Reader
 from training.data.recordings import NMNIST_SENSOR, Recording
-from training.data.source import Recordings, Source, frames_of
+from training.data.source import Recordings, Source, rows_of
 
 SENSOR = Sensor()
 PER_CLASS = 500
@@ -70,14 +71,14 @@ def parameters() -> dict[str, Any]:
     return {"version": _VERSION, "sensor": asdict(SENSOR), "saccade": _SACCADE, "corners": _CORNERS.tolist()}
 
 
-def source() -> Source:
+def source(reader: Reader | None = None) -> Source:
     """The data set, opened when its frames are not in the cache."""
 
     def open_recordings() -> Recordings:
         events = load_digits()
         ids = events.ids
-        frames = frames_of(lambda index: Recording(events[index], NMNIST_SENSOR, ids[index]))
-        return Recordings(events.labels, ids, frames)
+        rows = rows_of(lambda index: Recording(events[index], NMNIST_SENSOR, ids[index]), reader)
+        return Recordings(events.labels, ids, rows)
 
     return Source(parameters(), open_recordings, tuple("0123456789"))
 

@@ -1,8 +1,8 @@
 """Whole data sets as binary frames, kept in the user's cache folder."""
 
-import functools
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +14,52 @@ from training.config import DataName
 from training.data import digits, images, nmnist, reversal
 from training.data.cache import cached
 from training.data.progress import track
-from training.data.recordings import SUFFIXES, is_recording, recording_frames
-from training.data.source import Frames, Recordings, Source, class_folders
+from training.data.reader import Reader
+from training.data.recordings import SUFFIXES, is_recording
+from training.data.source import Frames, Recordings, Rows, Source, class_folders, rows_of
+from training.data.windows import Windows
 
-_VERSION = 2  # raise it when the same recordings make other frames
+_VERSION = 3  # raise it when the same recordings make other frames
 
-_MADE: dict[str, Callable[[], Source]] = {"digits": digits.source, "reversal": reversal.source}
+_MADE: dict[str, Callable[[Reader], Source]] = {"digits": digits.source, "reversal": reversal.source}
 """Data sets that need no folder."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Recordings as binary frames, with their classes."""
+    """Recordings, or windows of them, as binary frames, with their classes."""
 
     frames: Frames
-    """Shape (recordings, T, 2, H, W), 0 or 1; channel 0 is ON, 1 is OFF."""
+    """Shape (rows, T, 2, H, W), 0 or 1; channel 0 is ON, 1 is OFF. A row is a recording or a window of one."""
     labels: NDArray[np.int64]
-    """Shape (recordings,)."""
+    """Shape (rows,)."""
     ids: list[str]
-    """A name for each recording."""
+    """A name for each row."""
     test: NDArray[np.bool_] | None = None
-    """Which recordings are the official test set; ``None`` where the data set has none."""
+    """Which rows are the official test set; ``None`` where the data set has none."""
     classes: tuple[str, ...] = ()
-    """Names of the classes, in the order of the labels."""
+    """Names of the classes, in the order of their numbers."""
+    windows: NDArray[np.int64] | None = None
+    """Start and end of each row in its file, and the time from its first to its last event: (rows, 3), microseconds."""
+    sensor: tuple[int, int] | None = None
+    """Width and height, where all recordings have the same."""
+    of_file: tuple[str, ...] = ()
+    """Name of the file that each row is of; empty where each row is a file."""
+    skipped: tuple[str, ...] = ()
+    """Why files were left out, a line each."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def files(self) -> list[str]:
+        """Name of the file of each row."""
+        return list(self.of_file) or self.ids
+
+    def names(self, labels: NDArray[np.int64]) -> list[str]:
+        """Names of classes; their numbers where they have none."""
+        known = dict(enumerate(self.classes))
+        return [known.get(label, str(label)) for label in labels.tolist()]
 
 
 def load_dataset(
@@ -49,6 +69,8 @@ def load_dataset(
     size: int = 32,
     root: str | Path | None = None,
     sensor: tuple[int, int] | None = None,
+    windows: Windows | None = None,
+    skip: bool = False,
 ) -> Dataset:
     """Load a data set as frames; they are cached in the user's cache folder.
 
@@ -58,21 +80,39 @@ def load_dataset(
         size: height and width of the frames, in pixels.
         root: folder of the data set.
         sensor: width and height of the sensor, for files of ``folder`` that do not tell it.
+        windows: how recordings are cut; ``None``: each is one row.
+        skip: leave out files of ``folder`` that cannot be used; the data set says which and why.
 
     Raises:
         RecordingError: ``root`` is missing, or a recording cannot be used.
     """
-    source = _find(name, root, sensor)
-    key = {"version": _VERSION, "recordings": source.key, "time_steps": time_steps, "size": size}
+    reader = Reader(None if sensor is None else (*sensor, 2), windows)
+    source = _find(name, root, reader)
+    cut = None if windows is None else [windows.length, windows.hop]
+    key = {"version": _VERSION, "recordings": source.key, "time_steps": time_steps, "size": size, "windows": cut}
     arrays = cached(f"{name}-frames", key, lambda: _make(source.open(), name, time_steps, size))
+    skipped = tuple(arrays["skipped"].tolist())
+    if skipped and (not skip or not len(arrays["bits"])):
+        others = "" if len(skipped) == 1 else f" (and {len(skipped) - 1} other files cannot be used)"
+        raise RecordingError(skipped[0] + others)
     frames = np.unpackbits(arrays["bits"], axis=-1, count=size)
-    test = arrays["test"]
-    return Dataset(frames, arrays["labels"], arrays["ids"].tolist(), test if test.any() else None, source.classes)
+    test, pixels = arrays["test"], tuple(arrays["sensor"].tolist())
+    return Dataset(
+        frames,
+        arrays["labels"],
+        arrays["ids"].tolist(),
+        test if test.any() else None,
+        source.classes,
+        arrays["windows"],
+        pixels if all(pixels) else None,
+        tuple(arrays["files"].tolist()),
+        skipped,
+    )
 
 
-def _find(name: DataName, root: str | Path | None, sensor: tuple[int, int] | None) -> Source:
+def _find(name: DataName, root: str | Path | None, reader: Reader) -> Source:
     if name in _MADE:
-        return _MADE[name]()
+        return _MADE[name](reader)
     if root is None:
         remedy = nmnist.REMEDY if name == "nmnist" else "give the folder that holds it"
         raise RecordingError(f"{name}: no folder given as data.root; {remedy}")
@@ -80,22 +120,59 @@ def _find(name: DataName, root: str | Path | None, sensor: tuple[int, int] | Non
     if not root.is_dir():
         raise RecordingError(f"{root}: no such folder (data.root of {name}); give the folder that holds it")
     if name == "nmnist":
-        return nmnist.source(root)
+        return nmnist.source(root, reader)
     if name == "folder":
-        told = None if sensor is None else (*sensor, 2)
-        read = functools.partial(recording_frames, sensor_size=told)
-        return class_folders(root, is_recording, SUFFIXES, "recordings", read, sensor=told)
+
+        def rows(path: Path, time_steps: int, size: int) -> Rows:
+            return rows_of(lambda _: reader.whole(path), reader)(0, time_steps, size)
+
+        return class_folders(root, is_recording, SUFFIXES, "recordings", rows, sensor=reader.sensor)
     if name == "images":
         return images.source(root)
     from training.data import tonic_sets  # tonic imports torch
 
-    return tonic_sets.source(name, root)
+    return tonic_sets.source(name, root, reader)
 
 
 def _make(recordings: Recordings, name: str, time_steps: int, size: int) -> Arrays:
-    count = len(recordings.labels)
-    bits = np.empty((count, time_steps, 2, size, (size + 7) // 8), np.uint8)
+    count, made, skipped = len(recordings.labels), [], []
+    sources: list[int] = []
     for index in track(range(count), f"{name}: recordings to frames", count):
-        bits[index] = np.packbits(recordings.frames(index, time_steps, size), axis=-1)
+        try:
+            made.append(recordings.rows(index, time_steps, size))
+            sources += [index] * len(made[-1].frames)
+            made[-1] = replace(made[-1], frames=np.packbits(made[-1].frames, axis=-1))
+        except RecordingError as error:
+            if name != "folder":
+                raise
+            skipped.append(str(error))
+    return _arrays(recordings, sources, made, (time_steps, 2, size, (size + 7) // 8)) | {
+        "skipped": np.array(skipped, dtype=str)
+    }
+
+
+def _arrays(recordings: Recordings, sources: list[int], made: list[Rows], shape: tuple[int, ...]) -> Arrays:
+    """What is kept of the rows ``made``, whose frames are packed to ``shape``; ``sources``: the recording of each."""
+    count, rows = len(recordings.labels), np.array(sources, np.int64)
     test = np.zeros(count, bool) if recordings.test is None else recordings.test
-    return {"bits": bits, "labels": recordings.labels, "ids": np.array(recordings.ids, dtype=str), "test": test}
+    windows = np.concatenate([np.zeros((0, 3), np.int64), *(each.windows for each in made)])
+    files = [recordings.ids[index] for index in sources]
+    sensors = {each.sensor for each in made}
+    return {
+        "bits": np.concatenate([np.zeros((0, *shape), np.uint8), *(each.frames for each in made)]),
+        "labels": recordings.labels[rows],
+        "ids": np.array(_row_names(files, windows), dtype=str),
+        "files": np.array(files, dtype=str),
+        "windows": windows,
+        "test": test[rows],
+        "sensor": np.array(sensors.pop() if len(sensors) == 1 else (0, 0)),
+    }
+
+
+def _row_names(files: list[str], windows: NDArray[np.int64]) -> list[str]:
+    """Names of rows: that of the file where it is one row, with the time of the window where it is several."""
+    counts = Counter(files)
+    return [
+        file if counts[file] == 1 else f"{file} {start / 1e6:g}-{end / 1e6:g} s"
+        for file, (start, end, _) in zip(files, windows.tolist(), strict=True)
+    ]

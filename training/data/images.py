@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter
 
 from spikinghash.arrays import map_array
 from spikinghash.errors import RecordingError, in_one_line
-from training.data.source import Frames, Source, class_folders
+from training.data.source import Frames, Rows, Source, class_folders
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 CONTRAST = 0.1
@@ -33,13 +33,14 @@ def source(root: Path) -> Source:
         RecordingError: there are none.
     """
 
-    def frames(path: Path, time_steps: int, size: int) -> Frames:
-        return image_to_frames(read_image(path, size), time_steps, str(path))
+    def rows(path: Path, time_steps: int, size: int) -> Rows:
+        frames = image_to_frames(read_image(path, size), time_steps, str(path))
+        return Rows(frames[None], np.zeros((1, 3), np.int64))
 
     def wanted(path: Path) -> bool:
         return path.suffix.lower() in SUFFIXES
 
-    return class_folders(root, wanted, SUFFIXES, "images", frames, version=_VERSION)
+    return class_folders(root, wanted, SUFFIXES, "images", rows, version=_VERSION)
 
 
 def read_image(path: Path, size: int) -> NDArray[np.float32]:

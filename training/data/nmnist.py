@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from spikinghash.errors import RecordingError
+from training.data.reader import Reader
 from training.data.recordings import load_recording
-from training.data.source import Recordings, Source, file_key, frames_of
+from training.data.source import Recordings, Source, file_key, rows_of
 
 REMEDY = "give the folder that holds NMNIST/Train/DIGIT/ID.bin"
 
 
-def source(root: Path) -> Source:
+def source(root: Path, reader: Reader | None = None) -> Source:
     """The recordings below ``root``; the folder Test, where it is there, is the official test set."""
     found = list_recordings(root)
     paths = [path for path, _ in found]
@@ -23,8 +24,8 @@ def source(root: Path) -> Source:
 
     def open_recordings() -> Recordings:
         labels = np.array([label for _, label in found], np.int64)
-        frames = frames_of(lambda index: load_recording(paths[index]))
-        return Recordings(labels, ids, frames, test if test.any() and not test.all() else None)
+        rows = rows_of(lambda index: load_recording(paths[index]), reader)
+        return Recordings(labels, ids, rows, test if test.any() and not test.all() else None)
 
     return Source({"files": file_key(paths, root)}, open_recordings, tuple("0123456789"))
 

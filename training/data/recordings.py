@@ -88,6 +88,8 @@ class Recording:
     """What messages call it."""
     notes: tuple[str, ...] = ()
     """What was left out, put in order or assumed, each a line."""
+    window: tuple[int, int] | None = None
+    """Start and end in microseconds since the first event of its file; ``None``: all of the file."""
 
     def frames(self, time_steps: int, size: int) -> NDArray[np.uint8]:
         """Frames (T, 2, size, size) of zeros and ones; see ``events_to_frames``.

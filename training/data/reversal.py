@@ -21,8 +21,9 @@ from spikinghash.arrays import Arrays
 from training.data.cache import cached
 from training.data.dvs import Sensor, record
 from training.data.events import EVENT_DTYPE, Events
+from training.data.reader import Reader
 from training.data.recordings import Recording
-from training.data.source import Recordings, Source, frames_of
+from training.data.source import Recordings, Source, rows_of
 
 SIZE = 32
 CLASSES = ("across-down", "down-across")
@@ -41,7 +42,7 @@ _DIRECTIONS = ((1, 0), (0, 1))  # x and y
 _VERSION = 6  # raise it when the same parameters make other events
 
 
-def source() -> Source:
+def source(reader: Reader | None = None) -> Source:
     """All recordings: 200 of each class, made in a few seconds and cached."""
     key = {"version": _VERSION, "sensor": asdict(SENSOR), "per_class": PER_CLASS, "classes": CLASSES, "steps": _STEPS}
 
@@ -54,7 +55,7 @@ def source() -> Source:
         def read(index: int) -> Recording:
             return Recording(events[starts[index] : starts[index + 1]], (SIZE, SIZE, 2), ids[index])
 
-        return Recordings(labels, ids, frames_of(read))
+        return Recordings(labels, ids, rows_of(read, reader))
 
     return Source(key, open_recordings, CLASSES)
 

@@ -9,9 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from training.data.reader import Reader, binned
 from training.data.recordings import Recording
 
 Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one recording gives: itself, or its windows."""
+
+    frames: Frames
+    """Shape (rows, T, 2, size, size)."""
+    windows: NDArray[np.int64]
+    """Start and end of each, and the time from its first to its last event, shape (rows, 3); microseconds."""
+    sensor: tuple[int, int] = (0, 0)
+    """Width and height; zeros for what is no recording of events."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +35,8 @@ class Recordings:
     """Class of each, counted from 0; shape (recordings,)."""
     ids: Sequence[str]
     """Name of each."""
-    frames: Callable[[int, int, int], Frames]
-    """``frames(index, time_steps, size)`` of shape (T, 2, size, size)."""
+    rows: Callable[[int, int, int], Rows]
+    """``rows(index, time_steps, size)``."""
     test: NDArray[np.bool_] | None = None
     """Which recordings are the data set's official test set; ``None`` where it has none."""
 
@@ -39,9 +52,17 @@ class Source:
     """Names of the classes, in the order of the labels."""
 
 
-def frames_of(read: Callable[[int], Recording]) -> Callable[[int, int, int], Frames]:
-    """The ``frames`` of ``Recordings`` that are events."""
-    return lambda index, time_steps, size: read(index).frames(time_steps, size)
+def rows_of(read: Callable[[int], Recording], reader: Reader | None = None) -> Callable[[int, int, int], Rows]:
+    """The ``rows`` of ``Recordings`` that are events; ``reader`` cuts them."""
+    cut = (reader or Reader()).cut
+
+    def rows(index: int, time_steps: int, size: int) -> Rows:
+        parts, frames = binned(cut(read(index)), time_steps, size)
+        spans = [int(part.events["t"][-1] - part.events["t"][0]) for part in parts]
+        windows = [(*(part.window or (0, span)), span) for part, span in zip(parts, spans, strict=True)]
+        return Rows(frames, np.array(windows, np.int64), parts[0].sensor[:2])
+
+    return rows
 
 
 def file_key(paths: Sequence[Path], base: Path) -> list[tuple[str, int, int]]:
@@ -63,33 +84,44 @@ def class_folders(
     wanted: Callable[[Path], bool],
     suffixes: Sequence[str],
     what: str,
-    frames: Callable[[Path, int, int], Frames],
+    rows: Callable[[Path, int, int], Rows],
     **key: Any,
 ) -> Source:
-    """All ``wanted`` files ``root/CLASS/*``, sorted; the class is the folder's name.
+    """All ``wanted`` files ``root/CLASS/FILE`` and ``root/CLASS/SESSION/FILE``, sorted; see ``class_of``.
 
     Args:
         suffixes: of such files, for messages.
         what: the files hold, for messages.
-        frames: ``frames(path, time_steps, size)`` of a file, shape (T, 2, size, size).
+        rows: ``rows(path, time_steps, size)`` of a file.
         key: all that frames depend on beside the files.
 
     Raises:
         RecordingError: there are none.
     """
-    folders = sorted(folder for folder in root.glob("*") if folder.is_dir() and not folder.name.startswith("."))
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if wanted(path)]
-    paths = [path for path in paths if not path.name.startswith(".")]
+    found = sorted(path for path in root.rglob("*") if path.parent != root and wanted(path))
+    paths = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
     if not paths:
         raise RecordingError(
-            f"{root}: 0 {what} found, at least 1 is needed; give the folder that holds CLASS/FILE with one of "
-            f"{', '.join(suffixes)}"
+            f"{root}: 0 {what} found, at least 1 is needed; give the folder that holds CLASS/FILE or "
+            f"CLASS/SESSION/FILE with one of {', '.join(suffixes)}"
         )
 
     def open_files() -> Recordings:
         ids = [path.relative_to(root).as_posix() for path in paths]
-        labels = class_labels([path.parent.name for path in paths])
-        return Recordings(labels, ids, lambda index, time_steps, size: frames(paths[index], time_steps, size))
+        labels = class_labels([class_of(path, root) for path in paths])
+        return Recordings(labels, ids, lambda index, *sizes: rows(paths[index], *sizes))
 
-    classes = tuple(sorted({path.parent.name for path in paths}))
+    classes = tuple(sorted({class_of(path, root) for path in paths}))
     return Source({"files": file_key(paths, root), **key}, open_files, classes)
+
+
+def class_of(path: Path, root: Path) -> str:
+    """Class of the recording ``path`` in the folder ``root``: the first folder below it.
+
+    >>> class_of(Path("set/cup/monday/1.aedat4"), Path("set"))
+    'cup'
+    >>> class_of(Path("set/cup/1.aedat4"), Path("set/cup"))
+    'cup'
+    """
+    parts = path.relative_to(root).parts
+    return parts[0] if len(parts) > 1 else root.name

@@ -10,8 +10,6 @@ from spikinghash.errors import RecordingError
 
 Indices = NDArray[np.int64]
 
-_OFFICIAL = -1  # stands for the class of recordings that are not to be drawn
-
 
 @dataclass(frozen=True)
 class Split:
@@ -39,41 +37,85 @@ def split(
     test: float = 0.1,
     seed: int = 0,
     official: NDArray[np.bool_] | None = None,
+    files: Sequence[str] | None = None,
+    overlap: int = 0,
+    classes: Sequence[str] = (),
 ) -> Split:
     """Draw queries from every class; the rest is the database.
+
+    All rows of a file are on one side: windows of one recording find each other, whatever the network has learned.
+    Where the files of a class are too few to hold one back for validation, the last windows of each are; choices are
+    then made on flattered figures, test figures are not.
 
     Where a data set has an official test set, all of it is the test queries, so that figures can be held against
     published ones; validation queries and database are then drawn from the rest.
 
     Args:
-        labels: class of each recording, shape (recordings,).
-        validation: share of each class that becomes validation queries (one recording at least).
-        test: share of each class that becomes test queries (one recording at least).
+        labels: class of each row, shape (rows,).
+        validation: share of each class's files that become validation queries (one at least).
+        test: share of each class's files that become test queries (one at least).
         seed: the same seed and labels give the same split; a class's draw does not depend on other classes.
-        official: which recordings are the official test set, shape (recordings,); ``test`` is then not used.
+        official: which rows are the official test set, shape (rows,); ``test`` is then not used.
+        files: the file that each row is of; ``None``: each row is a file. Rows of a file are in order of time.
+        overlap: rows before it that a row shares events with.
+        classes: names of the classes, for messages.
 
     Raises:
-        RecordingError: a class has too few recordings; it is named.
+        RecordingError: a class has too few files; it is named.
     """
-    names = np.unique(labels).tolist()
-    drawn, shares = labels, [test, validation]
-    if official is not None:
-        drawn, shares = np.where(official, _OFFICIAL, labels), [validation]
-    parts = [_split_class(drawn, label, shares, seed) for label in names]
-    *tests, validations, rest = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
-    return Split(rest, validations, tests[0] if official is None else np.flatnonzero(official))
+    rest = np.arange(len(labels)) if official is None else np.flatnonzero(~official)
+    of_file = np.arange(len(labels)) if files is None else np.unique(files, return_inverse=True)[1]
+    draw = _Draw([test, validation] if official is None else [validation], seed, overlap, dict(enumerate(classes)))
+    parts = [draw.of_class(label, rest[labels[rest] == label], of_file) for label in np.unique(labels).tolist()]
+    *tests, validations, database = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
+    return Split(database, validations, tests[0] if official is None else np.flatnonzero(official))
 
 
-def _split_class(labels: Indices, label: int, shares: Sequence[float], seed: int) -> list[Indices]:
-    """Draw ``shares`` of the class one after the other; the last part is what is left."""
-    members = np.flatnonzero(labels == label)
-    sizes = [max(1, round(share * len(members))) for share in shares]
-    needed = max(len(shares) + 1, sum(sizes) + 1)
-    if len(members) < needed:
-        test = "test queries, " * (len(shares) - 1)
+@dataclass(frozen=True)
+class _Draw:
+    """How the rows of a class are shared out."""
+
+    shares: list[float]
+    """Of the test queries, unless there is an official test set, and of the validation queries."""
+    seed: int
+    overlap: int
+    names: dict[int, str]
+
+    def of_class(self, label: int, members: Indices, of_file: Indices) -> list[Indices]:
+        """Draw ``shares`` of the files of the rows ``members`` one after the other; the last part is what is left."""
+        files = _in_order(of_file[members])
+        sizes = [max(1, round(share * len(files))) for share in self.shares]
+        windowed = len(members) > len(files)
+        needed = len(self.shares) if windowed else max(len(self.shares) + 1, sum(sizes) + 1)
+        if len(files) < needed:
+            self._refuse(label, len(files), needed)
+        shuffled = np.random.default_rng((self.seed, label)).permutation(files)
+        if len(files) > sum(sizes):
+            parts = np.split(shuffled, np.cumsum(sizes))
+            return [members[np.isin(of_file[members], part)] for part in parts]
+        *tests, kept = np.split(shuffled, np.cumsum(sizes[:-1]))
+        rest = members[np.isin(of_file[members], kept)]
+        late, early = self._by_time(rest, of_file)
+        return [*(members[np.isin(of_file[members], part)] for part in tests), late, early]
+
+    def _by_time(self, rows: Indices, of_file: Indices) -> tuple[Indices, Indices]:
+        """The last rows of each file, and those before them that share no event with them."""
+        late, early = [], []
+        for file in _in_order(of_file[rows]).tolist():
+            own = rows[of_file[rows] == file]
+            count = max(1, round(self.shares[-1] * len(own))) if len(own) > 1 + self.overlap else 0
+            late.append(own[len(own) - count :])
+            early.append(own[: len(own) - count - self.overlap] if count else own)
+        return np.concatenate(late), np.concatenate(early)
+
+    def _refuse(self, label: int, count: int, needed: int) -> None:
+        test = "test queries, " * (len(self.shares) - 1)
         raise RecordingError(
-            f"class {label} has {len(members)} recording{'s' * (len(members) != 1)}, at least {needed} are needed "
-            f"({test}validation queries and database); add recordings or leave the class out"
+            f"class {self.names.get(label, label)} has {count} recording{'s' * (count != 1)}, at least {needed} are "
+            f"needed ({test}validation queries and database); add recordings or leave the class out"
         )
-    shuffled = np.random.default_rng((seed, label)).permutation(members)
-    return np.split(shuffled, np.cumsum(sizes))
+
+
+def _in_order(values: Indices) -> Indices:
+    """The values that occur, in the order in which they do."""
+    return values[np.sort(np.unique(values, return_index=True)[1])]

@@ -21,8 +21,9 @@ import tonic.datasets
 from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, SensorSize, check_events, pack_events
 from training.data.formats.aedat4 import check_header
+from training.data.reader import Reader
 from training.data.recordings import Recording
-from training.data.source import Recordings, Source, class_labels, file_key, frames_of
+from training.data.source import Recordings, Source, class_labels, file_key, rows_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ SETS = {
 }
 
 
-def source(name: str, root: Path) -> Source:
+def source(name: str, root: Path, reader: Reader | None = None) -> Source:
     """The data set ``name`` below ``root`` (the folder that tonic calls ``save_to``).
 
     Raises:
@@ -66,11 +67,11 @@ def source(name: str, root: Path) -> Source:
             f"tonic.datasets.{layout.kind.__name__}({str(root)!r}) downloads and unpacks them"
         )
     classes = getattr(layout.kind, "classes", sorted({path.parent.name for path in paths}))
-    opened = functools.partial(_open, layout, root.expanduser())
+    opened = functools.partial(_open, layout, root.expanduser(), reader)
     return Source({"files": file_key(paths, folder)}, opened, tuple(map(str, classes)))
 
 
-def _open(layout: _TonicSet, root: Path) -> Recordings:
+def _open(layout: _TonicSet, root: Path, reader: Reader | None) -> Recordings:
     """All parts, each sorted by path: tonic lists files in the order of the file system."""
     parts = [_present(layout.kind)(save_to=str(root), **arguments) for arguments in layout.parts]
     found = sorted(
@@ -87,7 +88,7 @@ def _open(layout: _TonicSet, root: Path) -> Recordings:
     ids = [path.relative_to(base).with_suffix("").as_posix() for _, path, _ in found]
     test = np.array([number == 1 for number, _, _ in found])
     official = test if test.any() and not test.all() else None
-    return Recordings(labels, ids, frames_of(read), official)
+    return Recordings(labels, ids, rows_of(read, reader), official)
 
 
 def _present(kind: type[Any]) -> type[Any]:

@@ -64,3 +64,11 @@ def frame_views(
     starts = [moves[direction] for direction in chosen]
     moved = [one[..., y : y + height, x : x + width] for one, (x, y) in zip(padded, starts, strict=True)]
     return np.stack(moved) * (generator.random(frames.shape, np.float32) >= dropped)
+
+
+def shifted(frames: NDArray[np.uint8], pixels: int, axis: int) -> NDArray[np.uint8]:
+    """Frames (B, T, 2, H, W) moved by ``pixels`` along the axis -2 (down) or -1 (right); zeros move in."""
+    moved = np.roll(frames, pixels, axis)
+    edge = slice(0, pixels) if pixels >= 0 else slice(pixels, None)
+    moved[(..., edge, slice(None)) if axis == -2 else (..., edge)] = 0
+    return moved

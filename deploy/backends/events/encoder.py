@@ -15,6 +15,7 @@ from deploy.backends.events import kernels
 from deploy.backends.events.plan import Planner, Program
 from export.encoder.integer import Coincidences, IntegerNetwork, Neurons
 from spikinghash.errors import SpikinghashError
+from training.data.facts import DataFacts
 
 _LEAST = 4
 """Recordings of a thread: fewer take less time than to wake one."""
@@ -60,12 +61,13 @@ class EventsEncoder:
     Args:
         network: the encoder.
         threads: cores to use, one recording on each; 0 for all.
+        data: what it was trained on, where that is known.
     """
 
     backend = "events"
 
-    def __init__(self, network: IntegerNetwork, threads: int = 0) -> None:
-        self.network = network
+    def __init__(self, network: IntegerNetwork, threads: int = 0, data: DataFacts | None = None) -> None:
+        self.network, self.data = network, data
         self.time_steps, self.size, self.bits = network.time_steps, network.size, network.bits
         self.classes = network.classes
         self.threads = threads or _cores()

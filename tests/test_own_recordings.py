@@ -1,0 +1,49 @@
+"""The walk of docs/own-recordings.md, command by command as the page has it."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from own_recordings import CONFIG, write_sessions
+
+from spikinghash.__main__ import main
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "own-recordings.md"
+
+
+def commands() -> list[str]:
+    """All commands of the page, in order."""
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_the_page_leads_from_a_folder_to_a_figure_an_index_and_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sessions(tmp_path / "recordings", 48, 1.0, 3, ("bar", "ring"))
+    (tmp_path / "own.toml").write_text(CONFIG.format(root="recordings", epochs=1))
+    monkeypatch.chdir(tmp_path)
+    said = {}
+    for line in commands():
+        monkeypatch.setattr(sys, "argv", line.split())
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        assert end.value.code in (0, None), f"{line}: {printed.err}"
+        said[" ".join(line.split()[1:3])] = printed.out
+    assert "class bar: 6 files in 2 folders" in said["info recordings"]
+    assert re.search(r"suggested: data\.window_ms = \d+, the longest", said["windows recordings"])
+    assert re.search(r"test mAP 0\.\d+ \(chance 0\.\d+; bar 0\.\d+, ring 0\.\d+\)", said["train --config"])
+    assert "mAP of chance" in said["evaluate runs/own/last.pt"]
+    assert len(said["run own.onnx"].splitlines()) == 5
+    assert "60 codes in all" in said["search build"]
+    assert "class bar" in said["search eval"]
+    assert "compared on 8 of recordings" in said["verify runs/own/last.pt"]
+    for name in ("nearest.html", "idx/manifest.sqlite", "report/report.html", "own.nir"):
+        assert (tmp_path / name).stat().st_size > 0
+    report = (tmp_path / "report" / "report.html").read_text()
+    assert "recordings" in report
+    assert "not measured" in report
+    assert "digits, simulated" not in report

@@ -1,0 +1,112 @@
+"""What the recordings were that a network was trained on, kept in its checkpoint and in every file made from it.
+
+So each command cuts recordings as the training did, and can tell which ones are unlike those that the network knows.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.data.recordings import Recording, SensorSize
+from training.data.windows import Windows
+
+QUANTILES = (0.01, 0.5, 0.99)
+"""Of what is kept of the training recordings."""
+FULLER, EMPTIER = 1.5, 0.5
+"""Frames that are so many times as full as the fullest (emptiest) hundredth of those trained on are warned of."""
+LONGER = 2.0
+"""As are recordings so many times as long, or as short, ..."""
+LARGER = 1.25
+"""... and sensors so many times as wide."""
+FULL = 0.3
+"""Share of the frame beyond which it is hardly a picture, where it is not known what the network was trained on."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Microseconds = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=1, le=2**16)]
+
+
+class DataFacts(BaseModel):
+    """The training recordings of a network. What is not known is absent."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    classes: tuple[str, ...] = ()
+    """Names, in the order of their numbers."""
+    window_us: Microseconds | None = None
+    """Length of the windows that recordings were cut into; ``None``: not cut."""
+    hop_us: Microseconds | None = None
+    sensor: tuple[Pixels, Pixels] | None = None
+    """Width and height, where all recordings have the same."""
+    fill: tuple[Share, Share, Share] | None = None
+    """Quantiles of the share of ones in the frames of a window."""
+    seconds: tuple[Seconds, Seconds, Seconds] | None = None
+    """Quantiles of the time from a window's first to its last event."""
+
+    @property
+    def windows(self) -> Windows | None:
+        """How recordings were cut."""
+        return None if self.window_us is None else Windows(self.window_us, self.hop_us or self.window_us)
+
+    @property
+    def sensor_size(self) -> SensorSize | None:
+        """The sensor as decoders take it."""
+        return None if self.sensor is None else (*self.sensor, 2)
+
+
+def quantiles(values: NDArray[np.floating]) -> tuple[float, float, float]:
+    """``QUANTILES`` of ``values``, which are not empty, to four digits."""
+    low, middle, high = (float(f"{value:.4g}") for value in np.quantile(values, QUANTILES))
+    return low, middle, high
+
+
+def fill_of(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Share of ones in the frames (B, T, 2, H, W) of each window, (B,)."""
+    return np.asarray(frames.reshape(len(frames), -1).mean(axis=1, dtype=np.float64))
+
+
+def unlike(facts: DataFacts | None, parts: list[Recording], frames: NDArray[np.uint8]) -> list[str]:
+    """Why the codes of the windows ``parts`` of one recording, binned to ``frames``, may mean nothing.
+
+    Each a line with the figure and the remedy; none where they are like those that the network was trained on.
+    """
+    facts, fill = facts or DataFacts(), float(np.median(fill_of(frames)))
+    seconds = float(np.median([int(part.events["t"][-1] - part.events["t"][0]) / 1e6 for part in parts]))
+    return [*_sensor(facts, parts[0]), *_fill(facts, fill), *_duration(facts, seconds)]
+
+
+def _fill(facts: DataFacts, fill: float) -> list[str]:
+    if facts.fill is None:
+        told = f"{fill:.0%} of the frames is on, which is hardly a picture: cut it into windows (--window MS)"
+        return [told] if fill > FULL else []
+    low, _, high = facts.fill
+    known = f"those trained on have {low:.1%} to {high:.1%}"
+    if fill > FULLER * high:
+        return [
+            f"{fill:.1%} of its frames is on, {known}: its code may mean nothing; use shorter windows (--window MS)"
+        ]
+    if fill < EMPTIER * low:
+        return [f"{fill:.1%} of its frames is on, {known}: its code may mean nothing; use longer windows (--window MS)"]
+    return []
+
+
+def _duration(facts: DataFacts, seconds: float) -> list[str]:
+    if facts.seconds is None:
+        return []
+    low, _, high = facts.seconds
+    if low / LONGER <= seconds <= high * LONGER:
+        return []
+    return [f"it lasts {seconds:.3g} s, those trained on {low:.3g} to {high:.3g} s: --window MS cuts it"]
+
+
+def _sensor(facts: DataFacts, part: Recording) -> list[str]:
+    if facts.sensor is None:
+        return []
+    side, known = max(part.sensor[:2]), max(facts.sensor)
+    if known / LARGER <= side <= known * LARGER:
+        return []
+    told, trained = ("x".join(map(str, size[:2])) for size in (part.sensor, facts.sensor))
+    return [f"its sensor has {told} pixels, that of the training {trained}: things have another size in its frames"]

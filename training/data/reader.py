@@ -1,0 +1,71 @@
+"""The one door from a file to what an encoder takes: read, checked, cut into windows, binned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikinghash.errors import RecordingError
+from training.data.facts import DataFacts
+from training.data.recordings import Recording, SensorSize, load_recording
+from training.data.windows import Windows
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How files are read and cut."""
+
+    sensor: SensorSize | None = None
+    """Of files that do not tell it."""
+    windows: Windows | None = None
+    """``None``: a file is one recording."""
+    stream: str | None = None
+    sort: bool = False
+
+    @classmethod
+    def of(cls, facts: DataFacts | None, sensor: SensorSize | None = None, windows: Windows | None = None) -> "Reader":
+        """As the recordings were read that a network was trained on; ``sensor`` and ``windows`` go first."""
+        facts = facts or DataFacts()
+        return cls(sensor or facts.sensor_size, windows or facts.windows)
+
+    def whole(self, path: str | Path, name: str | None = None) -> Recording:
+        """The recording ``path``, uncut; arguments and errors are those of ``load_recording``."""
+        return load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort)
+
+    def cut(self, recording: Recording) -> list[Recording]:
+        """The windows of ``recording``, or itself.
+
+        Raises:
+            RecordingError: it is shorter than a window.
+        """
+        return [recording] if self.windows is None else self.windows.cut(recording)
+
+    def read(self, path: str | Path, name: str | None = None) -> list[Recording]:
+        """The windows of the recording ``path``.
+
+        Raises:
+            RecordingError: it cannot be used.
+        """
+        return self.cut(self.whole(path, name))
+
+
+def binned(parts: Sequence[Recording], time_steps: int, size: int) -> tuple[list[Recording], NDArray[np.uint8]]:
+    """Frames (windows, T, 2, size, size) of the windows of one recording, and these windows.
+
+    A window whose events are too few or too close in time is left out, unless no other is there.
+
+    Raises:
+        RecordingError: none can be used.
+    """
+    kept, frames, why = [], [], ""
+    for part in parts:
+        try:
+            frames.append(part.frames(time_steps, size))
+            kept.append(part)
+        except RecordingError as error:
+            why = str(error)
+    if not kept:
+        raise RecordingError(why if len(parts) == 1 else f"none of its {len(parts)} windows can be used: {why}")
+    return kept, np.stack(frames)

@@ -1,0 +1,64 @@
+"""Options of all commands that read recordings for a trained network, and what they mean to it."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.data.events import parse_sensor
+from training.data.facts import DataFacts
+from training.data.reader import Reader
+from training.data.windows import Windows
+
+Window = Annotated[float | None, typer.Option("--window", help="Milliseconds, instead of those of the training.")]
+Hop = Annotated[float | None, typer.Option("--hop", help="Milliseconds from one window to the next.")]
+
+
+def chosen_reader(
+    facts: DataFacts | None,
+    sensor: str | None = None,
+    window: float | None = None,
+    hop: float | None = None,
+    *,
+    stream: str | None = None,
+    sort: bool = False,
+) -> Reader:
+    """How recordings are read for a network that was trained on ``facts``, and as the user asks, which goes first.
+
+    Windows of another length than those of the training are warned of.
+
+    Raises:
+        RecordingError: an option cannot be used.
+    """
+    windows = chosen_windows(facts, window, hop)
+    reader = Reader.of(facts, None if sensor is None else parse_sensor(sensor), windows)
+    return replace(reader, stream=stream, sort=sort)
+
+
+def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | None) -> Windows | None:
+    """Those that the user asks for, warned of where they are not those of the training; ``None``: those of ``facts``.
+
+    Raises:
+        RecordingError: a time cannot be used.
+    """
+    trained = (facts or DataFacts()).windows
+    if window is None and hop is not None and trained is not None:
+        window = trained.length / 1000
+    windows = Windows.of_ms(window, hop)
+    if facts is not None and windows is not None and windows != trained:
+        known = trained or "whole recordings"
+        print(f"--window: cut into {windows}, but the network was trained on {known}", file=sys.stderr)
+    return windows
+
+
+def tell_once(remarks: Iterable[tuple[str | Path, str]]) -> None:
+    """Print each remark on standard error once, with the first file that it is of and how many others there are."""
+    files: dict[str, list[str | Path]] = {}
+    for file, remark in remarks:
+        files.setdefault(remark, []).append(file)
+    for remark, named in files.items():
+        others = "" if len(named) == 1 else f" (and {len(named) - 1} others)"
+        print(f"{named[0]}{others}: {remark}", file=sys.stderr)
