@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import event_files
@@ -20,6 +21,8 @@ from deploy.backends.run import main as run_command
 from deploy.backends.verify import main as verify
 from deploy.report.__main__ import main as report
 from deploy.search.__main__ import main as search
+from deploy.search.evaluation import Queries, evaluate_index
+from deploy.search.faiss_index import FlatIndex
 from deploy.search.manifest import Manifest
 from export.encoder.evaluate import main as evaluate
 from export.encoder.network import load_network
@@ -28,6 +31,7 @@ from export.nir.to_nir import export_nir
 from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import RecordingError, SpikinghashError
 from tests.commands import Call
+from training import retrieval
 from training import train as training
 from training.checkpoint import load_checkpoint
 from training.codes import float_encoder, retrieval_figures
@@ -327,3 +331,48 @@ def test_files_that_cannot_be_used_are_skipped_and_named(
     assert len(dataset.skipped) == 1
     assert "bad.h5" in dataset.skipped[0]
     assert len(dataset) == 6
+
+
+def test_a_test_folder_beside_is_asked_for_the_classes_that_are_known(
+    sessions: Path, tmp_path: Path, monkeypatch_module: object
+) -> None:
+    for name in ("ring", "cross"):
+        write_h5(tmp_path / "later" / name / "1.h5", simulate(name, 1, 9, SIDE, 0.6))
+    (tmp_path / "later" / "cross").rename(tmp_path / "later" / "dog")
+    dataset, sets = load_data(parse_config(config_values(sessions, test=str(tmp_path / "later")), "config"))
+    assert dataset.names(dataset.labels[sets.test]) == ["ring"] * 3
+    assert {dataset.files[row] for row in sets.test.tolist()} == {"test/ring/1.h5"}
+    assert any("class dog is not trained on, left out" in line for line in dataset.skipped)
+    assert len(sets.database) + len(sets.validation) == 144
+
+
+def test_a_class_that_the_database_lacks_counts_in_no_figure() -> None:
+    labels = np.repeat(np.arange(2), 8)
+    codes = np.random.default_rng(0).integers(0, 256, (16, 2)).astype(np.uint8)
+    with_stranger = retrieval.evaluate(codes, np.where(np.arange(16) < 3, 7, labels), codes, labels, (4,))
+    without = retrieval.evaluate(codes[3:], labels[3:], codes, labels, (4,))
+    assert with_stranger.left_out == (7,)
+    assert replace(with_stranger, left_out=()) == without
+    alike = retrieval.evaluate(np.zeros_like(codes), labels, np.zeros_like(codes), labels)
+    assert without.chance == pytest.approx(alike.mean_average_precision)
+    mean = np.average(list(without.by_class.values()), weights=[5, 8])
+    assert mean == pytest.approx(without.mean_average_precision)
+
+
+@given(st.integers(0, 50), st.integers(2, 4), st.integers(1, 4))
+def test_windows_of_the_own_file_are_not_searched(seed: int, files: int, windows: int) -> None:
+    generator = np.random.default_rng(seed)
+    count = 2 * files * windows
+    codes, labels = generator.integers(0, 4, (count, 1)).astype(np.uint8), np.repeat(["a", "b"], count // 2)
+    of_file = np.arange(count) // windows
+    index = FlatIndex(8)
+    index.add(codes, np.arange(count))
+    found = evaluate_index(index, codes, labels.tolist(), Queries(codes, labels.tolist(), np.arange(count), of_file))
+    numbers, single = (labels == "b").astype(np.int64), []
+    for query in range(count):
+        others = of_file != of_file[query]
+        one = slice(query, query + 1)
+        single.append(retrieval.evaluate(codes[one], numbers[one], codes[others], numbers[others], ()))
+    assert found.mean_average_precision == pytest.approx(np.mean([one.mean_average_precision for one in single]))
+    assert found.chance == pytest.approx(np.mean([one.chance for one in single]))
+    assert found.by_class["a"]["queries"] == count // 2

@@ -1,6 +1,7 @@
 """Pictures of a training: its course, and similarity matrices: ``python -m training.figures CKPT --out DIR``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -106,6 +107,7 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a hash encoder.", metavar="CKPT")],
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("."),
     per_class: Annotated[int, typer.Option(help="Recordings of each class.", min=1)] = 20,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
 ) -> None:
     """Draw S_soft and S_hash of test recordings side by side."""
     loaded = load_checkpoint(checkpoint)
@@ -113,6 +115,10 @@ def main(
         raise ConfigError(
             f"{checkpoint}: encoder.head is {loaded.config.encoder.head}: only hash codes have these matrices"
         )
+    if data is not None:
+        config = loaded.config
+        moved = config.model_copy(update={"data": config.data.model_copy(update={"root": data})})
+        loaded = replace(loaded, config=moved)
     draw(similarity_matrices(loaded, per_class), out / PICTURE)
     print(f"wrote {out / PICTURE}")
 

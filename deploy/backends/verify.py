@@ -25,6 +25,7 @@ from spikinghash.cli import run, wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
 from spikinghash.files import private_folder
 from training.checkpoint import Checkpoint, load_checkpoint
+from training.data import nmnist
 from training.data.frames import Dataset, load_dataset
 from training.data.reader import Reader, binned
 from training.data.sampling import sample_files, spread_windows
@@ -157,7 +158,7 @@ def probes(checkpoint: Checkpoint, data: Path | None, samples: int, reader: Read
     """
     config = checkpoint.config
     steps, size = config.encoder.time_steps, config.encoder.size
-    if data is not None and (config.data.name == "nmnist" or _is_nmnist(data)):
+    if data is not None and (nmnist.holds_recordings(data) or not data.exists()):
         return choose_frames(load_dataset("nmnist", time_steps=steps, size=size, root=data), samples), str(data)
     if data is not None:
         files = sample_files(data, samples)
@@ -167,10 +168,6 @@ def probes(checkpoint: Checkpoint, data: Path | None, samples: int, reader: Read
         dataset, sets = held_out(checkpoint)
         return dataset.frames[spread(dataset, sets)[:samples]], str(config.data.root)
     return choose_frames(load_dataset("digits", time_steps=steps, size=size), samples), "digits"
-
-
-def _is_nmnist(folder: Path) -> bool:
-    return (folder / "NMNIST").is_dir() or folder.name == "NMNIST"
 
 
 def results_table(results: list[Result], answers: str) -> Table:

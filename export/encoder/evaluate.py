@@ -27,8 +27,10 @@ from training.checkpoint import Checkpoint, load_checkpoint
 from training.classes import Classify, accuracy, chosen, float_classifier
 from training.code_figures import CodeFigures, code_figures
 from training.codes import Encode, encode_all, float_encoder, retrieval_figures
-from training.config import Config
+from training.config import Config, DataName
+from training.data import nmnist
 from training.data.configured import load_data
+from training.data.events import SensorSize, parse_sensor
 from training.data.frames import Dataset
 from training.data.splits import Split
 from training.data.views import frame_views, shifted
@@ -49,19 +51,38 @@ def graph_classifier(executor: GraphExecutor) -> Classify:
     return lambda frames: chosen(executor.encode(frames.numpy()))
 
 
-def held_out(checkpoint: Checkpoint, root: Path | None = None, windows: Windows | None = None) -> tuple[Dataset, Split]:
+def held_out(
+    checkpoint: Checkpoint,
+    root: Path | None = None,
+    windows: Windows | None = None,
+    sensor: SensorSize | None = None,
+) -> tuple[Dataset, Split]:
     """The data set of ``checkpoint``, split anew, without what it was only trained on.
 
     Args:
         checkpoint: as loaded.
-        root: folder of the data set, where it is not made here; the recordings need not be those of the training.
+        root: folder of the data set, where it is not made here; the recordings need not be those of the training, nor
+            of its data set: N-MNIST, or any folder CLASS/FILE.
         windows: cut otherwise than in the training.
+        sensor: of files that do not tell it; by default that of the training.
     """
     config = checkpoint.config
-    data = config.data.model_copy(update={"also": ()} if root is None else {"also": (), "root": root})
+    changed: dict[str, Any] = {"also": ()} if root is None else {"also": (), "root": root}
+    if root is not None:
+        changed["name"] = data_name(config.data.name, root)
+    known = checkpoint.data.sensor if checkpoint.data is not None else None
+    if sensor is not None or config.data.sensor is None:
+        changed["sensor"] = known if sensor is None else sensor[:2]
     if windows is not None:
-        data = data.model_copy(update={"window_ms": windows.length / 1000, "hop_ms": windows.hop / 1000})
-    return load_data(config.model_copy(update={"data": data}))
+        changed |= {"window_ms": windows.length / 1000, "hop_ms": windows.hop / 1000}
+    return load_data(config.model_copy(update={"data": config.data.model_copy(update=changed)}))
+
+
+def data_name(trained: DataName, root: Path) -> DataName:
+    """What the folder ``root`` is for a network that was trained on the data set ``trained``: that, or another."""
+    if trained not in ("digits", "reversal", "nmnist"):
+        return trained
+    return "nmnist" if nmnist.holds_recordings(root) or not root.is_dir() else "folder"
 
 
 def held_out_figures(checkpoint: Checkpoint, dataset: Dataset, sets: Split) -> dict[str, RetrievalFigures]:
@@ -180,7 +201,7 @@ def accuracies_table(rows: Mapping[str, float], recordings: int) -> Table:
     return table
 
 
-def result_rows(checkpoint: Path, config: Config, rows: Mapping[str, float]) -> list[dict[str, Any]]:
+def result_rows(checkpoint: Path, config: Config, rows: Mapping[str, float], dataset: str = "") -> list[dict[str, Any]]:
     """The figures in the form of docs/results.json, each row with the SHA-256 of the checkpoint that it belongs to.
 
     Args:
@@ -188,7 +209,7 @@ def result_rows(checkpoint: Path, config: Config, rows: Mapping[str, float]) -> 
     """
     figure = "top1" if config.encoder.head == "classes" else "map"
     about = {
-        "dataset": config.data.name,
+        "dataset": dataset or config.data.name,
         "bits": config.encoder.bits,
         "checkpoints": [hashlib.sha256(checkpoint.read_bytes()).hexdigest()],
         "encoder": config.encoder.model_dump(mode="json"),
@@ -208,6 +229,7 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file of the figures, for deploy.report --results.")] = None,
+    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
     window: Window = None,
     hop: Hop = None,
     shifts: Annotated[
@@ -220,7 +242,8 @@ def main(
     the recording that they are copies of. Of a classification head: top-1 accuracy on the test recordings.
     """
     loaded = load_checkpoint(checkpoint)
-    dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop))
+    size = None if sensor is None else parse_sensor(sensor)
+    dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop), size)
     console = Console()
     if loaded.config.encoder.head == "classes":
         rows = held_out_accuracies(loaded, dataset, sets)
@@ -230,14 +253,14 @@ def main(
         rows = {name: each.mean_average_precision for name, each in figures.items()}
         console.print(figures_table(figures))
         console.print(classes_table(dataset, sets, figures["integer"]))
-        for line in split_lines(dataset, sets, figures["integer"]):
-            print(line)
+        print("\n".join(split_lines(dataset, sets, figures["integer"])))
         console.print(codes_table(held_out_codes(loaded, dataset, sets)))
         if shifts:
             console.print(shifts_table(shifted_figures(loaded, dataset, sets, shifts)))
     if out is not None:
         with atomic_path(out) as path:
-            sealed = [*map(sealed_row, result_rows(checkpoint, loaded.config, rows))]
+            name = loaded.config.data.name if data is None else data_name(loaded.config.data.name, data)
+            sealed = [*map(sealed_row, result_rows(checkpoint, loaded.config, rows, name))]
             path.write_text(json.dumps(sealed, indent=1) + "\n")
 
 

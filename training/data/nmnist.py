@@ -48,3 +48,9 @@ def _label(folder: Path) -> int:
     if folder.name not in set("0123456789"):
         raise RecordingError(f"{folder}: class folder {folder.name!r} is not a digit from 0 to 9; {REMEDY}")
     return int(folder.name)
+
+
+def holds_recordings(root: Path) -> bool:
+    """Whether ``root`` is laid out as N-MNIST."""
+    base = root / "NMNIST" if (root / "NMNIST").is_dir() else root
+    return any((base / part / digit).is_dir() for part in ("Train", "Test") for digit in "0123456789")
