@@ -29,7 +29,7 @@ def frame_shift(largest: int | None, sensor: tuple[int, int] | None, size: int) 
     scaled = side - size > size // CROPPED_SHARE
     if largest is None:
         return round(size / SHIFTED_SHARE) if scaled else LEAST_SHIFT
-    return math.ceil(largest * size / side) if scaled else largest
+    return min(size, math.ceil(largest * size / side) if scaled else largest)
 
 
 def augment(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from training.data.events import LARGEST_SIDE
 from training.data.recordings import Recording, SensorSize
 from training.data.windows import Windows
 
@@ -26,7 +27,7 @@ FULL = 0.3
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 Microseconds = Annotated[int, Field(ge=1)]
-Pixels = Annotated[int, Field(ge=1, le=2**16)]
+Pixels = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 
 
 class DataFacts(BaseModel):
