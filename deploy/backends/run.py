@@ -144,10 +144,9 @@ def main(
         return
     if output is not None or trace or dt is not None or tool is not None:
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
-    assert recordings
     loaded = load_encoder(encoder, backend, numbers, threads, executor)
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
-    _tell_answers(loaded, code_recordings(loaded, recordings, reader), as_json)
+    _tell_answers(loaded, code_recordings(loaded, recordings or [], reader), as_json)
 
 
 def _run_graph(*arguments: Any) -> "GraphRun":

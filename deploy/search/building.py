@@ -65,31 +65,30 @@ def add_sources(
     report, retired = Report(known=len(sources) - len(missing)), len(manifest.retired())
     paths = [source.path for source in missing]
     if engine == "ray":
-        parquet = folder / "parquet" / f"{len(manifest) + retired:012d}"
-        outcomes = _encode_with_ray(parquet, paths, encoder, workers, reader)
+        outcomes = _encode_with_ray(folder, len(manifest) + retired, paths, encoder, workers, reader)
     else:
         outcomes = encode_files(paths, encoder, workers, reader, chunk)
     for made in _tracked("encode", missing, outcomes, report):
-        windows = [(outcome.start, outcome.end) for _, outcome in made]
-        manifest.add(((source, outcome.code, outcome.thumbnail) for source, outcome in made), windows)
+        rows = ((source, outcome.code, outcome.thumbnail) for source, outcome in made)
+        manifest.add(rows, [outcome.window for _, outcome in made])
         report.added += len(made)
     report.renewed = len(manifest.retired()) - retired
-    report.added -= report.renewed
+    report.added = max(0, report.added - report.renewed)  # a changed file may have other windows than before
     outcomes = encode_files([source.path for source in bare], encoder, workers, reader, chunk, thumbnails_only=True)
     for made in _tracked("thumbnails", bare, outcomes, report):
-        windows = [(outcome.start, outcome.end) for _, outcome in made]
-        manifest.add_thumbnails(((source, outcome.thumbnail) for source, outcome in made), windows)
+        drawn = ((source, outcome.thumbnail) for source, outcome in made)
+        manifest.add_thumbnails(drawn, [outcome.window for _, outcome in made])
         report.thumbnails += len(made)
     save_index(folder, open_index(folder, manifest))
     return report
 
 
 def _encode_with_ray(
-    parquet: Path, paths: list[Path], encoder: Path, workers: int, reader: Reader
+    folder: Path, known: int, paths: list[Path], encoder: Path, workers: int, reader: Reader
 ) -> Iterator[list[Outcome]]:
     from deploy.search.ray_engine import encode_with_ray
 
-    return encode_with_ray(paths, encoder, parquet, workers, reader)
+    return encode_with_ray(paths, encoder, folder / "parquet" / f"{known:012d}", workers, reader)
 
 
 def _tracked(

@@ -47,6 +47,11 @@ class Outcome:
     remarks: tuple[str, ...] = ()
     """Why the code may mean nothing; said with the first window of a file."""
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Start and end."""
+        return self.start, self.end
+
 
 class ChunkEncoder:
     """All stages for one chunk of files."""
