@@ -222,12 +222,8 @@ def main(
     layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:
         certificate = network.certificate.as_dict() if network.certificate else None
-        report = {
-            "samples": len(frames),
-            "recordings": compared,
-            "certificate": certificate,
-            "results": [asdict(r) for r in results],
-        }
+        report = {"samples": len(frames), "recordings": compared, "certificate": certificate}
+        report["results"] = [asdict(result) for result in results]
         if layers:
             report["drift"] = [asdict(layer) for layer in layers]
         print(json.dumps(report, indent=1))
