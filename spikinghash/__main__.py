@@ -21,6 +21,7 @@ COMMANDS = {
     "hosts": ("deploy.report.hosts.__main__", "measure latency and energy on this machine"),
     "report": ("deploy.report.__main__", "energy and latency per hardware"),
     "demo": ("deploy.demo", "the whole line on the committed checkpoint"),
+    "setup-lava": ("spikinghash.setup_lava", "build the environment of the Lava simulator"),
     "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from deploy.backends.lava_backend import ROOT
+from deploy.backends.worker import ROOT
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DT = 1e-4

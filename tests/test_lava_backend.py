@@ -319,5 +319,5 @@ def test_bad_record_and_files(tmp_path: Path) -> None:
 
 def test_missing_environment_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "python"))
-    with pytest.raises(MissingToolError, match="make setup"):
+    with pytest.raises(MissingToolError, match="run `spikinghash setup-lava`"):
         LavaBackend().run(saved(PRIMITIVES["lif"], tmp_path), np.ones((1, 2, 4), np.float32))

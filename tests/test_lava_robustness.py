@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from deploy.backends import lava_backend as backend_module
-from deploy.backends.lava_backend import INTERPRETER_VARIABLE, ROOT, LavaBackend, find_interpreter
+from deploy.backends.lava_backend import INTERPRETER_VARIABLE, LavaBackend, find_interpreter
+from deploy.backends.worker import ROOT
 from export.nir.interpreter import Interpreter
 from export.nir.read import read_graph
 from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
@@ -217,7 +218,7 @@ def test_a_simulation_that_hangs(
 def test_a_python_without_lava(jobs: Jobs, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The project's own Python, of another version and with numpy and nir, but without Lava."""
     monkeypatch.setenv(INTERPRETER_VARIABLE, sys.executable)
-    message = r"cannot run it: .*lava.*Lava needs Python 3\.10: run `make setup`"
+    message = r"cannot run it: .*lava.*Lava needs Python 3\.10: run `spikinghash setup-lava`"
     with pytest.raises(MissingToolError, match=message) as caught:
         LavaBackend().run(graph, spikes())
     assert_one_line(caught.value)
@@ -226,7 +227,7 @@ def test_a_python_without_lava(jobs: Jobs, graph: Path, monkeypatch: pytest.Monk
 
 def test_no_python_at_all(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "absent"))
-    with pytest.raises(MissingToolError, match=r"no Lava environment at .*absent: run `make setup`") as caught:
+    with pytest.raises(MissingToolError, match=r"no Lava environment at .*absent: run `spikinghash setup") as caught:
         LavaBackend().run(graph, spikes())
     assert_one_line(caught.value)
 

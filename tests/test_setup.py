@@ -41,7 +41,7 @@ def installed(python: Path) -> dict[str, str]:
 @pytest.fixture
 def setup() -> ModuleType:
     """The set-up script as a fresh module."""
-    spec = importlib.util.spec_from_file_location("setup_environments", ROOT / "scripts" / "setup_environments.py")
+    spec = importlib.util.spec_from_file_location("setup_environments", ROOT / "spikinghash" / "environments.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -187,7 +187,7 @@ def write_wheel(folder: Path, version: str) -> None:
 def test_an_environment_is_built_once_updated_on_new_pins_and_rebuilt_when_broken(
     setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "home", lambda: tmp_path)
     for version in ("1.0", "2.0"):
         write_wheel(tmp_path, version)
     pin_file = tmp_path / "pins.txt"

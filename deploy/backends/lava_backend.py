@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.kept_results import kept_results
-from deploy.backends.worker import ROOT, python_of, worker
+from deploy.backends.worker import own_packages, python_of, worker
 from spikinghash.arrays import Arrays, Floats, read_archive
 from spikinghash.errors import BackendError, GraphError, SpikinghashError, in_one_line
 from spikinghash.files import private_folder
@@ -86,12 +86,12 @@ class LavaBackend:
 
 
 def find_interpreter() -> Path:
-    """The Python of Lava's environment: ``SPIKINGHASH_LAVA_PYTHON``, or ``.venv-lava`` in the project's folder.
+    """The Python of Lava's environment: ``SPIKINGHASH_LAVA_PYTHON``, or the one that was built.
 
     Raises:
         MissingToolError: it does not exist.
     """
-    return python_of("Lava", INTERPRETER_VARIABLE, ".venv-lava", "setup")
+    return python_of("Lava", INTERPRETER_VARIABLE, ".venv-lava", "spikinghash setup-lava")
 
 
 @dataclass(frozen=True)
@@ -206,4 +206,4 @@ def default_executor(samples: int) -> Executor:
 def _environment(job: Path) -> dict[str, str]:
     """One BLAS thread per process, since Lava's parallelism is its processes; temporary files in the job's folder."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **threads, "PYTHONPATH": str(ROOT), "TMPDIR": str(job)}
+    return {**os.environ, **threads, "PYTHONPATH": own_packages(job), "TMPDIR": str(job)}

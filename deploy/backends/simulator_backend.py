@@ -14,7 +14,7 @@ import numpy as np
 from deploy.backends.simulators import LOWERED, RUNNERS
 from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
 from deploy.backends.simulators.recording import SimulatorRun, read_recording
-from deploy.backends.worker import ROOT, python_of, worker
+from deploy.backends.worker import own_packages, python_of, worker
 from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import BackendError
 from spikinghash.files import private_folder
@@ -69,7 +69,7 @@ class SimulatorBackend:
             module = [str(self._interpreter), "-m", "deploy.backends.simulators", self.name]
             files = [str(path) for path in (Path(graph_path).resolve(), source, target)]
             environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
-            environment["PYTHONPATH"] = str(ROOT)
+            environment["PYTHONPATH"] = own_packages(folder)
             command = [*module, *files, "--record", ",".join(record), "--threads", str(self.threads)]
             with worker(self.name, command, folder, environment) as running:
                 running.wait(self.time_limit)
@@ -82,7 +82,7 @@ def find_interpreter() -> Path:
     Raises:
         MissingToolError: it is neither where the environment variable says nor beside the project.
     """
-    return python_of("simulators'", INTERPRETER_VARIABLE, ".venv-interop", "interop-setup")
+    return python_of("simulators'", INTERPRETER_VARIABLE, ".venv-interop", "make interop-setup")
 
 
 def _bytes_per_sample(graph: nir.NIRGraph, steps: int, record: Sequence[str]) -> int:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from spikinghash.environments import home
 from spikinghash.errors import BackendError, GraphError, MissingToolError, SpikinghashError
 
 ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("spikinghash", "training", "export", "deploy")
 GRACE_SECONDS = 5.0
 """How long a process group may take to end after SIGTERM."""
 
@@ -22,17 +24,31 @@ _ERRORS: dict[str, type[SpikinghashError]] = {
 }
 
 
-def python_of(name: str, variable: str, folder: str, target: str) -> Path:
-    """The Python of the environment that the variable names, or of ``folder`` beside the project's own.
+def python_of(name: str, variable: str, folder: str, remedy: str) -> Path:
+    """The Python of the environment that the variable names, or of ``folder`` where the project's environments are.
 
     Raises:
-        MissingToolError: it does not exist; ``make`` with ``target`` makes it.
+        MissingToolError: it does not exist; the command ``remedy`` makes it.
     """
     chosen = os.environ.get(variable)
-    path = Path(chosen) if chosen else ROOT / folder / "bin" / "python"
+    path = Path(chosen) if chosen else home() / folder / "bin" / "python"
     if not os.access(path, os.X_OK):
-        raise MissingToolError(f"no {name} environment at {path}: run `make {target}`, or set {variable}")
+        raise MissingToolError(f"no {name} environment at {path}: run `{remedy}`, or set {variable}")
     return path.absolute()  # not resolved: the link is what makes it a virtual environment
+
+
+def own_packages(folder: Path) -> str:
+    """What to put on the PYTHONPATH of another Python, so that it imports this project and nothing that lies beside it.
+
+    Where the project is installed, whatever else is installed for this Python lies there: links in ``folder`` leave it
+    out.
+    """
+    place = folder / "packages"
+    if not place.exists():
+        place.mkdir()
+        for package in _PACKAGES:
+            (place / package).symlink_to(ROOT / package)
+    return str(place)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def write_report(report: Report, counts: NetworkCounts, out: Path) -> None:
 def _show(parts: Iterable[str | Table]) -> None:
     console = wide_console()
     for part in parts:
-        console.print(part)
+        console.print(part, markup=False)
 
 
 def _compare(before: Path, after: Path, out: Path) -> None:

@@ -11,8 +11,10 @@ from deploy.report.build import Form, Inputs
 from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
-from spikinghash.errors import GraphError, RecordingError
+from spikinghash.errors import GraphError, MissingToolError, RecordingError
+from spikinghash.extras import told_of_extras
 from spikinghash.files import read_file
+from spikinghash.resources import RESULTS
 from training.config import EncoderConfig
 
 DEFAULT_RECORDINGS = range(0, 5000, 250)
@@ -20,7 +22,9 @@ DEFAULT_RECORDINGS = range(0, 5000, 250)
 TRACED = 200
 """Windows that are traced at most, about; of more, evenly spread ones."""
 DIGITS = "digits, simulated"
-DEFAULT_RESULTS = (Path("docs/results.json"), Path("docs/sparsity.json"), Path("docs/classes.json"))
+COMMITTED = ("results", "sparsity", "classes")
+"""Names of the committed figures in docs, which come along with the package."""
+DEFAULT_RESULTS = tuple(RESULTS / f"{name}.json" for name in COMMITTED)
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ def read_inputs(
         raise GraphError(f"--form {others[0]}: counts are of one graph alone: give the encoder, and no --counts")
     about = read_about(encoder, dataset)
     selection, source = read_selection(results, about)
-    networks = tuple(baselines(about.sizes, selection, source))
+    networks, lacking = _networks(about, selection, source)
     traced = read_counts(encoder, recordings, counts)
-    notes = [about.note] if about.note else []
+    notes = [note for note in (about.note, lacking) if note]
     return Inputs(
         counts=traced,
         name=_form(encoder) if encoder else "",
@@ -68,6 +72,14 @@ def read_inputs(
         bits=about.weights.bits if about.weights and about.weights.figure == "mAP" else None,
         notes=notes,
     )
+
+
+def _networks(about: Encoder, selection: Selection, source: str) -> tuple[tuple[AnnNetwork, ...], str]:
+    """What the encoder is compared with, and why there is nothing where there is not."""
+    try:
+        return tuple(baselines(about.sizes, selection, source)), ""
+    except MissingToolError as error:
+        return (), f"No conventional networks, which are counted as their modules run: {error}."
 
 
 def _other_form(encoder: Path, other: Path, recordings: Sequence[Path]) -> Form:
@@ -186,7 +198,7 @@ def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, s
     Without ``results`` the committed files are used where they exist; the selection is empty where none does.
     """
     paths = [results] if results else [path for path in DEFAULT_RESULTS if path.exists()]
-    source = ", ".join(map(str, paths or DEFAULT_RESULTS))
+    source = str(results) if results else ", ".join(f"docs/{name}.json" for name in COMMITTED)
     if encoder.weights is None or not paths:
         known = encoder.weights
         return (Selection(known.dataset, figure=known.figure) if known else Selection()), source
@@ -202,6 +214,7 @@ def baselines(sizes: EncoderConfig | None, selection: Selection, source: str) ->
         source: file of ``selection``; named in messages.
     """
     if sizes is not None:
-        from deploy.energy.networks import baselines as counted  # builds them in torch, which counts alone do not need
+        with told_of_extras():
+            from deploy.energy.networks import baselines as counted  # builds them in torch
 
         yield from counted.baselines(sizes, selection.zero_share, source)

@@ -67,7 +67,9 @@ def _for_the_user(error: Exception) -> SpikinghashError:
         return error
     if isinstance(error, ImportError):
         python = f"{sys.executable} (Python {platform.python_version()})"
-        return MissingToolError(f"{python} cannot run it: {error}: Lava needs Python 3.10: run `make setup`")
+        return MissingToolError(
+            f"{python} cannot run it: {error}: Lava needs Python 3.10: run `spikinghash setup-lava`"
+        )
     if isinstance(error, OSError) and error.errno is None:  # numpy's, of a file that it could not write in full
         return BackendError(f"{error}: is the disk of temporary files full?")
     return BackendError(f"{type(error).__name__}: {error}")
