@@ -56,9 +56,10 @@ PowerTerm = Literal["static", "io", "busy"]
 """static: drawn whether or not anything happens. io: of processors that feed the cores. busy: all a processor draws
 while it computes, its static power included."""
 
-RateTerm = Literal["int8", "bf16", "fp32", "memory", "synop_core", "synop_chip"]
+RateTerm = Literal["int8", "bf16", "fp32", "memory", "instructions", "synop_core", "synop_chip"]
 """int8, bf16, fp32: operations on such numbers, a multiply-accumulate being two. memory: bytes to and from the main
-memory. synop_core, synop_chip: synaptic operations that one core or chip keeps up with."""
+memory. instructions: of compiled C on a core. synop_core, synop_chip: synaptic operations that one core or chip keeps
+up with."""
 COMPUTE_RATES: tuple[RateTerm, ...] = ("int8", "bf16", "fp32")
 """Number formats, smallest first: the first that a platform states is the one that it runs the network in."""
 

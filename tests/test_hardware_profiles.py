@@ -55,7 +55,7 @@ def test_loihi_holds_table_2_of_davies_2018() -> None:
 
 def test_the_platforms_of_the_report_are_there() -> None:
     named = "loihi1 loihi2 truenorth spinnaker1 spinnaker2 speck xylo brainscales2 akida tianjic darwin3"
-    rest = "cmos_45nm cmos_7nm x86_cpu cortex_m4 jetson_orin_nano a100 h200 odin"
+    rest = "cmos_45nm cmos_7nm x86_cpu cortex_m4 cortex_m7 jetson_orin_nano a100 h200 odin"
     assert builtin_ids() == sorted([*named.split(), *rest.split()])
 
 

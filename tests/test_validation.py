@@ -15,7 +15,7 @@ from hardware_profiles.prices import Band
 from hardware_profiles.schema import Validation
 
 TEXTS = {name: load_profile(name).path.read_text() for name in builtin_ids()}
-CLAIMING = {"brainscales2", "cortex_m4", "loihi1", "loihi2", "odin", "speck", "spinnaker1", "truenorth"}
+CLAIMING = {"brainscales2", "cortex_m4", "cortex_m7", "loihi1", "loihi2", "odin", "speck", "spinnaker1", "truenorth"}
 
 
 def outcomes(name: str) -> dict[str, Outcome]:

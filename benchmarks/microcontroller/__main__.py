@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.microcontroller.board import BOARDS, Board, build, measure, missing_tools
 from benchmarks.microcontroller.page import page
-from benchmarks.microcontroller.twin import library, twin_source
+from benchmarks.microcontroller.twin import keyword_files, library, twin_source
 from export.c.render import render
 from export.encoder.evaluate import held_out
 from export.encoder.network import Network, build_network
@@ -43,20 +43,30 @@ def encoder_row(network: Network, board: Board, frames: NDArray[np.uint8]) -> Ro
 
 
 def twin_rows(network: Network, board: Board, frames: NDArray[np.uint8], cmsis: Path) -> Iterator[Row]:
-    """The int8 twin of its sizes on a board, and its linear maps alone.
+    """The int8 twin of its sizes on a board, and its linear maps alone."""
+    header = render(network).files["encoder.h"]
+    kinds = {"int8_twin": False, "int8_twin_maps": True}
+    sources = {kind: twin_source(network.config, maps_alone) for kind, maps_alone in kinds.items()}
+    return library_rows(
+        board, frames, cmsis, {kind: {"encoder.c": c, "encoder.h": header} for kind, c in sources.items()}
+    )
+
+
+def library_rows(
+    board: Board, frames: NDArray[np.uint8], cmsis: Path, programs: dict[str, dict[str, str]]
+) -> Iterator[Row]:
+    """Programs that use CMSIS-NN, by kind, on a board.
 
     Raises:
-        ComparisonError: CMSIS-NN refuses a layer.
+        ComparisonError: the library refuses a layer.
     """
-    header = render(network).files["encoder.h"]
     with private_folder("snh-board-") as folder:
         extra = library(folder, board, cmsis)
-        for kind, maps_alone in (("int8_twin", False), ("int8_twin_maps", True)):
-            source = twin_source(network.config, maps_alone)
-            image = build(folder, board, {"encoder.c": source, "encoder.h": header}, extra)
+        for kind, files in programs.items():
+            image = build(folder, board, files, extra)
             done = measure(image, board, frames)
             if (done.codes == 0xFF).all():
-                raise ComparisonError(f"{board.name}: CMSIS-NN refused a layer of the twin")
+                raise ComparisonError(f"{board.name}: CMSIS-NN refuses a layer of {kind}")
             yield _row(kind, image.flash, image.ram, done.instructions)
 
 
@@ -80,7 +90,7 @@ def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Ro
     network = build_network(loaded.model())
     about = {
         "checkpoint": checkpoint.as_posix(),
-        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
         "dataset": loaded.config.data.name,
     }
     for profile, board in BOARDS.items():
@@ -103,6 +113,10 @@ def main(
     for checkpoint in CHECKPOINTS:
         if checkpoint.stem != "nmnist" or nmnist is not None:
             found += rows(checkpoint, nmnist if checkpoint.stem == "nmnist" else None, cmsis)
+    if cmsis is not None:
+        for profile, board in BOARDS.items():
+            keywords = library_rows(board, np.zeros((1, 8), np.uint8), cmsis, {"keyword_spotting": keyword_files()})
+            found += ({"checkpoint_sha256": "", "profile": profile} | row for row in keywords)
     with atomic_path(out.with_suffix(".json")) as path:
         path.write_text(json.dumps([*map(sealed_row, found)], indent=1) + "\n")
     with atomic_path(out.with_suffix(".md")) as path:

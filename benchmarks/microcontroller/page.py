@@ -21,6 +21,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         f"| {row['least'] / 1e6:.2f} to {row['most'] / 1e6:.2f} | {row['flash_bytes'] / 1e3:.0f} "
         f"| {row['ram_bytes'] / 1e3:.0f} |"
         for row in rows
+        if row["kind"] in _NAMES
     ]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     template = Path(__file__).parent / "templates" / "page.md.j2"

@@ -19,7 +19,7 @@ from training.model.encoder import INPUT_CHANNELS
 REPOSITORY = "https://github.com/ARM-software/CMSIS-NN"
 ROUNDING = "-DCMSIS_NN_USE_SINGLE_ROUNDING"
 """The cheaper of the two ways to round that the library has."""
-_PARTS = ("Activation", "BasicMath", "Convolution", "FullyConnected", "NNSupport", "Softmax")
+_PARTS = ("Activation", "BasicMath", "Convolution", "FullyConnected", "NNSupport", "Pooling", "Softmax")
 _FLOATS = ("f16", "f32")
 _MAPS = ("convolve", "kernel")
 _LEAST = {"signed": -128, "relu": 0}
@@ -47,6 +47,16 @@ def library(folder: Path, board: Board, cmsis: Path) -> tuple[str, ...]:
     archive = folder / "libcmsis.a"
     call(["arm-none-eabi-ar", "rcs", str(archive), *(str(path) for path in sorted(objects.glob("*.o")))], folder)
     return ROUNDING, include, str(archive)
+
+
+def keyword_files() -> dict[str, str]:
+    """The keyword spotting network of MLPerf Tiny, whose time on real cores is published, with the same interface."""
+    header = """#include <stdint.h>
+#define ENCODER_FRAME_BYTES 1
+#define ENCODER_CODE_BYTES 1
+void encoder_encode(const uint8_t frames[ENCODER_FRAME_BYTES], uint8_t code[ENCODER_CODE_BYTES]);
+"""
+    return {"encoder.c": _TEMPLATES.get_template("keywords.c.j2").render(), "encoder.h": header}
 
 
 def twin_source(config: EncoderConfig, maps_alone: bool = False) -> str:

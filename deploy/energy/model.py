@@ -7,6 +7,7 @@ from deploy.energy.amounts import exact
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import SPIKING, Assessment, Scenario
 from deploy.energy.bill import WHOLE_NETWORK, Charge, make_bill
+from deploy.energy.compiled import Program
 from deploy.energy.event_async import event_latency
 from deploy.energy.event_cores import LatencyModel, assess_on_cores
 from deploy.energy.fixed_tick import tick_latency
@@ -25,7 +26,11 @@ _ON_CORES: dict[Execution, LatencyModel] = {
 
 
 def assess(
-    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], synapses: SynapseNetwork | None = None
+    loaded: LoadedProfile,
+    counts: NetworkCounts,
+    networks: Sequence[AnnNetwork],
+    synapses: SynapseNetwork | None = None,
+    program: Program | None = None,
 ) -> Assessment:
     """Price a traced network and its ANN baselines on one platform.
 
@@ -36,6 +41,7 @@ def assess(
         counts: traced from real recordings.
         networks: ANN baselines; empty when the encoder's sizes are not known.
         synapses: of the same network; the traffic between cores is then counted, otherwise bounded.
+        program: the networks as compiled C on this core, for a microcontroller.
 
     Raises:
         GraphError: ``synapses`` are of another network than the counts, or the counts lack the spikes of each neuron.
@@ -44,7 +50,7 @@ def assess(
     if execution == "clocked":
         return clocked.assess(loaded, counts, networks)
     if execution == "roofline":
-        return roofline.assess(loaded, counts, networks)
+        return roofline.assess(loaded, counts, networks, program)
     return assess_on_cores(loaded, counts, networks, synapses, _ON_CORES[execution])
 
 

@@ -2,6 +2,8 @@
 
 The spiking network runs as its ONNX graph, whose work was counted from the graph: dense multiply-accumulates over all
 steps. Nothing is gained from silent neurons, and zero activations of an ANN are not skipped.
+
+On a microcontroller it runs as compiled C, and so does its twin, where their instructions were counted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,7 @@ from deploy.energy.assessment import (
     lowered_only,
 )
 from deploy.energy.bill import WHOLE_NETWORK, Bill, Charge, make_bill
+from deploy.energy.compiled import ENCODER, TWIN, TWIN_KINDS, Compiled, Program
 from deploy.energy.latency import Latency, unstated
 from deploy.energy.mapping.limits import Check
 from export.synaptic.counts import NetworkCounts
@@ -33,6 +36,7 @@ from hardware_profiles.terms import COMPUTE_RATES, RateTerm
 
 UTILISATION = "utilisation"
 """Named as unpriced where only the peak rate is published: nobody knows which part of it a network reaches."""
+UNCOUNTED = "its instructions were not counted: benchmarks.microcontroller counts those of the encoder and its twin"
 OPERATIONS_PER_MAC = 2
 _BYTES: dict[RateTerm, int] = {"int8": 1, "bf16": 2, "fp32": 4}
 
@@ -52,11 +56,26 @@ class Work:
     """Held at one time: membrane potentials, or the activations of the largest layer."""
     layers: int
     """Linear ones, each of which starts when the one before it is done."""
+    instructions: float | None = None
+    """Of compiled C, where they were counted: nothing else then decides how long it takes."""
 
 
-def assess(loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork]) -> Assessment:
-    """Time every network by the roofline and price the time with the power drawn meanwhile."""
+def assess(
+    loaded: LoadedProfile, counts: NetworkCounts, networks: Sequence[AnnNetwork], program: Program | None = None
+) -> Assessment:
+    """Time every network by the roofline and price the time with the power drawn meanwhile.
+
+    Args:
+        program: the networks as compiled C on this core, where they were counted: they are then timed by their
+            instructions, and those that were not counted are refused, since the two do not compare.
+    """
     profile = loaded.profile
+    if program and ENCODER in program and "instructions" in profile.rate:
+        known = {network.label: program.get(TWIN if network.kind in TWIN_KINDS else "") for network in networks}
+        works = [compiled_work(name, found) for name, found in ({SPIKING: program[ENCODER]} | known).items() if found]
+        uncounted = tuple(Refusal(name, UNCOUNTED) for name, found in known.items() if found is None)
+        compiled = assess_dense(loaded, works, counts)
+        return replace(compiled, refusals=(*compiled.refusals, *uncounted))
     works = [ann_work(profile, network) for network in networks]
     if counts.natural is not None:
         works.insert(0, spiking_work(profile, counts.natural))
@@ -92,9 +111,19 @@ def work_latency(profile: Profile, work: Work, samples: int) -> Latency:
 
     At best they are in a cache already, at worst no cache holds any activation.
     """
+    if work.instructions is not None:
+        return _compiled_latency(profile, work.instructions, samples)
     once = work.input_bytes + work.weight_bytes
     moved = between(*(np.full(samples, each) for each in (work.input_bytes, once, once + work.moved_bytes)))
     return roofline_latency(profile, exact(np.full(samples, work.operations)), moved, work.layers)
+
+
+def _compiled_latency(profile: Profile, instructions: float, samples: int) -> Latency:
+    rate = price(profile.rate["instructions"])
+    assert rate is not None
+    busy = time_at(rate.corners, exact(np.full(samples, instructions)))
+    note = "compiled C, its instructions counted by an emulator"
+    return Latency(busy, busy, weakest([rate.kind, "simulated"]), note=note)
 
 
 def roofline_latency(profile: Profile, operations: Amount, bytes_moved: Amount, layers: int = 0) -> Latency:
@@ -139,6 +168,11 @@ def spiking_work(profile: Profile, counts: NaturalCounts) -> Work:
     return Work(
         SPIKING, operations, width * onnx.weights, onnx.input_bytes, width * onnx.values_moved, state, len(counts.maps)
     )
+
+
+def compiled_work(network: str, program: Compiled) -> Work:
+    """A network as compiled C."""
+    return Work(network, 0, program.flash_bytes, 0, 0, program.ram_bytes, 0, program.instructions)
 
 
 def ann_work(profile: Profile, network: AnnNetwork) -> Work:

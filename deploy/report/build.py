@@ -1,7 +1,7 @@
 """From the assessments of the energy model to the report."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -12,6 +12,7 @@ from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.assessment import SPIKING, Assessment, Refusal, Scenario, spikes_per_synapse
 from deploy.energy.bill import PARTS, Bill
 from deploy.energy.break_even import operations_only
+from deploy.energy.compiled import Program
 from deploy.energy.latency import Latency
 from deploy.energy.mapping.placement import Placement
 from deploy.energy.model import assess, paper_style
@@ -47,6 +48,8 @@ ASSUMPTIONS = (
     "memory that holds it. Spiking network and ANNs are priced by the same schedules: all steps of a layer per weight "
     "fetch, with potentials in registers; a step at a time; and a step at a time without any reuse.",
     "Processor: every node of the ONNX graph, dense; at worst no activation stays in a cache.",
+    "Microcontroller: the encoder as C, the twin on one frame by CMSIS-NN, where both ran on an emulated core "
+    "(benchmarks.microcontroller): their instructions over the core's rate. Other weights: as on any processor.",
     "ANN twins: the encoder's topology, ReLU for LIF, softmax attention, int8 weights. Activations have 8 bits, those "
     "of the QNN twin ceil(log2(T + 1)); its MACs are priced as int8 ones, since nothing narrower is published. The "
     "twins on 1 and on T frames were trained in float32 but are priced in int8.",
@@ -84,6 +87,8 @@ class Inputs:
     """How the traced graph was lowered."""
     others: Sequence[Form] = ()
     """Each platform is billed for the one that costs least of those that it runs."""
+    programs: Mapping[str, Program] = field(default_factory=dict)
+    """The networks as compiled C, by the id of a microcontroller's profile."""
     bits: int | None = None
     """Of a code; ``None`` when not known, and with a classification head."""
     codes: int = 1_000_000
@@ -183,7 +188,8 @@ def _baseline(network: AnnNetwork, selection: Selection) -> model.Baseline:
 def _cheapest(loaded: LoadedProfile, inputs: Inputs) -> model.Platform:
     """What a platform says of the form that costs least there; of the first one, where no form has a figure."""
     forms = (Form(inputs.name, inputs.counts, inputs.synapses), *inputs.others)
-    found = [_platform(assess(loaded, form.counts, inputs.networks, form.synapses), form) for form in forms]
+    program = inputs.programs.get(loaded.profile.meta.id)
+    found = [_platform(assess(loaded, form.counts, inputs.networks, form.synapses, program), form) for form in forms]
     return min(found, key=lambda each: each.spiking.rank if each.spiking else (math.inf, 0.0))
 
 

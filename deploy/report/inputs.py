@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deploy.energy.ann_network import AnnNetwork
+from deploy.energy.compiled import read_compiled
 from deploy.report.build import Form, Inputs
 from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counted import read_network
@@ -22,6 +23,7 @@ DEFAULT_RECORDINGS = range(0, 5000, 250)
 TRACED = 200
 """Windows that are traced at most, about; of more, evenly spread ones."""
 DIGITS = "digits, simulated"
+COMPILED = RESULTS / "microcontroller.json"
 COMMITTED = ("results", "sparsity", "classes")
 """Names of the committed figures in docs, which come along with the package."""
 DEFAULT_RESULTS = tuple(RESULTS / f"{name}.json" for name in COMMITTED)
@@ -69,6 +71,7 @@ def read_inputs(
         networks=networks,
         selection=selection,
         synapses=read_network(encoder) if encoder else None,
+        programs=read_compiled(COMPILED, about.weights.sha256) if about.weights and COMPILED.exists() else {},
         bits=about.weights.bits if about.weights and about.weights.figure == "mAP" else None,
         notes=notes,
     )
