@@ -10,6 +10,9 @@ from spikinghash.errors import RecordingError
 
 Indices = NDArray[np.int64]
 
+FEW_FILES = 5
+"""Of a class, in windows: with fewer, a file is more than the share of the validation by far."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -44,8 +47,8 @@ def split(
     """Draw queries from every class; the rest is the database.
 
     All rows of a file are on one side: windows of one recording find each other, whatever the network has learned.
-    Where the files of a class are too few to hold one back for validation, the last windows of each are; choices are
-    then made on flattered figures, test figures are not.
+    Of a class with fewer than ``FEW_FILES`` to train on none is held back for validation, but the last windows of each:
+    choices are then made on flattered figures, test figures are not flattered.
 
     Where a data set has an official test set, all of it is the test queries, so that figures can be held against
     published ones; validation queries and database are then drawn from the rest.
@@ -90,13 +93,11 @@ class _Draw:
         if len(files) < needed:
             self._refuse(label, len(files), needed)
         shuffled = np.random.default_rng((self.seed, label)).permutation(files)
-        if len(files) > sum(sizes):
-            parts = np.split(shuffled, np.cumsum(sizes))
-            return [members[np.isin(of_file[members], part)] for part in parts]
-        *tests, kept = np.split(shuffled, np.cumsum(sizes[:-1]))
-        rest = members[np.isin(of_file[members], kept)]
-        late, early = self._by_time(rest, of_file)
-        return [*(members[np.isin(of_file[members], part)] for part in tests), late, early]
+        *tests, validation, rest = np.split(shuffled, np.cumsum(sizes))
+        parts = [members[np.isin(of_file[members], part)] for part in (*tests, validation, rest)]
+        if windowed and len(validation) + len(rest) < FEW_FILES:
+            return [*parts[:-2], *self._by_time(np.sort(np.concatenate(parts[-2:])), of_file)]
+        return parts
 
     def _by_time(self, rows: Indices, of_file: Indices) -> tuple[Indices, Indices]:
         """The last rows of each file, and those before them that share no event with them."""
