@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
+from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.toml import parse_toml
 from spikinghash.validation import first_fault
 from training.data.events import LARGEST_SIDE
@@ -231,7 +232,8 @@ class TrainConfig(_Section):
     quantise: bool = False
     """Train on the grids of the deployed network: a fine-tuning of the checkpoint ``start``."""
     start: Path | None = None
-    """Checkpoint to begin with; weights whose shapes differ (a hash layer of other length) begin anew."""
+    """Checkpoint to begin with, or the name of one that comes along (``nmnist``); weights whose shapes differ
+    (a hash layer of other length) begin anew."""
 
 
 class SparsityConfig(_Section):
@@ -335,7 +337,8 @@ def _from_folder(config: Config, folder: Path) -> Config:
         place = inside if inside.is_dir() else _placed(Path(test).expanduser(), folder)
         test = str(place.resolve()) if place.is_dir() else test
     start = config.train.start
-    train = config.train.model_copy(update={"start": None if start is None else _placed(start, folder)})
+    placed = None if start is None else _placed(named(start, CHECKPOINTS, ".pt"), folder)
+    train = config.train.model_copy(update={"start": placed})
     return config.model_copy(update={"data": data.model_copy(update={"root": root, "test": test}), "train": train})
 
 

@@ -12,7 +12,7 @@ from training.data.frames import Dataset
 from training.data.splits import Indices, Split
 from training.retrieval import DistanceCounts, chance
 
-SUGGESTED_START = Path("checkpoints/dense/nmnist.pt")
+SUGGESTED_START = "nmnist"
 """A network of real event recordings: with few recordings of one's own, a better beginning than random weights."""
 
 
@@ -51,7 +51,7 @@ def before(config: Config, dataset: Dataset, sets: Split, facts: DataFacts) -> I
         told = f"frames: {middle:.1%} of the pixels is on (1 % to 99 %: {low:.1%} to {high:.1%})"
         yield told + ("; that is much: try spikinghash windows" if middle > 0.3 else "")
     if config.train.start is None and config.data.name == "folder" and len(sets.training) < 2000:
-        yield f"train.start is not set: few recordings learn better from a trained network, as {SUGGESTED_START}"
+        yield f'train.start is not set: few recordings learn better from a network: start = "{SUGGESTED_START}"'
 
 
 def chance_of(labels: Indices, sets: Split) -> float:
