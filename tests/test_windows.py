@@ -240,7 +240,10 @@ def test_whole_files_are_warned_of(call: Call, checkpoint: Path, sessions: Path)
     assert done.code == 0
     assert len(done.out.splitlines()) == 3
     assert "cut into windows of 1600 ms, but the network was trained on windows of 200 ms" in done.err
-    assert re.search(r"\d% of its frames is on, those trained on have .*use shorter windows \(--window MS\)", done.err)
+    fuller = [line for line in done.err.splitlines() if "of its frames is on, those trained on have" in line]
+    assert len(fuller) == 1, "said once, not for each file"
+    assert fuller[0].startswith(f"{files[0]} (and 2 others alike): ")
+    assert fuller[0].endswith("use shorter windows (--window MS)")
 
 
 @pytest.mark.parametrize(("seconds", "fill", "said"), [(0.2, 0.1, 0), (0.2, 0.5, 1), (0.2, 0.001, 1), (3.0, 0.1, 1)])
@@ -376,3 +379,26 @@ def test_windows_of_the_own_file_are_not_searched(seed: int, files: int, windows
     assert found.mean_average_precision == pytest.approx(np.mean([one.mean_average_precision for one in single]))
     assert found.chance == pytest.approx(np.mean([one.chance for one in single]))
     assert found.by_class["a"]["queries"] == count // 2
+
+
+def test_a_session_that_a_class_lacks_is_named(tmp_path: Path, monkeypatch_module: object) -> None:
+    for name, session in (("bar", 0), ("bar", 1), ("ring", 0)):
+        write_h5(tmp_path / "set" / name / f"session{session}" / "0.h5", simulate(name, session, 0, SIDE, 0.5))
+    with pytest.raises(RecordingError, match=r"test is session\d, but class ring has windows in session0: 2"):
+        load_data(parse_config(config_values(tmp_path / "set", group="folder"), "config"))
+
+
+def test_a_training_with_files_that_cannot_be_used_ends_with_3(
+    call: Call, tmp_path: Path, monkeypatch_module: object
+) -> None:
+    root = tmp_path / "things"
+    for name in ("bar", "ring"):
+        for session in range(2):
+            write_h5(root / name / f"session{session}" / "0.h5", simulate(name, session, 0, SIDE, 1.0))
+    (root / "bar" / "session0" / "bad.h5").write_bytes(b"no HDF5")
+    (tmp_path / "own.toml").write_text(CONFIG.format(root="things", epochs=1))
+    done = call(training.main, "--config", tmp_path / "own.toml", "--out", tmp_path / "run")
+    assert done.code == 3
+    assert re.search(r"\nskipped: .*bad\.h5: ", done.out)
+    assert "epoch 1/1  loss " in done.err
+    assert done.err.endswith("1 skipped\n")

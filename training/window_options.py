@@ -1,5 +1,6 @@
 """Options of all commands that read recordings for a trained network, and what they mean to it."""
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -55,10 +56,13 @@ def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | N
 
 
 def tell_once(remarks: Iterable[tuple[str | Path, str]]) -> None:
-    """Print each remark on standard error once, with the first file that it is of and how many others there are."""
-    files: dict[str, list[str | Path]] = {}
+    """Print each kind of remark on standard error once, with the first file that it is of and how many others have it.
+
+    Remarks that differ by their figures alone are of one kind.
+    """
+    found: dict[str, list[tuple[str | Path, str]]] = {}
     for file, remark in remarks:
-        files.setdefault(remark, []).append(file)
-    for remark, named in files.items():
-        others = "" if len(named) == 1 else f" (and {len(named) - 1} others)"
-        print(f"{named[0]}{others}: {remark}", file=sys.stderr)
+        found.setdefault(re.sub(r"\d[\d.,]*", "0", remark), []).append((file, remark))
+    for (file, remark), *others in found.values():
+        alike = f" (and {len(others)} others alike)" if others else ""
+        print(f"{file}{alike}: {remark}", file=sys.stderr)
