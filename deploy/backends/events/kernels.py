@@ -25,6 +25,9 @@ LINEAR, MIX, NEURONS, PRODUCT = range(4)
 """What a step does."""
 CHUNK = 8
 """Words that are summed at once."""
+WALKED = 12
+"""Nibbles of a place from which on those without a spike are left out. Of fewer it is worth more to know how many rows
+are added than to add fewer of them."""
 NIBBLES = 16
 """Rows of a table: as many as four spikes have combinations."""
 _PACK = 0x01020408
@@ -141,7 +144,10 @@ def linear(
             if step.fresh > 0:
                 grid[first * chunks : (first + size) * chunks] = 0
             source = step.source + t * step.source_step
-            add_rows(chosen, nibbles, source, starts, begin, size, step.run, grid, first * chunks)
+            if step.taps * step.run < WALKED:
+                add_rows(chosen, nibbles, source, starts, begin, size, step.run, grid, first * chunks)
+            else:
+                walk_rows(chosen, nibbles, source, starts, begin, size, step.run, grid, first * chunks)
             if step.lanes > 0:
                 fire(step, lanes, first * step.lanes, sign, state, spikes, nibbles, t, begin, size)
 
@@ -157,31 +163,62 @@ def add_rows(
     out = np.uint64(first)
     for place in range(begin, begin + size):
         for chunk in range(table.shape[1]):
-            a0, a1, a2, a3 = sums[out, 0], sums[out, 1], sums[out, 2], sums[out, 3]
-            a4, a5, a6, a7 = sums[out, 4], sums[out, 5], sums[out, 6], sums[out, 7]
-            base = np.uint64(0)
+            total, base = read_chunk(sums, out), np.uint64(0)
             for tap in range(starts.shape[1]):
                 at = np.uint64(source + starts[place, tap])
                 for g in range(at, at + np.uint64(run)):
-                    row = base + nibbles[g]
-                    a0 += table[row, chunk, 0]
-                    a1 += table[row, chunk, 1]
-                    a2 += table[row, chunk, 2]
-                    a3 += table[row, chunk, 3]
-                    a4 += table[row, chunk, 4]
-                    a5 += table[row, chunk, 5]
-                    a6 += table[row, chunk, 6]
-                    a7 += table[row, chunk, 7]
+                    total = plus_row(total, table, base + nibbles[g], chunk)
                     base += np.uint64(NIBBLES)
-            sums[out, 0] = a0
-            sums[out, 1] = a1
-            sums[out, 2] = a2
-            sums[out, 3] = a3
-            sums[out, 4] = a4
-            sums[out, 5] = a5
-            sums[out, 6] = a6
-            sums[out, 7] = a7
+            write_chunk(sums, out, total)
             out += np.uint64(1)
+
+
+@_compiled
+def walk_rows(
+    table: Array, nibbles: Array, source: int, starts: Array, begin: int, size: int, run: int, sums: Array, first: int
+) -> None:
+    """What ``add_rows`` does, but nibbles without a spike are left out: their rows are zero after the first one's."""
+    chosen, out = np.empty(starts.shape[1] * run, np.uint32), np.uint64(first)
+    for place in range(begin, begin + size):
+        count, base, kept = np.uint64(0), np.uint64(0), np.uint64(1)
+        for tap in range(starts.shape[1]):
+            at = np.uint64(source + starts[place, tap])
+            for g in range(at, at + np.uint64(run)):
+                chosen[count] = base + nibbles[g]
+                count += kept | np.uint64(nibbles[g] != 0)
+                base += np.uint64(NIBBLES)
+                kept = np.uint64(0)
+        for chunk in range(table.shape[1]):
+            total = read_chunk(sums, out)
+            for i in range(count):
+                total = plus_row(total, table, np.uint64(chosen[i]), chunk)
+            write_chunk(sums, out, total)
+            out += np.uint64(1)
+
+
+@_compiled
+def read_chunk(sums: Array, row: int) -> Any:
+    """The words of a chunk, in variables."""
+    return (
+        sums[row, 0], sums[row, 1], sums[row, 2], sums[row, 3], sums[row, 4], sums[row, 5], sums[row, 6], sums[row, 7],
+    )  # fmt: skip
+
+
+@_compiled
+def plus_row(total: Any, table: Array, row: int, chunk: int) -> Any:
+    """The words ``total`` and those of a row of the table."""
+    a, b, c, d, e, f, g, h = total
+    return (
+        a + table[row, chunk, 0], b + table[row, chunk, 1], c + table[row, chunk, 2], d + table[row, chunk, 3],
+        e + table[row, chunk, 4], f + table[row, chunk, 5], g + table[row, chunk, 6], h + table[row, chunk, 7],
+    )  # fmt: skip
+
+
+@_compiled
+def write_chunk(sums: Array, row: int, total: Any) -> None:
+    """The inverse of ``read_chunk``."""
+    sums[row, 0], sums[row, 1], sums[row, 2], sums[row, 3] = total[:4]
+    sums[row, 4], sums[row, 5], sums[row, 6], sums[row, 7] = total[4:]
 
 
 @_compiled
@@ -288,25 +325,11 @@ def add_cells(
     row_out = np.uint64(out)
     for begin in range(0, len(nibbles), inside):
         for chunk in range(table.shape[1]):
-            a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = np.int64(0)
+            sums[row_out] = 0
+            total = read_chunk(sums, row_out)
             for i in range(np.uint64(begin), np.uint64(begin + inside)):
-                row = np.uint64(first + look_up[1 + level, i]) + nibbles[i]
-                a0 += table[row, chunk, 0]
-                a1 += table[row, chunk, 1]
-                a2 += table[row, chunk, 2]
-                a3 += table[row, chunk, 3]
-                a4 += table[row, chunk, 4]
-                a5 += table[row, chunk, 5]
-                a6 += table[row, chunk, 6]
-                a7 += table[row, chunk, 7]
-            sums[row_out, 0] = a0
-            sums[row_out, 1] = a1
-            sums[row_out, 2] = a2
-            sums[row_out, 3] = a3
-            sums[row_out, 4] = a4
-            sums[row_out, 5] = a5
-            sums[row_out, 6] = a6
-            sums[row_out, 7] = a7
+                total = plus_row(total, table, np.uint64(first + look_up[1 + level, i]) + nibbles[i], chunk)
+            write_chunk(sums, row_out, total)
             row_out += np.uint64(1)
 
 
