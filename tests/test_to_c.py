@@ -18,7 +18,7 @@ from export.c.memory import Buffer, place_buffers
 from export.c.packing import BLOCK, paired, weight_words
 from export.c.render import Source, render
 from export.c.to_c import main
-from export.encoder.certificate import certify
+from export.encoder.certify import certify
 from export.encoder.network import Network, build_network
 from export.encoder.node import Linear
 from export.encoder.operations import Attention, Lif
@@ -92,6 +92,13 @@ def test_weights_of_four_bits_are_packed() -> None:
     source = require_equal(small, random_frames(SMALL, 3))
     assert "add_rows_4" in source.files["encoder.c"]
     assert source.table_bytes < render(network).table_bytes
+
+
+def test_a_classification_head_counts_the_spikes_of_each_class() -> None:
+    config = TINY.model_copy(update={"head": "classes", "bits": 10})
+    network, frames = build_network(calibrated(config)), random_frames(config, 4)
+    assert len(np.unique(network.executor().encode(frames))) > 1, "counts that are all alike test nothing"
+    assert "uint16_t classes[ENCODER_CLASSES]" in require_equal(network, frames).files["encoder.h"]
 
 
 def test_more_than_32_bits_are_refused() -> None:

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ _SECONDS = 300
 class Result(NamedTuple):
     """What the program printed of B recordings."""
 
-    codes: NDArray[np.uint8]
-    """Packed, (B, K/8)."""
+    codes: NDArray[Any]
+    """Packed codes (B, K/8), or of a classification head the spikes of each class (B, K)."""
     counts: NDArray[np.int64]
     """Spikes of each population, (B, P)."""
 
@@ -81,8 +81,13 @@ def run_program(program: Path, frames: NDArray[np.uint8]) -> Result:
 def parse(printed: str) -> Result:
     """Lines of a code and of counts."""
     lines = [line.split() for line in printed.splitlines()]
-    codes = np.array([list(bytes.fromhex(code)) for code, *_ in lines], np.uint8)
+    codes = np.array([_answer(code) for code, *_ in lines])
     return Result(codes, np.array([[int(count) for count in counts] for _, *counts in lines], np.int64))
+
+
+def _answer(text: str) -> list[int]:
+    """Bytes in hex, or numbers between commas."""
+    return list(map(int, text.split(","))) if "," in text else list(bytes.fromhex(text))
 
 
 def check(network: Network, files: dict[str, str]) -> None:

@@ -51,11 +51,13 @@ def render(network: Network) -> Source:
     tables = sum(len(table.values) * BYTES[table.kind] for table in writer.tables)
     memory = 4 * words + sum(_elements(writer, name) * BYTES[SCRATCH[name]] for name in writer.needs)
     sizes = _sizes(writer, tables, memory)
+    answer = "uint16_t classes[ENCODER_CLASSES]" if writer.network.classes else "uint8_t code[ENCODER_CODE_BYTES]"
+    out = "spikes of each class" if writer.network.classes else "hash code"
     values = {
-        "title": f"Encoder {network.checkpoint_sha256[:16] or 'of no file'}: frames in, hash code out.",
+        "title": f"Encoder {network.checkpoint_sha256[:16] or 'of no file'}: frames in, {out} out.",
         "sizes": sizes, "network": writer.network, "tables": writer.tables, "records": writer.records,
         "calls": writer.calls, "uses": writer.uses, "buffers": buffers, "memory_words": words, "types": SCRATCH,
-        "scratch": sorted(writer.needs.items()), "frame_bytes": frame_bytes(network), "block": BLOCK,
+        "scratch": sorted(writer.needs.items()), "frame_bytes": frame_bytes(network), "block": BLOCK, "answer": answer,
         "packed_bits": [bits for bits in (4, 8) if f"add_rows_{bits}" in writer.uses],
     }  # fmt: skip
     files = {name: _TEMPLATES.get_template(f"{name}.j2").render(values) for name in FILES}

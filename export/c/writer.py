@@ -6,7 +6,7 @@ import numpy as np
 
 from export.c.packing import BLOCK, RAISED, byte_words, mantissas, neighbours, weight_words
 from export.c.program import Program
-from export.encoder.integer import Blocks, Coincidences, Convolution, Layer, Neurons, Vote
+from export.encoder.integer import Blocks, Coincidences, Convolution, Layer, Neurons, Tally, Vote
 from spikinghash.errors import GraphError
 
 LARGEST_ROWS = 2**16
@@ -96,6 +96,10 @@ class CWriter(Program):
     def vote(self, layer: Vote) -> None:
         """The code."""
         self.call("vote", self.spikes(layer.sources[0]), "code")
+
+    def tally(self, layer: Tally) -> None:
+        """The spikes of each class."""
+        self.call("tally", self.spikes(layer.sources[0]), "classes")
 
     def _require_rows(self, layer: Layer, rows: int) -> None:
         if rows > LARGEST_ROWS:

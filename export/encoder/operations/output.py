@@ -30,9 +30,9 @@ class Output(Node):
         """The node of the same name."""
         return dialect.output(self.shape)
 
-    def to_c(self, record: Any, writer: CWriter) -> None:
-        """Only codes: a vote is written in its place."""
-        self.refuse(record.name, "of a classification head has no C form: export it to ONNX or NIR")
+    def to_c(self, record: Tally, writer: CWriter) -> None:
+        """The spikes of each class, counted; of a code the vote is written instead."""
+        writer.tally(record)
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """Bits (B, K) to bytes, the first bit most significant, by a product with the place values; or the counts."""
