@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from tests.lacking import lacking
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
@@ -25,15 +27,19 @@ _TIMEOUT_MS = 120_000
 """Generous: a loaded machine is no fault of a page."""
 
 
+def executable() -> str:
+    """The browser on the PATH."""
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    return found or lacking("no Chromium on the PATH, which browser tests need (on Debian: apt-get install chromium)")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["Browser"]:
-    """A running headless Chromium; skips where there is none."""
+    """A running headless Chromium; skips where there is none and some may be lacking."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if executable is None:
-        pytest.skip("no chromium on the PATH")
+    found = executable()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(_SWITCHES), timeout=_TIMEOUT_MS)
+        browser = playwright.chromium.launch(executable_path=found, args=list(_SWITCHES), timeout=_TIMEOUT_MS)
         yield browser
         browser.close()
 

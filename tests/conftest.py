@@ -11,6 +11,7 @@ import torch
 
 from tests.browser import chromium as chromium  # a fixture for every test
 from tests.commands import call as call
+from tests.lacking import lacking
 
 # What runs in the background of a shell ignores Ctrl-C, and so would the programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -20,14 +21,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
-_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "nmnist_train_1000.tar.gz"
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+_ARCHIVE = _SHARED / "data" / "nmnist_train_1000.tar.gz"
 
 
 @pytest.fixture(scope="session")
 def nmnist_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with 1,000 real N-MNIST recordings, as ``NMNIST/Train/DIGIT/ID.bin``; skips where they are not at hand."""
-    if not _ARCHIVE.exists():
+    if not _SHARED.is_dir():
         pytest.skip("real N-MNIST recordings are not at ../shared/data/nmnist_train_1000.tar.gz")
+    if not _ARCHIVE.exists():
+        lacking("../shared is there, but not its data/nmnist_train_1000.tar.gz, the real N-MNIST recordings")
     folder = tmp_path_factory.mktemp("nmnist")
     with tarfile.open(_ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
