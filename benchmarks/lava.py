@@ -23,7 +23,8 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from deploy.backends.lava_backend import Executor, LavaBackend, LavaNumbers, find_interpreter
+from deploy.backends.encoder import Executor
+from deploy.backends.lava_backend import LavaBackend, LavaNumbers, find_interpreter
 from deploy.backends.worker import ROOT
 from export.encoder.operations.attention import gate_weights
 from export.nir.marked_attention import MappingSize, MarkedAttention

@@ -12,14 +12,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
 from spikinghash.errors import SpikinghashError
 from spikinghash.extras import missing_extra, told_of_extras
 from spikinghash.files import reason
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SKIPPED = 3
 INTERRUPTED = 130
@@ -34,8 +36,10 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP came: a command ends as it does at Ctrl-C, with all that is to be cleaned up."""
 
 
-def wide_console() -> Console:
+def wide_console() -> "Console":
     """A console for tables: as wide as the terminal, or ``PLAIN_WIDTH`` without one."""
+    from rich.console import Console
+
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH

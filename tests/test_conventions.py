@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.backends.graph_run import run_on_file
-from export.nir.conventions import Tool, as_meant_by
+from export.nir.conventions import as_meant_by
 from export.nir.interpreter import Interpreter
 from export.nir.read import assumed_time_step, time_step
+from export.nir.tools import Tool
 from spikinghash.errors import GraphError, SpikinghashError
 from tests.nir_graphs import built, nmnist_cnn
 

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from networks import DEEP, SMALL, TINY, calibrated, random_frames
 from numpy.typing import NDArray
 
-from deploy.backends.encoders import load_encoder
+from deploy.backends.encoders import Encoder, load_encoder
 from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.events.kernels import advance
 from deploy.backends.events.steps import EventsSteps
-from deploy.backends.events.tables import Width
+from deploy.backends.events.width import Width
+from deploy.backends.numpy_backend import FEW, NumpyEncoder
 from export.encoder.haar import split_levels
 from export.encoder.integer import KEY, Blocks, Convolution, IntegerNetwork, Layer, Neurons
 from export.encoder.network import Network, build_network
@@ -35,7 +36,7 @@ from training.model.encoder import Spikinghash
 from training.model.wave_mixer import WaveMixer
 
 
-def require_equal(network: Network, encoder: EventsEncoder, frames: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+def require_equal(network: Network, encoder: Encoder, frames: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     """Codes, spikes and counts are the executor's; returns the spikes."""
     codes, spikes = network.executor().layers(frames)
     traced = encoder.trace(frames)
@@ -54,6 +55,7 @@ def test_every_spike_is_the_executors(config: EncoderConfig) -> None:
     encoder = EventsEncoder(network.integer())
     assert encoder.arithmetic == "int16"
     spikes = require_equal(network, encoder, random_frames(config, 9))
+    require_equal(network, NumpyEncoder(network.integer()), random_frames(config, 9))
     assert all(value.any() for value in spikes.values()), "a silent layer tests nothing"
 
 
@@ -97,7 +99,8 @@ def quickly_calibrated(config: EncoderConfig, seed: int) -> Spikinghash:
 def test_any_encoder_of_the_family(config: EncoderConfig, seed: int, density: float) -> None:
     network = build_network(quickly_calibrated(config, seed))
     integer = IntegerNetwork.from_text(network.integer().to_text(), "text")
-    require_equal(network, EventsEncoder(integer), random_frames(config, 2, seed, density))
+    for encoder in (EventsEncoder(integer), NumpyEncoder(integer)):
+        require_equal(network, encoder, random_frames(config, 2, seed, density))
 
 
 def claiming(network: IntegerNetwork, lowest: int, highest: int) -> IntegerNetwork:
@@ -126,6 +129,8 @@ def test_more_than_64_bits_are_refused() -> None:
         GraphError, match=r"node stage1_block0_mixer_lif: currents -9223372036854775808 to 0 .* 64 bits"
     ):
         EventsEncoder(network)
+    with pytest.raises(GraphError, match="64 bits"):
+        NumpyEncoder(network)
 
 
 @given(
@@ -249,6 +254,30 @@ def test_it_is_the_default_where_a_file_holds_an_integer_network(files: dict[str
         load_encoder(files["old"], "events")
 
 
+def test_many_recordings_are_compiled_for_and_few_are_not(files: dict[str, Path]) -> None:
+    """Codes and traces are those of the other backends before and after, and Numba is loaded when it has to be."""
+    script = """
+import sys, numpy
+from pathlib import Path
+from deploy.backends.encoders import load_encoder
+from deploy.backends.numpy_backend import FEW
+encoder = load_encoder(Path(sys.argv[1]), warming=True)
+frames = numpy.load(sys.argv[2])
+for number in range(FEW + 1):
+    code = encoder.encode(frames).tobytes().hex()
+    print(encoder.backend, code, "numba" in sys.modules)
+"""
+    frames = random_frames(TINY, 1)
+    np.save(files["integer"].with_name("frames.npy"), frames)
+    code = build_network(calibrated(TINY)).executor().layers(frames)[0].tobytes().hex()
+    command = [sys.executable, "-c", script, str(files["integer"]), str(files["integer"].with_name("frames.npy"))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr == ""
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert {(name, shown) for name, shown, _ in rows} == {("events", code)}
+    assert [loaded for *_, loaded in rows] == ["False"] * FEW + ["True"]
+
+
 def test_no_torch_is_imported(files: dict[str, Path]) -> None:
     script = """
 import sys, numpy
@@ -307,12 +336,14 @@ def changed(network: IntegerNetwork, name: str, change: Callable[[Any], Layer]) 
 def test_layers_that_do_not_fit_are_named(name: str, change: Callable[[Any], Layer]) -> None:
     network = build_network(calibrated(TINY)).integer()
     assert any(layer.name == name for layer in network.layers), "the change must be made"
-    with pytest.raises(GraphError, match=f"node {name}: .*export anew"):
-        EventsEncoder(changed(network, name, change))
+    for encoder in (EventsEncoder, NumpyEncoder):
+        with pytest.raises(GraphError, match=f"node {name}: .*export anew"):
+            encoder(changed(network, name, change))
 
 
-def test_frames_of_other_shapes_and_values_are_refused() -> None:
-    encoder = EventsEncoder(build_network(calibrated(TINY)).integer())
+@pytest.mark.parametrize("kind", [EventsEncoder, NumpyEncoder])
+def test_frames_of_other_shapes_and_values_are_refused(kind: type[EventsEncoder] | type[NumpyEncoder]) -> None:
+    encoder = kind(build_network(calibrated(TINY)).integer())
     frames = random_frames(TINY, 2)
     with pytest.raises(
         SpikinghashError, match=r"frames are uint8 \(4, 2, 16, 15\) per recording: uint8 \(4, 2, 16, 16\)"

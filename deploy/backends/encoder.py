@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spikinghash.errors import SpikinghashError
 from training.data.facts import DataFacts
 
 Codes = NDArray[Any]
@@ -13,6 +14,8 @@ Codes = NDArray[Any]
 Frames = NDArray[np.uint8]
 RunNumbers = Literal["integer", "float", "fixed"]
 """What a network computes with: its own numbers, or Loihi's fixed point."""
+Executor = Literal["processes", "local"]
+"""Lava's own runtime, an OS process per Lava process; or the same process models inside one."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,20 @@ class Encoder(Protocol):
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
+
+
+def checked_frames(frames: Frames, time_steps: int, size: int) -> Frames:
+    """``frames`` (B, T, 2, H, W), contiguous: compiled code checks neither shape nor values.
+
+    Raises:
+        SpikinghashError: they have another shape, or hold other values than 0 and 1.
+    """
+    shape = (time_steps, 2, size, size)
+    if frames.shape[1:] != shape or frames.dtype != np.uint8:
+        raise SpikinghashError(f"frames are {frames.dtype} {frames.shape[1:]} per recording: uint8 {shape} is needed")
+    if frames.size and frames.max() > 1:
+        raise SpikinghashError(f"frames hold {frames.max()}: give 0 and 1")
+    return np.ascontiguousarray(frames)
 
 
 def totals(spikes: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:

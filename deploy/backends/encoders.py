@@ -8,16 +8,16 @@ from pathlib import Path
 
 from deploy.backends.encoder import Codes as Codes
 from deploy.backends.encoder import Encoder as Encoder
+from deploy.backends.encoder import Executor as Executor
 from deploy.backends.encoder import Frames as Frames
 from deploy.backends.encoder import RunNumbers as RunNumbers
 from deploy.backends.encoder import Trace as Trace
-from deploy.backends.lava_backend import Executor
 from deploy.backends.simulators import RUNNERS
 from spikinghash.errors import GraphError, SpikinghashError
 
 BACKENDS: dict[str, tuple[str, ...]] = {
-    ".pt": ("events", "torch"),
-    ".onnx": ("events", "onnxruntime"),
+    ".pt": ("events", "numpy", "torch"),
+    ".onnx": ("events", "numpy", "onnxruntime"),
     ".nir": ("nir", "lava", *RUNNERS),
 }
 """Backends by the suffix of the encoder's file; the first is the default."""
@@ -29,10 +29,14 @@ def load_encoder(
     numbers: RunNumbers = "integer",
     threads: int = 0,
     executor: Executor | None = None,
+    warming: bool = False,
 ) -> Encoder:
     """Load the encoder ``path`` for ``backend``, by default the first that its suffix allows and that can run it.
 
-    An .onnx model and a .pt run on ``threads`` threads, 0 for all cores; a .nir on Lava in ``executor``.
+    Args:
+        threads: of an .onnx model and a .pt; 0 for all cores.
+        executor: of a .nir on Lava.
+        warming: where ``events`` is the default, begin in NumPy, and compile when more than a few recordings come.
 
     Raises:
         SpikinghashError: the file cannot be used, or the backend does not run such files.
@@ -53,7 +57,7 @@ def load_encoder(
         raise SpikinghashError(f"{option}: {chosen} cannot: export a .nir file and use --backend lava")
     if numbers != "integer" and chosen != "torch":
         raise SpikinghashError(f"--numbers {numbers}: {path} holds its own numbers: choose them when exporting")
-    return _load(path, chosen, numbers, threads)
+    return _load(path, chosen, numbers, threads, warming and backend is None)
 
 
 def load_hasher(path: Path, threads: int = 0) -> Encoder:
@@ -71,7 +75,7 @@ def load_hasher(path: Path, threads: int = 0) -> Encoder:
     return encoder
 
 
-def _load(path: Path, backend: str, numbers: RunNumbers, threads: int) -> Encoder:
+def _load(path: Path, backend: str, numbers: RunNumbers, threads: int, warming: bool) -> Encoder:
     if backend == "torch":
         from deploy.backends.torch_backend import TorchEncoder
 
@@ -80,10 +84,16 @@ def _load(path: Path, backend: str, numbers: RunNumbers, threads: int) -> Encode
         from deploy.backends.onnx_backend import OnnxEncoder
 
         return OnnxEncoder(path, threads)
-    from deploy.backends.events.encoder import EventsEncoder
     from deploy.backends.events.files import read_encoder
+    from deploy.backends.numpy_backend import NumpyEncoder, WarmingEncoder
 
     network, data = read_encoder(path)
+    if backend == "numpy":
+        return NumpyEncoder(network, data)
+    if warming:
+        return WarmingEncoder(network, threads, data)
+    from deploy.backends.events.encoder import EventsEncoder
+
     return EventsEncoder(network, threads, data)
 
 

@@ -10,16 +10,17 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.backends.encoder import Executor
 from deploy.backends.encoders import BACKENDS, RunNumbers
-from deploy.backends.lava_backend import Executor
 from deploy.backends.nir_backend import graph_runner
 from deploy.backends.simulators import LOWERED
-from export.nir.conventions import Tool, as_meant_by
+from export.nir.conventions import as_meant_by
 from export.nir.interpreter import Array, Interpreter
 from export.nir.metadata import read_metadata
 from export.nir.read import TIME_STEP_KEY, assumed_time_step, named_time_step, read_graph
 from export.nir.stepwise.flatten import flatten
 from export.nir.stepwise.plan import SPIKING_NODES
+from export.nir.tools import Tool
 from export.synaptic.activity import Activity, count_activity, populations_to_record
 from spikinghash.arrays import read_spikes
 from spikinghash.errors import SpikinghashError

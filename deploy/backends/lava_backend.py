@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.backends.encoder import Executor
 from deploy.backends.kept_results import kept_results
 from deploy.backends.worker import own_packages, python_of, worker
 from spikinghash.arrays import Arrays, Floats, read_archive
@@ -35,7 +36,6 @@ start from about a dozen on.
 """
 
 Progress = Callable[[int, int], None]
-Executor = Literal["processes", "local"]
 LavaNumbers = Literal["float", "fixed"]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.emulator import EmulatorRunner
-from deploy.backends.encoder import Codes, Frames, RunNumbers, Trace, totals
-from deploy.backends.lava_backend import Executor, LavaBackend
+from deploy.backends.encoder import Codes, Executor, Frames, RunNumbers, Trace, totals
+from deploy.backends.lava_backend import LavaBackend
 from deploy.backends.simulator_backend import SimulatorBackend
 from deploy.backends.simulators import LOWERED
 from export.nir.interpreter import Interpreter

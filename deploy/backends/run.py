@@ -14,9 +14,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from deploy.backends.encoder import Executor
 from deploy.backends.encoders import Codes, Encoder, RunNumbers, load_encoder
-from deploy.backends.lava_backend import Executor
-from export.nir.conventions import Tool
+from export.nir.tools import Tool
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
 from training.data.facts import unlike
@@ -38,6 +38,9 @@ EncoderFile = Annotated[
 Recordings = Annotated[
     list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
 ]
+
+
+Backend = Annotated[str | None, typer.Option(help="events, numpy, torch, onnxruntime, nir, lava, or a simulator.")]
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _batches(frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 def main(
     encoder: EncoderFile,
     recordings: Recordings = None,
-    backend: Annotated[str | None, typer.Option(help="events, torch, onnxruntime, nir, lava, or a simulator.")] = None,
+    backend: Backend = None,
     numbers: Annotated[
         RunNumbers, typer.Option(help="The integer network; of a .pt, the float one; of a .nir, Loihi's fixed point.")
     ] = "integer",
@@ -144,7 +147,7 @@ def main(
         return
     if output is not None or trace or dt is not None or tool is not None:
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
-    loaded = load_encoder(encoder, backend, numbers, threads, executor)
+    loaded = load_encoder(encoder, backend, numbers, threads, executor, warming=True)
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
     _tell_answers(loaded, code_recordings(loaded, recordings or [], reader), as_json)
 

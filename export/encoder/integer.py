@@ -84,6 +84,12 @@ class Coincidences(Layer):
     weight: int
     kind: ClassVar[str] = "coincidences"
 
+    def counts(self, spikes: NDArray[np.uint8]) -> Whole:
+        """``Q (K^T V)`` of spikes (T, 3 C, ...): (T, C, H, W)."""
+        thirds = spikes.reshape(len(spikes), 3, self.heads, -1, self.shape[1] * self.shape[2]).swapaxes(0, 1)
+        query, key, value = thirds.astype(np.int64)
+        return (value @ key.swapaxes(-1, -2) @ query).reshape(len(spikes), *self.shape)
+
 
 @dataclass(frozen=True)
 class Neurons(Layer):

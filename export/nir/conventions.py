@@ -8,7 +8,7 @@ holds each rule against the tool's own simulation.
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import nir
 import numpy as np
@@ -16,10 +16,9 @@ import numpy as np
 from export.nir.marked_attention import MARK
 from export.nir.read import TIME_STEP_KEY
 from export.nir.stepwise.dynamics import NEURONS
+from export.nir.tools import Tool
 from spikinghash.errors import GraphError
 
-Tool = Literal["norse", "snntorch", "spikingjelly", "sinabs"]
-TOOLS: tuple[Tool, ...] = get_args(Tool)
 """Tools whose files can be read as they are meant."""
 
 Rule = Callable[[Any], dict[str, Any]]

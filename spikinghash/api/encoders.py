@@ -179,8 +179,9 @@ def load(path: str | Path, backend: str | None = None, *, numbers: RunNumbers = 
     Args:
         path: an .onnx model, a .nir graph or a checkpoint (.pt, which takes the extra ``export``); or the name of an
             encoder that comes along, ``digits`` or ``nmnist``.
-        backend: what it runs on, by default the first of: ``events``, ``onnxruntime`` (.onnx); ``events``, ``torch``
-            (.pt); ``nir``, ``lava`` or a simulator (.nir). Within the certificate all give the same codes.
+        backend: what it runs on, by default the first of: ``events``, ``numpy``, ``onnxruntime`` (.onnx); ``events``,
+            ``numpy``, ``torch`` (.pt); ``nir``, ``lava`` or a simulator (.nir). Within the certificate all give the
+            same codes.
         numbers: the integer network; ``float``, of a checkpoint; ``fixed``, Loihi's fixed point, of a .nir on Lava.
         threads: of ``events``, ``onnxruntime`` and ``torch``; 0 for all cores.
 
@@ -190,5 +191,6 @@ def load(path: str | Path, backend: str | None = None, *, numbers: RunNumbers = 
     >>> load("digits").backend
     'events'
     """
+    file = named(path, CHECKPOINTS, ".onnx")
     with told_of_extras():
-        return Encoder(encoders.load_encoder(named(path, CHECKPOINTS, ".onnx"), backend, numbers, threads))
+        return Encoder(encoders.load_encoder(file, backend, numbers, threads, warming=True))

@@ -8,9 +8,9 @@ import pytest
 
 from deploy.backends.graph_run import run_on_file
 from deploy.backends.simulator_backend import find_interpreter
-from export.nir.conventions import TOOLS, Tool
 from export.nir.interpreter import Interpreter
 from export.nir.read import assumed_time_step, read_graph
+from export.nir.tools import TOOLS, Tool
 from spikinghash.errors import MissingToolError
 
 try:

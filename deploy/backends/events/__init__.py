@@ -1,6 +1,7 @@
 """A runtime of its own for integer networks on a CPU: table look-ups and integer neurons, compiled by Numba.
 
-``tables``   weights as sums of rows: four spikes choose one row; the width of the arithmetic
+``width``    the narrowest arithmetic that holds all numbers
+``tables``   weights as sums of rows: four spikes choose one row
 ``check``    whether layers fit each other
 ``plan``     a network as a program over flat buffers
 ``kernels``  the steps, compiled

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.encoder import Codes, Frames, Trace
+from deploy.backends.encoder import Codes, Frames, Trace, checked_frames
 from deploy.backends.events import kernels
 from deploy.backends.events.plan import Planner, Program
 from export.encoder.integer import Coincidences, IntegerNetwork, Neurons
-from spikinghash.errors import SpikinghashError
 from training.data.facts import DataFacts
 
 _LEAST = 4
@@ -134,33 +133,11 @@ class EventsEncoder:
                 yield layer.name, spikes.reshape(self.time_steps, *layer.shape)
                 for product in self.network.layers:
                     if isinstance(product, Coincidences) and product.sources == (layer.name,):
-                        yield product.name, _coincidences(spikes, product)
+                        yield product.name, product.counts(spikes)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         (shape,) = (layer.shape for layer in self.network.layers if layer.name == name)
         return self.time_steps, *shape
-
-
-def checked_frames(frames: Frames, time_steps: int, size: int) -> Frames:
-    """``frames`` (B, T, 2, H, W), contiguous: compiled code checks neither shape nor values.
-
-    Raises:
-        SpikinghashError: they have another shape, or hold other values than 0 and 1.
-    """
-    shape = (time_steps, 2, size, size)
-    if frames.shape[1:] != shape or frames.dtype != np.uint8:
-        raise SpikinghashError(f"frames are {frames.dtype} {frames.shape[1:]} per recording: uint8 {shape} is needed")
-    if frames.size and frames.max() > 1:
-        raise SpikinghashError(f"frames hold {frames.max()}: give 0 and 1")
-    return np.ascontiguousarray(frames)
-
-
-def _coincidences(spikes: NDArray[np.uint8], layer: Coincidences) -> NDArray[np.int64]:
-    """``Q (K^T V)`` of spikes (T, 3 C, N): (T, C, H, W)."""
-    query, key, value = (
-        spikes.reshape(len(spikes), 3, layer.heads, -1, spikes.shape[-1]).swapaxes(0, 1).astype(np.int64)
-    )
-    return (value @ key.swapaxes(-1, -2) @ query).reshape(len(spikes), *layer.shape)
 
 
 def _stacked(parts: list[NDArray[Any]], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.backends.events.width import CHUNK
+
 Array = NDArray[Any]
 _Kernel = Callable[..., Any]
 _compiled: Callable[[_Kernel], _Kernel] = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -23,8 +25,6 @@ _config.SLP_VECTORIZE = 1
 
 LINEAR, MIX, NEURONS, PRODUCT = range(4)
 """What a step does."""
-CHUNK = 8
-"""Words that are summed at once."""
 WALKED = 12
 """Nibbles of a place from which on those without a spike are left out. Of fewer it is worth more to know how many rows
 are added than to add fewer of them."""

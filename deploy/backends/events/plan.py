@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.events.check import check_network
-from deploy.backends.events.kernels import CHUNK, LINEAR, MIX, NEURONS, NIBBLES, PRODUCT, STEP
-from deploy.backends.events.tables import QUAD, Width, block_table, choose_width, linear_table
+from deploy.backends.events.kernels import LINEAR, MIX, NEURONS, NIBBLES, PRODUCT, STEP
+from deploy.backends.events.tables import QUAD, block_table, linear_table
+from deploy.backends.events.width import CHUNK, Width, choose_width
 from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons
 from spikinghash.errors import GraphError
 
@@ -59,8 +60,7 @@ class Planner:
         check_network(network)
         self._network = network
         self._layers = {layer.name: layer for layer in network.layers}
-        neurons = [layer for layer in network.layers if isinstance(layer, Neurons)]
-        self._width = choose_width({each.name: (each.threshold, each.lowest, each.highest) for each in neurons})
+        self._width = choose_width(network)
         self._populations: dict[str, Population] = {}
         self._streams: dict[tuple[str, ...], int] = {}
         self._look_up: list[Whole] = []

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploy.backends.encoder import Codes, Frames
-from deploy.backends.events.encoder import Buffers, checked_frames
+from deploy.backends.encoder import Codes, Frames, checked_frames
+from deploy.backends.events.encoder import Buffers
 from deploy.backends.events.plan import Planner
 from export.encoder.integer import Blocks, IntegerNetwork
 from spikinghash.errors import SpikinghashError
