@@ -1,11 +1,15 @@
 """What is read is what was written, or refused in one line: seals, digests, limits and temporary files."""
 
+import contextlib
 import fcntl
+import hashlib
+import io
 import json
 import os
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -133,7 +137,8 @@ def test_a_seal_is_that_of_the_content(seal: Seal, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(seal.sealed(content))
     assert seal.read(path) == seal.sealed(content)
-    for place in (0, 99, len(content) + len(seal.mark), len(seal.sealed(content)) - 1):
+    starts = seal.sealed(content).index(content), seal.sealed(content).index(seal.mark) + len(seal.mark)
+    for place in (starts[0], starts[0] + 99, starts[1], starts[1] + 63):
         damaged = bytearray(seal.sealed(content))
         damaged[place] ^= 1
         path.write_bytes(damaged)
@@ -141,6 +146,34 @@ def test_a_seal_is_that_of_the_content(seal: Seal, tmp_path: Path) -> None:
             seal.read(path)
     path.write_bytes(content)
     assert seal.read(path) == content
+
+
+@pytest.mark.parametrize(("seal", "version"), [(NIR, "earliest"), (NIR, "latest"), (ONNX, "latest")])
+def test_what_takes_a_seal_away_leaves_the_content_or_is_seen(seal: Seal, version: str, tmp_path: Path) -> None:
+    """Whatever 64 bytes are overwritten, the seal's among them, and wherever the file is cut."""
+    file = io.BytesIO()
+    with h5py.File(file, "w", libver=version) as hdf5:
+        hdf5["values"] = np.arange(20)
+    content = file.getvalue() if seal is NIR else os.urandom(500)
+    sealed, path = seal.sealed(content), tmp_path / "file"
+    for begin in [*range(0, len(sealed), 17), *range(len(sealed) - 170, len(sealed), 2)]:
+        for damaged in (sealed[:begin] + bytes(64) + sealed[begin + 64 :], sealed[:begin]):
+            path.write_bytes(damaged)
+            with contextlib.suppress(ValueError, OSError):
+                seal.read(path)
+                if seal is NIR:
+                    h5py.File(path, "r").close()
+                assert content in damaged or len(damaged) < len(seal.mark)
+
+
+def test_a_seal_is_found_where_it_was_in_former_versions(tmp_path: Path) -> None:
+    content, path = os.urandom(100), tmp_path / "file"
+    for before, after in ((content, b""), (content[:50], content[50:])):
+        path.write_bytes(before + ONNX.mark + hashlib.sha256(content).hexdigest().encode() + after)
+        ONNX.read(path)
+        path.write_bytes(path.read_bytes()[1:])
+        with pytest.raises(ValueError, match="SHA-256 differs"):
+            ONNX.read(path)
 
 
 def test_onnx_reads_the_seal_as_metadata() -> None:

@@ -205,7 +205,7 @@ def test_what_an_index_refuses(search: Call, index: Path, folder: Path, small_en
     other = tmp_path / "other.onnx"
     model = onnx.load(small_encoder)
     model.doc_string = "another encoder"
-    del model.metadata_props[-1]  # the seal of the model as it was
+    del model.metadata_props[0]  # the seal of the model as it was
     onnx.save(model, other)
     build = ("build", folder, "--index", index, "--encoder")
     refused(search(*build, other), "holds codes of the encoder", "give another --index")
