@@ -1,5 +1,7 @@
 """Values that come in by any door and cannot be: not finite, of a wrong type, unknown, or absurdly large."""
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.lava.job import read_settings
 from deploy.search.milvus_index import MilvusIndex
-from export.encoder.network import load_network
+from export.encoder.integer import Convolution, IntegerNetwork
+from export.encoder.network import build_network, load_network
 from export.nir.metadata import parse_metadata
 from export.nir.read import read_graph
 from export.synaptic.counts import NetworkCounts
@@ -244,6 +248,61 @@ def test_counts_of_no_steps(key: str, value: float) -> None:
     NetworkCounts.from_json(json.dumps(values))
     text = json.dumps(values | {key: value}).replace("Infinity", "1e999")
     refused(GraphError, lambda: NetworkCounts.from_json(text))
+
+
+@pytest.fixture(scope="module")
+def integer_text() -> str:
+    return build_network(calibrated(TINY)).integer().to_text()
+
+
+def changed_text(text: str, place: tuple[str | int, ...], value: object) -> str:
+    """The text of an integer network with another value at ``place`` of what is told about it, or another array."""
+    content = json.loads(text)
+    arrays = dict(np.load(io.BytesIO(base64.b64decode(content["network"]))))
+    about = json.loads(arrays["about"].tobytes())
+    if isinstance(value, np.ndarray):
+        arrays[str(place[0])] = value
+    else:
+        *path, last = place
+        target = about
+        for part in path:
+            target = target[part]
+        target[last] = value
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return json.dumps({"format": 1, "network": base64.b64encode(file.getvalue()).decode()})
+
+
+@pytest.mark.parametrize("value", [None, "x", 0.5, -1, 10**12, 10**30, [], {}, ["a"], [10**9] * 3, True])
+@pytest.mark.parametrize("key", ["time_steps", "size", "kind", "sources", "shape", "stride", "padding", "groups"])
+def test_integer_networks_that_cannot_be(key: str, value: object, integer_text: str) -> None:
+    place = (key,) if key in ("time_steps", "size") else ("layers", 0, key)
+    text = changed_text(integer_text, place, value)
+    refused(GraphError, lambda: EventsEncoder(IntegerNetwork.from_text(text, "a.onnx")))
+
+
+@pytest.mark.parametrize("value", [None, "x", 0.5, 10**30, [], {}])
+@pytest.mark.parametrize("key", ["threshold", "lowest", "highest"])
+def test_neurons_that_cannot_be(key: str, value: object, integer_text: str) -> None:
+    assert EventsEncoder(IntegerNetwork.from_text(integer_text, "a.onnx")).bits == TINY.bits
+    text = changed_text(integer_text, ("layers", 1, key), value)
+    assert "is damaged" in refused(GraphError, lambda: IntegerNetwork.from_text(text, "a.onnx"))
+
+
+@pytest.mark.parametrize("votes", [0, -1, TINY.time_steps + 1])
+def test_votes_of_more_steps_than_there_are(votes: int, integer_text: str) -> None:
+    text = changed_text(integer_text, ("layers", -1, "votes"), votes)
+    assert f"votes is {votes}" in refused(GraphError, lambda: EventsEncoder(IntegerNetwork.from_text(text, "a.onnx")))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.str_, np.uint64])
+def test_weights_of_an_integer_network(dtype: type, integer_text: str) -> None:
+    layer = IntegerNetwork.from_text(integer_text, "a.onnx").layers[0]
+    assert isinstance(layer, Convolution)
+    weight = layer.weight.astype(dtype)  # of unsigned ones, those below zero are beyond all limits
+    text = changed_text(integer_text, (f"{layer.name}/weight",), weight)
+    assert "is damaged" in refused(GraphError, lambda: IntegerNetwork.from_text(text, "a.onnx"))
 
 
 JOB = {

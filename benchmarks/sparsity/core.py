@@ -47,9 +47,7 @@ def run_core(dataset: DatasetName, seed: int, dense: Path, out: Path, nmnist: Pa
     write_records(out, key, rows)
 
 
-def spiking_encoders(
-    dataset: DatasetName, seed: int, dense: Path, out: Path, nmnist: Path | None
-) -> dict[str, Encode]:
+def spiking_encoders(dataset: DatasetName, seed: int, dense: Path, out: Path, nmnist: Path | None) -> dict[str, Encode]:
     """By name, the dense network and those with a record in ``out``; each encodes its own frames of the recordings."""
     places = {"Spikinghash, dense": dense}
     for path in sorted(out.glob(f"{dataset}-*-s{seed}.record.json")):

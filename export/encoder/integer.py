@@ -8,7 +8,7 @@ import base64
 import io
 import json
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ Shape = tuple[int, int, int]
 KEY = "spikinghash_integer"
 """Under which the text is kept in ONNX's model metadata."""
 
+LARGEST = 2**53
+"""Of a number, on either side of zero."""
 FORMAT = 1
 """Version of the text; a reader refuses any other."""
 
@@ -177,8 +179,11 @@ class IntegerNetwork:
             arrays = unpack_archive(io.BytesIO(base64.b64decode(packed)))
             about = parse_json(arrays["about"].tobytes())
             *layers, vote = (_layer(header, arrays) for header in about["layers"])
-            populations, classes = (tuple(map(str, about.get(key, ()))) for key in ("populations", "classes"))
-            return cls(int(about["time_steps"]), int(about["size"]), vote, tuple(layers), populations, classes)
+            if not isinstance(vote, Vote | Tally):
+                raise TypeError("the last layer is no vote")
+            populations, classes = (_checked(tuple[str, ...], about.get(key, [])) for key in ("populations", "classes"))
+            time_steps, size = (_checked(int, about[key]) for key in ("time_steps", "size"))
+            return cls(time_steps, size, vote, tuple(layers), populations, classes)
         except Exception as error:  # zip, NumPy and JSON each raise their own kinds
             kind = type(error).__name__
             raise GraphError(f"{source}: its integer network is damaged ({kind}): export it again") from None
@@ -197,9 +202,33 @@ def _header(layer: Layer, arrays: dict[str, Any]) -> dict[str, Any]:
 
 
 def _layer(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-    """The layer that ``_header`` took apart."""
+    """The layer that ``_header`` took apart.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, of another type, or too large.
+    """
     kind = _KINDS[header.pop("kind")]
-    header |= {key: tuple(value) for key, value in header.items() if isinstance(value, list)}
-    missing = [field.name for field in fields(kind) if field.name not in header]
-    values: dict[str, Any] = {key: arrays[f"{header['name']}/{key}"].astype(np.int64) for key in missing}
-    return kind(**header, **values)
+    types = {field.name: field.type for field in fields(kind)}
+    values: dict[str, Any] = {key: _checked(types[key], value) for key, value in header.items()}
+    for key in types.keys() - header.keys():
+        values[key] = _whole(arrays[f"{header['name']}/{key}"])
+    return kind(**values)
+
+
+def _whole(array: NDArray[Any]) -> Whole:
+    if array.dtype.kind not in "iu" or (array.size and max(int(array.max()), -int(array.min())) > LARGEST):
+        raise ValueError("an array of other values than whole numbers, or of too large ones")
+    return array.astype(np.int64)
+
+
+def _checked(kind: Any, value: Any) -> Any:
+    """``value`` as JSON has it, if it is of the type ``kind``: int, str, or a tuple of them."""
+    if kind in (int, str):
+        if type(value) is not kind or (kind is int and abs(value) > LARGEST):
+            raise TypeError(f"{str(value)[:40]!r} is no {kind.__name__}, or too large")
+        return value
+    kinds = get_args(kind)
+    if not isinstance(value, list) or not kinds:
+        raise TypeError(f"{str(value)[:40]!r} is no list")
+    kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+    return tuple(_checked(each, item) for each, item in zip(kinds, value, strict=True))

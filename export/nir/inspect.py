@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
@@ -102,13 +102,14 @@ def describe_metadata(metadata: Metadata, source: str) -> list[str]:
     """
     try:
         certificate = TypeAdapter(Certificate | None).validate_python(metadata.certificate)
-    except ValidationError:
+        told = str(certificate or "none: float numbers are not certified")
+    except ValueError:
         raise GraphError(f"{source}: its certificate cannot be read: export it again") from None
     lines = [
         f"dialect: {metadata.dialect}, {metadata.numbers} numbers, metadata format {metadata.format}",
         _describe_answer(metadata),
         f"input: {metadata.input_layout}; {metadata.size}x{metadata.size} pixels",
-        f"certificate: {certificate or 'none: float numbers are not certified'}",
+        f"certificate: {told}",
         f"checkpoint: sha256 {metadata.checkpoint_sha256 or 'unknown'}",
     ]
     if metadata.dialect != "onnx":

@@ -1,7 +1,10 @@
 """Whether the layers of an integer network fit each other: compiled code checks no index."""
 
+import math
+
 from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Shape, Tally, Vote
 from spikinghash.errors import GraphError
+from training.config import LARGEST_ACTIVITY, LARGEST_SIZE, LARGEST_STEPS, LARGEST_WIDTH
 
 FRAME_CHANNELS = 2
 """ON and OFF."""
@@ -9,6 +12,7 @@ FRAME_CHANNELS = 2
 
 def check_network(network: IntegerNetwork) -> None:
     """Raise a GraphError that names the first layer that does not fit what it reads."""
+    _check_sizes(network)
     shapes: dict[str, Shape] = {"input": (FRAME_CHANNELS, network.size, network.size)}
     spiking = {"input"}
     for layer in (*network.layers, network.vote):
@@ -28,6 +32,9 @@ def check_network(network: IntegerNetwork) -> None:
             raise GraphError(f"node {layer.name}: its currents have different shapes: export anew")
         shapes[layer.name] = layer.shape
         spiking |= {layer.name} if drives else set()
+    named = {layer.name for layer in network.layers if isinstance(layer, Neurons | Coincidences)}
+    if unknown := [name for name in network.populations if name not in named]:
+        raise GraphError(f"population {unknown[0]}: it is none of the network's: export anew")
     if network.vote.sources[0] == "input" or (isinstance(network.vote, Vote) and network.vote.shape[0] % 8):
         raise GraphError(f"node {network.vote.name}: {network.vote.shape[0]} bits are no whole bytes: export anew")
     if len(network.classes) != (network.bits if isinstance(network.vote, Tally) else 0):
@@ -35,6 +42,18 @@ def check_network(network: IntegerNetwork) -> None:
             f"node {network.vote.name}: {len(network.classes)} names of classes for a {network.vote.kind} of "
             f"{network.bits}: export anew"
         )
+
+
+def _check_sizes(network: IntegerNetwork) -> None:
+    sizes = {"time_steps": (network.time_steps, LARGEST_STEPS), "size": (network.size, LARGEST_SIZE)}
+    if isinstance(network.vote, Vote):
+        sizes["votes"] = network.vote.votes, network.time_steps
+    for key, (value, limit) in sizes.items():
+        if not 1 <= value <= limit:
+            raise GraphError(f"integer network: {key} is {value}, at most {limit}: it is damaged: export anew")
+    for layer in network.layers:
+        if not 0 < network.time_steps * math.prod(layer.shape) <= LARGEST_ACTIVITY:
+            raise GraphError(f"node {layer.name}: its shape is {layer.shape}: it is damaged: export anew")
 
 
 def _fits(layer: Layer, source: Shape, steps: int) -> bool:
@@ -50,7 +69,8 @@ def _fits(layer: Layer, source: Shape, steps: int) -> bool:
 
 
 def _convolution_fits(layer: Convolution, source: Shape) -> bool:
-    if layer.weight.ndim != 4 or min(layer.stride, layer.groups, layer.padding + 1) < 1:
+    steps = (layer.stride, layer.groups, layer.padding + 1)
+    if layer.weight.ndim != 4 or not 1 <= min(steps) <= max(steps) <= LARGEST_WIDTH:
         return False
     out, inner, *kernel = layer.weight.shape
     sizes = [
