@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,12 @@ def test_all_commands_cut_alike_without_being_told(
     parts, frames = binned(Windows(200_000, 200_000).cut(load_recording(file, (SIDE, SIDE, 2))), 4, 16)
     assert len(parts) == 8
     assert [row["code"] for row in coded] == [code.tobytes().hex() for code in load_encoder(encoder).encode(frames)]
+
+    commonest = set()
+    for name in ("bar", "cross", "ring"):
+        rows = json.loads(call(run_command, encoder, sessions / name / "session0" / "0.h5", "--json").out)
+        commonest.add(Counter(row["code"] for row in rows).most_common(1)[0][0])
+    assert len(commonest) == 3, "distinct things have distinct codes"
 
     index = tmp_path / "idx"
     assert "144 added" in call(search, "build", sessions / "bar" / "..", "--encoder", encoder, "--index", index).out
