@@ -105,6 +105,11 @@ def test_overlapping_windows_are_not_on_both_sides() -> None:
     assert len(sets.test) == 20
 
 
+def test_too_few_windows_to_validate_on_are_refused() -> None:
+    with pytest.raises(RecordingError, match="4 windows, 2 of them to train on, leave none to validate on"):
+        split(np.zeros(4, np.int64), files=["a", "a", "b", "b"], overlap=3)
+
+
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``THING/SESSION/NUMBER.h5``: three things, two sessions, three files of 1.6 seconds each."""

@@ -71,6 +71,11 @@ def split(
     draw = _Draw([test, validation] if official is None else [validation], seed, overlap, dict(enumerate(classes)))
     parts = [draw.of_class(label, rest[labels[rest] == label], of_file) for label in np.unique(labels).tolist()]
     *tests, validations, database = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
+    if not len(validations):
+        raise RecordingError(
+            f"{len(labels)} windows, {len(database)} of them to train on, leave none to validate on: add recordings, or "
+            "use shorter windows"
+        )
     return Split(database, validations, tests[0] if official is None else np.flatnonzero(official))
 
 
