@@ -73,8 +73,8 @@ def split(
     *tests, validations, database = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
     if not len(validations):
         raise RecordingError(
-            f"{len(labels)} windows, {len(database)} of them to train on, leave none to validate on: add recordings, or "
-            "use shorter windows"
+            f"{len(labels)} windows, {len(database)} of them to train on, leave none to validate on: add recordings, "
+            "or use shorter windows"
         )
     return Split(database, validations, tests[0] if official is None else np.flatnonzero(official))
 
