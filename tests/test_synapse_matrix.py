@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from export.nir.implicit_matrix import ConvolutionMatrix, matrix_of
 from export.nir.synapse_matrix import bias_vector, input_shape, output_shape, synapse_matrix
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -165,3 +166,38 @@ def test_large_convolutions_are_quick(shape: tuple[int, ...], size: int, density
     x = whole_numbers(generator, shape[1], size, size)
     expected = functional.conv2d(tensor(x), tensor(weight.astype(np.float64)), padding=shape[-1] // 2).numpy()
     np.testing.assert_array_equal((matrix @ x.ravel()).reshape(expected.shape), expected)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> nir.Conv1d | nir.Conv2d:
+    """Convolutions of one or two axes: kernels that are not square, strides, padding, dilation, groups, zeros."""
+    axes, groups = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    small = st.lists(st.integers(1, 3), min_size=axes, max_size=axes).map(tuple)
+    kernel, stride, dilation = draw(small), draw(small), draw(small)
+    padding = tuple(draw(st.integers(0, 2)) for _ in range(axes))
+    size = tuple(draw(st.integers(d * (k - 1) + 1, 9)) for k, d in zip(kernel, dilation, strict=True))
+    generator = np.random.default_rng(draw(st.integers(0, 2**16)))
+    weight = generator.normal(size=(groups * draw(st.integers(1, 2)), draw(st.integers(1, 3)), *kernel))
+    weight *= generator.random(weight.shape) < draw(st.sampled_from([0.0, 0.5, 1.0]))
+    bias = np.zeros(len(weight))
+    if axes == 1:
+        return nir.Conv1d(size[0], weight, stride[0], padding[0], dilation[0], groups, bias)
+    return nir.Conv2d(size, weight, stride, padding, dilation, groups, bias)
+
+
+@given(convolutions(), st.integers(0, 2**16))
+def test_a_convolution_need_not_be_written_out(node: nir.Conv1d | nir.Conv2d, seed: int) -> None:
+    """Products of any numbers are the same, bit for bit, and so is the count of synapses."""
+    written, implicit = synapse_matrix(node), ConvolutionMatrix(node)
+    values = np.random.default_rng(seed).normal(size=(written.shape[1], 3))
+    assert implicit.nnz == written.nnz
+    np.testing.assert_array_equal(implicit @ values, written @ values)
+
+
+def test_what_is_smaller_is_taken() -> None:
+    def conv(weight: np.ndarray, size: tuple[int, int], padding: int) -> nir.Conv2d:
+        return nir.Conv2d(size, weight, (1, 1), (padding,) * 2, (1, 1), 1, np.zeros(len(weight)))
+
+    assert isinstance(matrix_of(conv(np.ones((2, 3, 3, 3)), (8, 8), 1)), ConvolutionMatrix)
+    onto_a_map = conv(np.ones((2, 3, 4, 4)), (1, 1), 3)  # each position reads one of the 16 taps
+    assert not isinstance(matrix_of(onto_a_map), ConvolutionMatrix)

@@ -1,5 +1,6 @@
 """The encoder's graph as a torch module: what the torch backend runs, and what written files are compared with."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Map, Node
-from export.encoder.operations import Output
+from export.encoder.operations import Lif, Output
 
 
 class Encoding(NamedTuple):
@@ -49,9 +50,13 @@ class GraphExecutor(nn.Module):
 
     def forward(self, frames: Tensor) -> Encoding:
         """Encode frames (B, T, 2, H, W) of zeros and ones, any dtype."""
-        spikes = self.trace(frames)
-        counts = torch.stack([_spike_count(spikes[name]) for name in self.populations], dim=1)
-        answers = spikes["output"]
+        counted, answers = [], frames
+        for name, value in self._traced(frames):
+            if name in self.populations:
+                counted.append(_spike_count(value))
+            else:
+                answers = value
+        counts = torch.stack(counted, dim=1)
         codes = answers.to(torch.int32) if self._classes else pack_bits(answers)
         return Encoding(codes, counts.to(torch.int32))
 
@@ -62,9 +67,11 @@ class GraphExecutor(nn.Module):
     @torch.no_grad()
     def layers(self, frames: NDArray[np.uint8]) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         """``encode``, and the spikes of each population, (B, T, C, H, W), of frames (B, T, 2, H, W)."""
-        values = self.trace(torch.from_numpy(frames))
-        spikes = {name: np.moveaxis(values[name].numpy(), 0, 1) for name in self.populations}
-        answers = values["output"].numpy()
+        spikes: dict[str, NDArray[Any]] = {}
+        for name, value in self._traced(torch.from_numpy(frames)):
+            narrow = value.to(torch.uint8) if isinstance(self.graph.nodes[name], Lif) else value
+            spikes[name] = np.moveaxis(narrow.numpy(), 0, 1)
+        answers = np.moveaxis(spikes.pop(self.graph.only(Output)[0]), 1, 0)
         return answers.astype(np.int32) if self._classes else np.packbits(answers, axis=1), spikes
 
     def trace(self, frames: Tensor) -> dict[str, Tensor]:
@@ -72,15 +79,24 @@ class GraphExecutor(nn.Module):
 
         A map among them, as an ``Attention``, appears with its sums without their weight: that is what its gates emit.
         """
+        return dict(self._traced(frames))
+
+    def _traced(self, frames: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """What ``trace`` gives, one after the other; no value is held longer than a node needs it."""
+        sources = {name: self.graph.sources(name) for name in self.graph.nodes}
+        last_reader = {source: name for name, read in sources.items() for source in read}
         values: dict[str, Tensor] = {}
         for name, node in self.graph.nodes.items():
-            sources = [values[source] for source in self.graph.sources(name)]
-            values[name] = self._evaluate(name, node, sources or [frames.transpose(0, 1).to(self.dtype)])
-        traced = {name: values[name] for name in (*self.populations, self.graph.only(Output)[0])}
-        for name in self.populations:
-            if isinstance(self.graph.nodes[name], Map):
-                traced[name] = traced[name] / self.get_buffer(f"{name}_weight")
-        return traced
+            read = [values[source] for source in sources[name]] or [frames.transpose(0, 1).to(self.dtype)]
+            values[name] = self._evaluate(name, node, read)
+            if name in self.populations:
+                weight = self.get_buffer(f"{name}_weight") if isinstance(node, Map) else None
+                yield name, values[name] if weight is None else values[name] / weight
+            elif isinstance(node, Output):
+                yield name, values[name]
+            for source in set(sources[name]):
+                if last_reader[source] == name:
+                    del values[source]
 
     def _evaluate(self, name: str, node: Node, sources: list[Tensor]) -> Tensor:
         total = sources[0]

@@ -116,8 +116,21 @@ def load_network(path: Path, numbers: Numbers = "integer") -> Network:
     return build_network(checkpoint.model(), numbers, sha256, *about)
 
 
-def probe_frames(config: EncoderConfig, samples: int = 8, seed: int = 0) -> NDArray[np.uint8]:
-    """Random binary frames for self-checks, from sparse to busy: (samples, T, 2, H, W)."""
+PROBES, LEAST_PROBES = 8, 2
+"""Recordings of a self-check at most, and at least: a sparse one and a busy one."""
+PROBED_PIXELS = 2 * 8 * 8 * 32**2
+"""Of all frames of a self-check, about: twice those of 8 recordings in 8 steps of 32x32 pixels. A fault shows where a
+neuron differs in a step, and of large frames fewer recordings have as many of both."""
+
+
+def probes(config: EncoderConfig) -> int:
+    """How many recordings a self-check takes: fewer of large frames."""
+    return max(LEAST_PROBES, min(PROBES, PROBED_PIXELS // (config.time_steps * config.size**2)))
+
+
+def probe_frames(config: EncoderConfig, samples: int | None = None, seed: int = 0) -> NDArray[np.uint8]:
+    """Random binary frames for self-checks, from sparse to busy: (samples, T, 2, H, W); ``probes`` by default."""
+    samples = probes(config) if samples is None else samples
     generator = np.random.default_rng(seed)
     density = np.geomspace(0.01, 0.3, samples).reshape(-1, 1, 1, 1, 1)
     shape = (samples, config.time_steps, 2, config.size, config.size)

@@ -48,7 +48,7 @@ class Interpreter:
         self.nodes = self.plan.nodes
         self.input_shape, self.output_shape = self.shape(self.plan.input), self.shape(self.plan.output)
         linear = [name for name, node in self.nodes.items() if isinstance(node, LINEAR_NODES)]
-        self.matrices = {name: self.plan.matrix(name) for name in linear}
+        self.matrices = {name: self.plan.factor(name) for name in linear}
         self.attentions = {
             name: marked for name, node in self.nodes.items() if (marked := read_marked(name, node)) is not None
         }
@@ -93,9 +93,10 @@ class Interpreter:
         """Yield the value of every node, (neurons, samples), after each step."""
         samples = spikes.shape[0]
         units = {name: self._unit(name, samples) for name in self.nodes}
-        values = {name: np.zeros((self._size(name), samples)) for name in self.nodes}
+        late = {source for source, _ in self.plan.late}
+        previous = {name: np.zeros((self._size(name), samples)) for name in late}
         for frame in np.moveaxis(spikes, 1, 0):
-            previous, values = values, {}
+            values: dict[str, Array] = {}
             for name in self.plan.order:
                 if name == self.plan.input:
                     arriving = np.ascontiguousarray(frame.reshape(samples, -1).T, float)
@@ -106,6 +107,7 @@ class Interpreter:
                 if observer is not None and name not in self.matrices:
                     observer(name, arriving, values[name], getattr(unit, "v", None))
             yield values
+            previous = {name: values[name] for name in late}
 
     def _arriving(self, name: str, values: Mapping[str, Array], previous: Mapping[str, Array]) -> Array:
         sources = self.plan.sources[name]

@@ -108,7 +108,7 @@ def _sized(name: str, plan: GraphPlan) -> Node:
     sized = Node(name, type(node).__name__, shape, "", attention=read_marked(name, node))
     if isinstance(node, LINEAR_NODES):
         weights = int(np.count_nonzero(getattr(node, "weight", getattr(node, "scale", ()))))
-        synapses = 0 if isinstance(node, nir.Flatten) else plan.matrix(name).nnz
+        synapses = 0 if isinstance(node, nir.Flatten) else plan.factor(name).nnz
         return replace(sized, synapses=synapses, weights=weights)
     return replace(sized, neurons=int(np.prod(shape))) if isinstance(node, (*NEURONS, nir.Delay)) else sized
 

@@ -76,13 +76,13 @@ def output_shape(node: nir.NIRNode) -> Shape:
         ValueError: the node does not know its input shape.
     """
     if isinstance(node, nir.Conv1d | nir.Conv2d):
-        return (node.weight.shape[0], *(axis.outputs for axis in _axes(node)))
+        return (node.weight.shape[0], *(axis.outputs for axis in axes_of(node)))
     if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
-        return (input_shape(node)[0], *(axis.outputs for axis in _axes(node)))
+        return (input_shape(node)[0], *(axis.outputs for axis in axes_of(node)))
     return _integers(node.output_type["output"])
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
     """One axis of a convolution or a pooling."""
 
     length: int
@@ -101,13 +101,17 @@ class _Axis(NamedTuple):
 
     def pairs(self, tap: int) -> tuple[Array, Array]:
         """Output positions whose window has ``tap`` on the input, and the input positions that it reads."""
-        output = np.arange(self.outputs)
-        read = output * self.stride - self.begin + tap * self.dilation
+        read = self.reads()[tap]
         inside = (read >= 0) & (read < self.length)
-        return output[inside], read[inside]
+        return np.flatnonzero(inside), read[inside]
+
+    def reads(self) -> Array:
+        """Input position that each tap reads at each output position, (kernel, outputs); some lie on the padding."""
+        return np.arange(self.outputs) * self.stride - self.begin + self.dilation * np.arange(self.kernel)[:, None]
 
 
-def _axes(node: nir.Conv1d | nir.Conv2d | nir.SumPool2d | nir.AvgPool2d) -> list[_Axis]:
+def axes_of(node: nir.Conv1d | nir.Conv2d | nir.SumPool2d | nir.AvgPool2d) -> list[Axis]:
+    """The axes of a convolution or a pooling, but that of the channels."""
     _, *size = input_shape(node)
     axes = len(size)
     if isinstance(node, nir.Conv1d | nir.Conv2d):
@@ -124,7 +128,7 @@ def _axes(node: nir.Conv1d | nir.Conv2d | nir.SumPool2d | nir.AvgPool2d) -> list
     else:  # the odd element goes to the end, as in torch
         whole = [step * (width - 1) for step, width in zip(dilation, kernel, strict=True)]
         begin, end = tuple(each // 2 for each in whole), tuple(each - each // 2 for each in whole)
-    return [_Axis(*settings) for settings in zip(size, kernel, stride, begin, end, dilation, strict=True)]
+    return [Axis(*settings) for settings in zip(size, kernel, stride, begin, end, dilation, strict=True)]
 
 
 @singledispatch
@@ -154,20 +158,20 @@ def _flatten(node: nir.Flatten) -> sparse.spmatrix:
 @_matrix.register(nir.Conv1d)
 @_matrix.register(nir.Conv2d)
 def _convolution(node: nir.Conv1d | nir.Conv2d) -> sparse.spmatrix:
-    return _connected(np.asarray(node.weight), _axes(node), int(node.groups))
+    return _connected(np.asarray(node.weight), axes_of(node), int(node.groups))
 
 
 @_matrix.register(nir.SumPool2d)
 @_matrix.register(nir.AvgPool2d)
 def _pool(node: nir.SumPool2d | nir.AvgPool2d) -> sparse.spmatrix:
-    axes = _axes(node)
+    axes = axes_of(node)
     pooled = _connected(np.ones((1, 1, *(axis.kernel for axis in axes))), axes, 1)
     if isinstance(node, nir.AvgPool2d):
         pooled = pooled / math.prod(axis.kernel for axis in axes)
     return sparse.kron(sparse.identity(input_shape(node)[0]), pooled)
 
 
-def _connected(weight: Array, axes: Sequence[_Axis], groups: int) -> sparse.coo_matrix:
+def _connected(weight: Array, axes: Sequence[Axis], groups: int) -> sparse.coo_matrix:
     """An entry for every weight that is not zero and every position at which its tap lies on the input."""
     if weight.shape[0] % groups:
         raise ValueError(f"{weight.shape[0]} output channels do not divide into {groups} groups")
@@ -191,7 +195,7 @@ def _connected(weight: Array, axes: Sequence[_Axis], groups: int) -> sparse.coo_
     return sparse.coo_matrix((data, (rows, columns)), shape)
 
 
-def _positions(axes: Sequence[_Axis], taps: Sequence[int]) -> tuple[Array, Array]:
+def _positions(axes: Sequence[Axis], taps: Sequence[int]) -> tuple[Array, Array]:
     """Output positions at which a tap lies on the input, and the input positions there, both flat."""
     targets = sources = np.zeros(1, np.int64)
     for axis, tap in zip(axes, taps, strict=True):

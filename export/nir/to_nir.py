@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nir
 import numpy as np
 
 from export.encoder.forms import Attentions, Biases, Streams
+from export.encoder.graph import Graph
 from export.encoder.lowering import lower
 from export.encoder.natural import linear_maps, neurons
 from export.encoder.network import Network, probe_frames
@@ -19,7 +21,7 @@ from export.nir.interpreter import Interpreter
 from export.nir.metadata import Dialect, Metadata, read_encoder, write_nir
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_answers, recorded_nodes
 from export.onnx.counting import count_onnx
-from export.onnx.to_onnx import build_onnx
+from export.onnx.to_onnx import build_operators
 from spikinghash.errors import ComparisonError, GraphError
 from spikinghash.files import atomic_path
 
@@ -67,11 +69,26 @@ def export_nir(
     if dialect != "native":
         _refuse(dialect, streams=streams, biases=biases, attention=attention)
     lowered = lower(network.graph, dialect == "native", streams, biases, attention)
-    graph, lowered = WRITERS[dialect](lowered) if not dense else write_portable(lowered, dense=True)
-    metadata = describe(network, lowered, dialect, natural_work(network), streams, biases, flat=dense)
+    write = WRITERS[dialect] if not dense else partial(write_portable, dense=True)
     with atomic_path(path) as temporary:
-        write_nir(temporary, graph, metadata)
+        metadata = _write(network, temporary, *write(lowered), dialect, streams, biases, dense)
         return metadata, _check(network, temporary)
+
+
+def _write(
+    network: Network,
+    path: Path,
+    graph: nir.NIRGraph,
+    lowered: Graph,
+    dialect: Dialect,
+    streams: Streams,
+    biases: Biases,
+    flat: bool,
+) -> Metadata:
+    """Write ``graph`` with what it says about itself; nothing of it is held any longer then."""
+    metadata = describe(network, lowered, dialect, natural_work(network), streams, biases, flat)
+    write_nir(path, graph, metadata)
+    return metadata
 
 
 def _refuse(dialect: Dialect, **options: str) -> None:
@@ -86,7 +103,7 @@ def natural_work(network: Network) -> Work:
     return Work(
         maps=linear_maps(network.graph),
         neurons=neurons(network.graph, network.certificate),
-        onnx=count_onnx(build_onnx(network)),
+        onnx=count_onnx(build_operators(network)),
     )
 
 

@@ -1,12 +1,14 @@
 """How to run a NIR graph: its flat nodes with all shapes known, the order of a step, and the late edges."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import nir
 import numpy as np
 from scipy import sparse
 
+from export.nir.implicit_matrix import Matrix, matrix_of
 from export.nir.marked_attention import read_marked
 from export.nir.read import time_step
 from export.nir.stepwise.dynamics import NEURONS, delay_steps, dynamics
@@ -16,6 +18,7 @@ from export.nir.stepwise.shapes import settled, taken_shape
 from export.nir.synapse_matrix import LINEAR_NODES, Shape, input_shape, output_shape, synapse_matrix
 from spikinghash.errors import GraphError
 
+MatrixT = TypeVar("MatrixT")
 SPIKING_NODES = (nir.LIF, nir.IF, nir.CubaLIF, nir.Threshold)
 """Nodes that emit zeros and ones."""
 
@@ -46,13 +49,24 @@ class GraphPlan:
     dt: float
 
     def matrix(self, name: str) -> sparse.csr_matrix:
-        """The matrix of linear node ``name``.
+        """The matrix of linear node ``name``, written out.
 
         Raises:
             GraphError: its attributes contradict each other.
         """
+        return self._made(synapse_matrix, name)
+
+    def factor(self, name: str) -> Matrix:
+        """The same, to multiply with only: in little memory.
+
+        Raises:
+            GraphError: its attributes contradict each other.
+        """
+        return self._made(matrix_of, name)
+
+    def _made(self, make: Callable[[nir.NIRNode], MatrixT], name: str) -> MatrixT:
         try:
-            return synapse_matrix(self.nodes[name])
+            return make(self.nodes[name])
         except (TypeError, ValueError) as error:
             raise GraphError(f"node {name}: {error}") from None
 
