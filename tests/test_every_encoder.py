@@ -19,9 +19,10 @@ from deploy.backends.lava_backend import find_interpreter
 from export.encoder.lowering import lower
 from export.encoder.network import Network, build_network
 from export.encoder.operations import Attention, Lif
+from export.nir.describe import describe
 from export.nir.dialects.native import write_native
 from export.nir.interpreter import Interpreter
-from export.nir.metadata import Metadata, describe
+from export.nir.metadata import Metadata
 from export.nir.trace import first_difference, input_spikes, layer_spikes, output_answers, recorded_nodes
 from export.onnx.to_onnx import build_onnx
 from spikinghash.errors import MissingToolError
