@@ -8,6 +8,8 @@ import pytest
 from own_recordings import CONFIG, write_sessions
 
 from spikinghash.__main__ import main
+from training.checkpoint import load_checkpoint
+from training.config import load_config
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "own-recordings.md"
 
@@ -16,6 +18,15 @@ def commands() -> list[str]:
     """All commands of the page, in order."""
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
+
+
+def test_the_config_for_own_recordings_begins_with_a_network_of_its_shapes(tmp_path: Path) -> None:
+    copied = tmp_path / "own.toml"
+    copied.write_text((PAGE.parents[1] / "configs" / "folder.toml").read_text())
+    config = load_config(copied)
+    assert config.data.root == tmp_path / "recordings"
+    assert config.train.start is not None
+    assert load_checkpoint(config.train.start).config.encoder == config.encoder
 
 
 @pytest.mark.usefixtures("cache_folder")

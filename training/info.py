@@ -24,7 +24,7 @@ HOT_EVENTS = 50
 HOT_RATIO = 10
 """... and so many times the mean of the 24 pixels around it."""
 RATE_BINS = 100
-FRAMES, FRAME_SIZE = 8, 32
+FRAMES, FRAME_SIZE = 4, 32
 """Of a window, as configs/folder.toml has it."""
 DRAWN = 8
 """Recordings of a folder in a picture."""

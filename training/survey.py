@@ -18,8 +18,8 @@ from training.data.windows import Windows
 LENGTHS = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0)
 """Milliseconds that are tried."""
 PLEASANT_FILL = 0.2
-"""Median share of ones that a suggested window stays below. The frames of digits, whose recordings are like N-MNIST's,
-have about that much."""
+"""Median share of ones that a suggested window stays below: that of digits, whose recordings are like N-MNIST's, in the
+four frames that the committed networks read."""
 LOOKED_AT = 24
 """Files that are read for it, at most, and windows of each of them."""
 

@@ -17,7 +17,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Folder CLASS/FILE or CLASS/SESSION/FILE.", metavar="DIR")],
     lengths: Annotated[str, typer.Option(help="Milliseconds, by commas.")] = ",".join(map("{:g}".format, LENGTHS)),
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
-    time_steps: Annotated[int, typer.Option(min=1, help="Frames of a window.")] = 8,
+    time_steps: Annotated[int, typer.Option(min=1, help="Frames of a window.")] = 4,
     size: Annotated[int, typer.Option(min=2, help="Height and width of a frame.")] = 32,
     config: Annotated[
         Path | None, typer.Option(help="Also train this config on each length, and show its validation mAP.")
