@@ -35,6 +35,12 @@ def resident(process: int | str = "self") -> float:
     return float(pages * os.sysconf("SC_PAGE_SIZE"))
 
 
+def cpu_seconds(process: int | str = "self") -> float:
+    """CPU seconds that ``process`` has taken, its threads together."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS  # utime, stime: proc(5)
+
+
 def measure_pipeline(paths: list[Path], encoder: Path, workers: int) -> Pipeline:
     """Costs of encoding ``paths``, of which there must be more than ``3 * workers`` chunks."""
     samples = [_sample()]
@@ -64,12 +70,11 @@ class _Sample(NamedTuple):
 
 
 def _sample() -> _Sample:
-    ticks, memory = 0, 0.0
+    cpu, memory = 0.0, 0.0
     here, workers = os.getpid(), [child.pid for child in multiprocessing.active_children() if child.pid]
     for process in (here, *workers):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime, stime: proc(5)
+        cpu += cpu_seconds(process)
         memory += resident(process) / 2**20
     schedules = [Path(f"/proc/{process}/schedstat").read_text().split() for process in workers or [here]]
     busy = sum(int(running) + int(ready) for running, ready, _ in schedules)  # of the one thread that works, ns
-    return _Sample(time.perf_counter(), ticks / _TICKS, busy / 1e9, memory)
+    return _Sample(time.perf_counter(), cpu, busy / 1e9, memory)

@@ -1,7 +1,8 @@
 """The search server under load: ``python -m benchmarks.serve --index IDX RECORDING...``.
 
 Clients post recordings as fast as they are answered. With ``--against CHECKOUT`` the server of another checkout takes
-turns with this one's. Beside them stands what the encoder alone does on as many threads as the server has.
+turns with this one's. Beside them stands what the encoder alone does on as many threads as the server has. CPU
+time tells what a request costs on a machine that does other work besides.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import typer
 
-from benchmarks.pipeline import resident
+from benchmarks.pipeline import cpu_seconds, resident
 from deploy.backends.encoders import load_encoder
 from deploy.search.manifest import Manifest
 from deploy.search.serve import CONCURRENT_QUERIES
@@ -111,16 +112,17 @@ def serving(checkout: Path, index: Path) -> Iterator[tuple[int, int]]:
             process.terminate()
 
 
-def encoder_rate(index: Path, recordings: Sequence[Path], times: int) -> float:
-    """Recordings a second of the encoder alone, one at a time on each of as many threads as the server has."""
+def encoder_alone(index: Path, recordings: Sequence[Path], times: int) -> str:
+    """Recordings a second and CPU time of the encoder, one at a time on each of as many threads as the server has."""
     facts = Manifest(index).facts
     encoder = load_encoder(encoder_path(index, facts), threads=1)
     frames = [load_recording(path, facts.sensor).frames(encoder.time_steps, encoder.size)[None] for path in recordings]
     with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
         list(pool.map(encoder.encode, frames))
-        begin = time.perf_counter()
+        begin, spent = time.perf_counter(), time.process_time()
         list(pool.map(encoder.encode, islice(cycle(frames), times)))
-        return times / (time.perf_counter() - begin)
+        rate = times / (time.perf_counter() - begin)
+        return f"{rate:7.1f}/s   CPU {1e3 * (time.process_time() - spent) / times:5.1f} ms"
 
 
 def main(
@@ -141,9 +143,12 @@ def main(
         servers = {name: stack.enter_context(serving(place, index)) for name, place in checkouts.items()}
         for turn in range(turns + 1):
             for name, (port, process) in servers.items():
+                before = cpu_seconds(process)
                 done = asyncio.run(load(port, sent if turn else sent[: 4 * clients], clients))
-                print(f"{name:6} {turn or 'warm-up':>7} {done}   {resident(process) / 2**20:.0f} MiB", flush=True)
-            print(f"encoder alone   {encoder_rate(index, recordings[:20], 100):7.1f}/s", flush=True)
+                spent = f"CPU {1e3 * (cpu_seconds(process) - before) / len(done.taken):5.1f} ms"
+                held = f"{resident(process) / 2**20:.0f} MiB"
+                print(f"{name:6} {turn or 'warm-up':>7} {done}   {spent}   {held}", flush=True)
+            print(f"encoder alone   {encoder_alone(index, recordings[:20], 100)}", flush=True)
 
 
 if __name__ == "__main__":
