@@ -30,7 +30,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     was killed left of the same file is deleted.
 
     Raises:
-        WriteError: the disk is full or read-only, a folder stands there, or the like; what was there stays.
+        WriteError: the disk is full or read-only, a folder or a device is there, or the like; what was there stays.
     """
     final = Path(final)
     try:
@@ -45,6 +45,8 @@ def _temporary(final: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder of that name is there")
+    if final.exists() and not final.is_file():  # who may, would put a file in its place
+        raise OSError(errno.EINVAL, "a device or a pipe is there")
     sweep_folder(final.parent)
     handle, temporary = _open_beside(final)
     try:

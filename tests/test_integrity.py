@@ -224,6 +224,17 @@ def test_what_cannot_be_written_is_one_line(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "kept"
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link"):
+        with pytest.raises(WriteError, match="a device or a pipe is there"), atomic_path(tmp_path / name) as temporary:
+            temporary.write_text("whole")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_char_device()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_names_as_long_as_the_disk_allows_are_written(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 255)
     with atomic_path(path) as temporary:
