@@ -23,7 +23,7 @@ echo 'error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make P
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results picture clean
+.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results picture web clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -72,6 +72,15 @@ results: setup ## Train and test all networks of docs/results.md; NMNIST=FOLDER 
 picture: setup ## Draw the README's picture of the encoder anew.
 	$(BIN)/python -m export.to_nir $(CHECKPOINT) -o build/encoder.nir
 	$(BIN)/python -m export.inspect build/encoder.nir -o docs/encoder-parts.svg
+
+web: setup build/web/node_modules ## Write build/web/spikinghash.html: the encoder in a browser, without a server. Needs npm.
+	$(BIN)/python -m deploy.web $(CHECKPOINT:.pt=.onnx) spikinghash/resources/recordings --sensor 34x34
+
+build/web/node_modules: deploy/web/package.json
+	mkdir -p build/web
+	cp $< build/web
+	npm install --prefix build/web --no-package-lock --no-audit --no-fund
+	touch $@
 
 clean: ## Remove what was built and measured; the environments stay (they are .venv*).
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo report

@@ -17,6 +17,7 @@ COMMANDS = {
     "windows": ("training.try_windows", "how to cut long recordings"),
     "run": ("deploy.backends.run", "hash codes of recordings"),
     "search": ("deploy.search.__main__", "index recordings and find the nearest"),
+    "web": ("deploy.web.__main__", "write a page that runs an encoder in the browser"),
     "place": ("deploy.energy.mapping.__main__", "map a network onto the cores of a chip"),
     "hosts": ("deploy.report.hosts.__main__", "measure latency and energy on this machine"),
     "report": ("deploy.report.__main__", "energy and latency per hardware"),
