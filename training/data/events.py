@@ -168,10 +168,28 @@ def order_events(events: Events, name: str, *, any_step: bool = False) -> tuple[
     return ordered, (f"{count} events came up to {most} us late and were put in order of time",)
 
 
-def drop_outside(columns: Mapping[str, NDArray[Any]], sensor: SensorSize) -> tuple[dict[str, NDArray[Any]], int]:
-    """The events that lie on a sensor of this size, and how many do not."""
-    inside = (columns["x"] < sensor[0]) & (columns["y"] < sensor[1])
-    return {field: column[inside] for field, column in columns.items()}, int(np.count_nonzero(~inside))
+def drop_outside(events: Events, sensor: SensorSize) -> Events:
+    """Those of ``events`` that lie on the sensor."""
+    inside = (events["x"] >= 0) & (events["x"] < sensor[0]) & (events["y"] >= 0) & (events["y"] < sensor[1])
+    return events if inside.all() else events[inside]
+
+
+class RunningClock:
+    """``unwrap_clock`` of a stream, part by part."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._read: NDArray[np.int64] = np.empty(0, np.int64)
+        self._passed = 0
+
+    def __call__(self, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The times of the next part, unwrapped."""
+        joined = np.concatenate([self._read, times])
+        found = unwrap_clock(joined, self._bits) + self._passed
+        if len(joined):
+            self._passed = int(found[-1] - joined[-1])
+            self._read = joined[-1:]
+        return found[len(joined) - len(times) :]
 
 
 def unwrap_clock(times: NDArray[np.int64], bits: int) -> NDArray[np.int64]:

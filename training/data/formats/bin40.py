@@ -74,3 +74,9 @@ def decode_events(records: bytes) -> Events:
     events["x"], events["y"], events["p"] = x, y, high >> 7
     events["t"] = ((high & 127) << 16 | middle << 8 | low) + _OVERFLOW_TIME * np.cumsum(overflow)
     return events[~overflow]
+
+
+def overflows(records: bytes) -> int:
+    """Microseconds that the clock has passed within ``records`` by wrapping round."""
+    rows = np.frombuffer(records, np.uint8)[1::BYTES_PER_EVENT]
+    return _OVERFLOW_TIME * int(np.count_nonzero(rows == _OVERFLOW_ROW))

@@ -8,29 +8,24 @@ time of EVT 3.0 files that begin just before their clock wraps; evlib 0.13.2 and
 orders of EVT 2.1 each. On whole files the tests hold this decoder against expelliarmus.
 """
 
-import functools
 import re
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
-from training.data.events import Asked, Decoded, SensorSize, drop_outside, pack_events, unwrap_clock
+from training.data.events import Asked, Decoded, RunningClock, SensorSize, pack_events
 
-Words = NDArray[np.int64]
-Columns = dict[str, Words]
+if TYPE_CHECKING:
+    from training.data.formats.evt import EvtMachine
 
 _EVENT_TYPES = (0, 12)  # of DAT: events of pixels; 14 are triggers
-_BASE_BITS = {"2": 28, "3": 12}
-"""Bits of a word of EVT that holds the upper part of the time."""
 _VGA = (21, 23, 25, 28, 29, 33, 34, 35, 40, 41, 151, 153, 161, 162)
 _HD = (26, 30, 31, 39, 46, 48, 49, 50)
 _SYSTEMS: dict[int, SensorSize] = dict.fromkeys(_VGA, (640, 480, 2)) | dict.fromkeys(_HD, (1280, 720, 2))
 """Sensors of cameras by their ``system_ID``: generations 3 and 3.1, and 4, 4.1 and IMX636."""
-_BLOCK = 32
-"""Columns of a whole block of vectors of EVT 3."""
 
 
 def read_raw(path: Path, _: Asked) -> Decoded:
@@ -40,14 +35,16 @@ def read_raw(path: Path, _: Asked) -> Decoded:
         RecordingError: the file is truncated or of another encoding.
     """
     header, body = _cut(path)
-    sensor = _sensor(header)
-    columns, notes = _encoding(header, path)(body, sensor, path)
-    if sensor is not None:
-        count = len(columns["t"])
-        columns, outside = drop_outside(columns, sensor)
-        where = f"outside the sensor of {sensor[0]}x{sensor[1]}"
-        notes += (f"{outside} of {count} events lie {where} and were left out",) * bool(outside)
-    return Decoded(pack_events(columns, str(path)), sensor, notes)
+    machine, sensor = machine_of(header, str(path))
+    events = machine.decode(body, last=True)
+    if machine.rest:
+        _whole(body, machine.word, path)
+    notes = machine.notes
+    if machine.outside:
+        of = f"{machine.outside} of {len(events) + machine.outside} events"
+        assert sensor is not None
+        notes += (f"{of} lie outside the sensor of {sensor[0]}x{sensor[1]} and were left out",)
+    return Decoded(events, sensor, notes)
 
 
 def read_dat(path: Path, _: Asked) -> Decoded:
@@ -57,52 +54,83 @@ def read_dat(path: Path, _: Asked) -> Decoded:
         RecordingError: the file is truncated or holds something else than events.
     """
     header, body = _cut(path)
+    check_dat(header, str(path))
+    check_kind(body[:2], str(path))
+    columns = dat_columns(_whole(body[2:], 8, path), RunningClock(32))
+    return Decoded(pack_events(columns, str(path)), sensor_of(header))
+
+
+def check_dat(header: bytes, name: str) -> None:
+    """Check that a header is that of a ``.dat`` file as it is written today.
+
+    Raises:
+        RecordingError: it is not; ``name`` is in the message.
+    """
     if not re.search(rb"% Version [2-9]", header):
-        raise RecordingError(f"{path}: its header tells no version from 2 on; convert it with Prophesee's tools")
-    if len(body) < 2 or body[0] not in _EVENT_TYPES or body[1] != 8:
-        raise RecordingError(f"{path}: type and size of its events are {list(body[:2])}, not [12, 8]: no CD events")
-    words = np.frombuffer(_whole(body[2:], 8, path), "<u4").astype(np.int64)
+        raise RecordingError(f"{name}: its header tells no version from 2 on; convert it with Prophesee's tools")
+
+
+def check_kind(kind: bytes, name: str) -> None:
+    """Check what stands between header and events of a ``.dat`` file: their type and size.
+
+    Raises:
+        RecordingError: they are no events of pixels; ``name`` is in the message.
+    """
+    if len(kind) < 2 or kind[0] not in _EVENT_TYPES or kind[1] != 8:
+        raise RecordingError(f"{name}: type and size of its events are {list(kind)}, not [12, 8]: no CD events")
+
+
+def dat_columns(body: bytes, clock: RunningClock) -> dict[str, NDArray[np.int64]]:
+    """x, y, t and p of whole events of DAT."""
+    words = np.frombuffer(body, "<u4").astype(np.int64)
     data = words[1::2]
-    times = unwrap_clock(words[::2], 32)
-    columns = {"t": times, "x": data & 0x3FFF, "y": data >> 14 & 0x3FFF, "p": data >> 28}
-    return Decoded(pack_events(columns, str(path)), _sensor(header))
+    return {"t": clock(words[::2]), "x": data & 0x3FFF, "y": data >> 14 & 0x3FFF, "p": data >> 28}
 
 
 def _cut(path: Path) -> tuple[bytes, bytes]:
-    """Header (lines that begin with %) and body."""
+    """Header and body."""
     content = path.read_bytes()
+    start = cut_header(content)
+    if start is None:
+        raise RecordingError(f"{path}: no Prophesee header: it begins with {content[:8]!r} instead of b'% '")
+    return content[:start], content[start:]
+
+
+def cut_header(content: bytes) -> int | None:
+    """Where the header ends, lines that begin with %; ``None``: there is none. All of a content that is but header."""
     start = 0
     while content.startswith(b"%", start):
         line, start = start, content.find(b"\n", start) + 1 or len(content)
         if content[line:start].strip() == b"% end":
             break
-    if not start:
-        raise RecordingError(f"{path}: no Prophesee header: it begins with {content[:8]!r} instead of b'% '")
-    return content[:start], content[start:]
+    return start or None
 
 
-Decoder = Callable[[bytes, SensorSize | None, Path], tuple[Columns, tuple[str, ...]]]
-"""Events of a body and a sensor, and what was assumed."""
+def machine_of(header: bytes, name: str) -> tuple["EvtMachine", SensorSize | None]:
+    """The decoder of what stands behind a header, and the sensor, where it is known.
 
+    Raises:
+        RecordingError: it is of another encoding; ``name`` is in the message.
+    """
+    from training.data.formats.evt import EvtMachine  # Numba is slow to import, and seldom needed
 
-def _encoding(header: bytes, path: Path) -> Decoder:
-    """The decoder for what the header names."""
     named = re.search(rb"% (?:evt |format EVT)(\d)\.?(\d?)", header)
     version = b".".join(filter(None, named.groups())).decode().removesuffix(".0") if named else None
+    sensor = sensor_of(header)
     if version == "2.1":
         told = re.search(rb"endianness[= ](legacy|little)", header)
-        return functools.partial(_decode_evt21, order=told[1].decode() if told else None)
-    known: dict[str | None, Decoder] = {"2": _decode_evt2, "3": _decode_evt3}
-    if version not in known or b"endianness=big" in header or b"% endianness big" in header:
+        return EvtMachine("2.1", sensor, told[1].decode() if told else None), sensor
+    if version not in ("2", "3") or b"endianness=big" in header or b"% endianness big" in header:
         found = f"EVT {version}" if version else "none"
         raise RecordingError(
-            f"{path}: encoding {found}{' (big-endian)' * (b'big' in header)} in its header; little-endian EVT 2, "
+            f"{name}: encoding {found}{' (big-endian)' * (b'big' in header)} in its header; little-endian EVT 2, "
             "EVT 2.1 and EVT 3 are read; convert it with Prophesee's tools"
         )
-    return known[version]
+    return EvtMachine("2" if version == "2" else "3", sensor), sensor
 
 
-def _sensor(header: bytes) -> SensorSize | None:
+def sensor_of(header: bytes) -> SensorSize | None:
+    """The sensor that a header tells."""
     width = re.search(rb"(?:% geometry |% Width |width=)(\d+)", header)
     height = re.search(rb"(?:% geometry \d+x|% Height |height=)(\d+)", header)
     if width and height:
@@ -118,97 +146,3 @@ def _whole(body: bytes, size: int, path: Path) -> bytes:
             "copy or record it again"
         )
     return body
-
-
-def _last(mask: NDArray[np.bool_]) -> Words:
-    """For each word the index of the last one up to it that is in ``mask``; -1 where there is none."""
-    return np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1)) if len(mask) else np.zeros(0, np.int64)
-
-
-def _decode_evt2(body: bytes, _: SensorSize | None, path: Path) -> tuple[Columns, tuple[str, ...]]:
-    words = np.frombuffer(_whole(body, 4, path), "<u4").astype(np.int64)
-    return _evt2_columns(words)[0], ()
-
-
-def _decode_evt21(body: bytes, _: SensorSize | None, path: Path, order: str | None) -> tuple[Columns, tuple[str, ...]]:
-    """EVT 2.0 in one half of a word; the bits of the other tell which of 32 columns have an event.
-
-    Boards before GenX320 write the halves in the order called legacy. The clock's words tell which it is.
-    """
-    halves = np.frombuffer(_whole(body, 8, path), "<u4").astype(np.int64).reshape(-1, 2)
-    clocks = np.count_nonzero(halves >> 28 == 8, axis=0)
-    legacy = clocks[0] > clocks[1] if order is None else order == "legacy"
-    words, members = halves[:, 0 if legacy else 1], halves[:, 1 if legacy else 0]
-    columns, used = _evt2_columns(words)
-    word, place = _set_bits(members[used], 32)
-    columns = {field: column[word] for field, column in columns.items()}
-    columns["x"] = columns["x"] + place
-    said = f"its word order, which the header does not tell, was taken for {'legacy' if legacy else 'little'}"
-    return columns, (said,) * (order is None)
-
-
-def _evt2_columns(words: Words) -> tuple[Columns, Words]:
-    """Events of words of EVT 2, and which words they are."""
-    kind = words >> 28
-    is_base = kind == 8
-    base = np.zeros_like(words)
-    base[is_base] = unwrap_clock(words[is_base] & 0xFFFFFFF, _BASE_BITS["2"])
-    clock = _last(is_base)
-    used = np.flatnonzero((kind <= 1) & (clock >= 0))
-    found = words[used]
-    times = base[clock[used]] << 6 | found >> 22 & 0x3F
-    return {"t": times, "x": found >> 11 & 0x7FF, "y": found & 0x7FF, "p": kind[used]}, used
-
-
-def _decode_evt3(body: bytes, sensor: SensorSize | None, path: Path) -> tuple[Columns, tuple[str, ...]]:
-    """Words set a state: time, row, and for vectors the first column and polarity, which a vector moves on."""
-    words = np.frombuffer(_whole(body, 2, path), "<u2").astype(np.int64)
-    kind, value = words >> 12, words & 0xFFF
-    is_base, lengths = kind == 8, np.select([kind == 4, kind == 5], [12, 8], 0)
-    row, start = _last(kind == 0), _last(kind == 3)
-    used = np.flatnonzero((_last(is_base) >= 0) & (row >= 0) & ((kind == 2) | (lengths > 0) & (start >= 0)))
-    single = kind[used] == 2
-    passed = np.cumsum(lengths) - lengths  # columns that vectors before this word have passed
-    source = np.where(single, used, start[used])  # the word with column and polarity
-    first = (value[source] & 0x7FF) + np.where(single, 0, passed[used] - passed[source])
-    if sensor is not None:
-        first[_over_the_edge(kind, used, first, source, sensor[0])] = sensor[0]
-    word, place = _set_bits(np.where(single, 1, value[used] & ((1 << lengths[used]) - 1)), 12)
-    columns = {
-        "t": _evt3_times(kind, value)[used][word],
-        "x": first[word] + place,
-        "y": value[row[used]][word] & 0x7FF,
-        "p": value[source][word] >> 11,
-    }
-    return columns, ()
-
-
-def _set_bits(members: Words, bits: int) -> tuple[Words, Words]:
-    """Index and place of each set bit of ``members``, lowest first. Most have bit 0 alone, and cost little."""
-    count = np.bitwise_count(members)
-    word = np.repeat(np.arange(len(members)), count)
-    place = np.zeros(len(word), np.int64)
-    more = members != 1
-    place[more[word]] = np.nonzero(members[more][:, None] >> np.arange(bits) & 1)[1]
-    return word, place
-
-
-def _over_the_edge(kind: Words, used: Words, first: Words, source: Words, width: int) -> NDArray[np.bool_]:
-    """Which of the words ``used`` are of a block of vectors that passes the edge, or follow it on the same base."""
-    begins = np.zeros(len(kind), bool)
-    begins[:-2] = (kind[:-2] == 4) & (kind[1:-1] == 4) & (kind[2:] == 5)
-    over = np.zeros(len(kind), bool)
-    over[used[begins[used] & (first + _BLOCK > width)]] = True
-    return (kind[used] != 2) & (_last(over)[used] > source)
-
-
-def _evt3_times(kind: Words, value: Words) -> Words:
-    """Time at each word. The lower part is that of its last word, or 0 if the upper part has changed since."""
-    is_base = kind == 8
-    base = np.zeros_like(value)
-    base[is_base] = unwrap_clock(value[is_base], _BASE_BITS["3"])
-    clock, low = _last(is_base), _last(kind == 6)
-    changed = is_base.copy()
-    changed[is_base] = np.diff(base[is_base], prepend=-1) != 0
-    fresh = low > _last(changed)
-    return base[np.maximum(clock, 0)] << 12 | np.where(fresh, value[np.maximum(low, 0)], 0)
