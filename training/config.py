@@ -47,6 +47,10 @@ class DataConfig(_Section):
     """Data sets of the same classes that are trained on too; they are neither searched nor queried."""
     sensor: Annotated[tuple[int, int] | None, BeforeValidator(_pixels)] = None
     """Width and height in pixels, also as "128x128", for files of ``folder`` that do not tell their sensor's size."""
+    stream: str | None = None
+    """Name or number of the stream of events to read, for files of ``folder`` that have several."""
+    sort: bool = False
+    """Put events of ``folder`` in order of time however late they are."""
     window_ms: float | None = Field(None, ge=1e-3, le=1e9)
     """Length of the windows that recordings are cut into, in milliseconds; ``None``: a file is one recording."""
     hop_ms: float | None = Field(None, ge=1e-3, le=1e9)

@@ -18,6 +18,7 @@ from spikinghash.files import atomic_path
 from training.data.reader import Reader
 from training.data.recordings import Recording, load_recording, parse_sensor
 from training.survey import Found, advice, lengths_table, look, suggested, try_lengths
+from training.window_options import Sensor, Sort, Stream
 
 HOT_EVENTS = 50
 """A hot pixel has at least so many events, ..."""
@@ -108,9 +109,9 @@ def draw(recordings: Sequence[Recording], path: Path) -> None:
 
 def main(
     files: Annotated[list[Path], typer.Argument(help="Recordings, or one folder of them.", metavar="FILE...")],
-    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
-    stream: Annotated[str | None, typer.Option(help="Of several streams of events: its number or name.")] = None,
-    sort: Annotated[bool, typer.Option(help="Put events in order of time however late they are.")] = False,
+    sensor: Sensor = None,
+    stream: Stream = None,
+    sort: Sort = False,
     picture: Annotated[Path | None, typer.Option("-o", "--out", help="Picture to write, .png or .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

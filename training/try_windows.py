@@ -8,15 +8,16 @@ import typer
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import RecordingError
 from spikinghash.files import private_folder
-from training.data.events import parse_sensor
-from training.data.reader import Reader
 from training.survey import LENGTHS, Length, advice, lengths_table, look, try_lengths
+from training.window_options import Sensor, Sort, Stream, chosen_reader
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder CLASS/FILE or CLASS/SESSION/FILE.", metavar="DIR")],
     lengths: Annotated[str, typer.Option(help="Milliseconds, by commas.")] = ",".join(map("{:g}".format, LENGTHS)),
-    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    sensor: Sensor = None,
+    stream: Stream = None,
+    sort: Sort = False,
     time_steps: Annotated[int, typer.Option(min=1, help="Frames of a window.")] = 4,
     size: Annotated[int, typer.Option(min=2, help="Height and width of a frame.")] = 32,
     config: Annotated[
@@ -28,7 +29,7 @@ def main(
 
     With --config also the mAP of a short training on each: of validation queries, since a window is a choice.
     """
-    found = look(folder, Reader(None if sensor is None else parse_sensor(sensor)))
+    found = look(folder, chosen_reader(None, sensor, stream=stream, sort=sort))
     tried = try_lengths(found.recordings, time_steps, size, parse_lengths(lengths))
     scores = None if config is None else [_score(config, folder, each, epochs) for each in tried]
     console = wide_console()

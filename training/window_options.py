@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,9 @@ from training.data.facts import DataFacts
 from training.data.reader import Reader
 from training.data.windows import Windows
 
+Sensor = Annotated[str | None, typer.Option("--sensor", help="WIDTHxHEIGHT, for files that do not tell it.")]
+Stream = Annotated[str | None, typer.Option("--stream", help="Of several streams of events: its number or name.")]
+Sort = Annotated[bool, typer.Option("--sort", help="Put events in order of time however late they are.")]
 Window = Annotated[float | None, typer.Option("--window", help="Milliseconds, instead of those of the training.")]
 Hop = Annotated[float | None, typer.Option("--hop", help="Milliseconds from one window to the next.")]
 
@@ -35,8 +37,7 @@ def chosen_reader(
         RecordingError: an option cannot be used.
     """
     windows = chosen_windows(facts, window, hop)
-    reader = Reader.of(facts, None if sensor is None else parse_sensor(sensor), windows)
-    return replace(reader, stream=stream, sort=sort)
+    return Reader.of(facts, None if sensor is None else parse_sensor(sensor), windows).asked(stream, sort)
 
 
 def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | None) -> Windows | None:

@@ -23,7 +23,7 @@ from training.data.facts import unlike
 from training.data.reader import Reader, binned
 from training.data.recordings import SUFFIXES, Recording
 from training.data.windows import in_seconds
-from training.window_options import Hop, Window, chosen_reader, tell_once
+from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 if TYPE_CHECKING:
     from deploy.backends.graph_run import GraphRun
@@ -131,11 +131,11 @@ def main(
         Tool | None,
         typer.Option("--from", help="With --input: the tool that wrote the graph, to take its numbers as it does."),
     ] = None,
-    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
-    stream: Annotated[str | None, typer.Option(help="Of several streams of events: its number or name.")] = None,
-    sort: Annotated[bool, typer.Option(help="Put events in order of time however late they are.")] = False,
+    stream: Stream = None,
+    sort: Sort = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Encode recordings, or run a NIR graph on spikes."""

@@ -30,7 +30,7 @@ from training.data.frames import Dataset, load_dataset
 from training.data.reader import Reader, binned
 from training.data.sampling import sample_files, spread_windows
 from training.data.splits import Indices, Split, split
-from training.window_options import Hop, Window, chosen_reader
+from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader
 
 FILES: dict[str, str] = {
     "torch": "checkpoint",
@@ -202,9 +202,11 @@ def main(
     data: Annotated[
         Path | None, typer.Option(help="Folder or file of recordings; default: what it was trained on, or digits.")
     ] = None,
-    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    stream: Stream = None,
+    sort: Sort = False,
     encoder: Annotated[
         list[Path] | None, typer.Option(help="Written file to verify instead of a fresh export.")
     ] = None,
@@ -215,10 +217,11 @@ def main(
     names = parse_backends(backends)
     loaded = load_checkpoint(checkpoint)
     network = load_network(checkpoint)
-    files = dict(_kind_of(path) for path in encoder or [])
     answers = "counts of classes" if network.classes else "bits of codes"
-    frames, compared = probes(loaded, data, samples, chosen_reader(loaded.data, sensor, window, hop))
-    results = verify(network, checkpoint, frames, names, files)
+    frames, compared = probes(
+        loaded, data, samples, chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
+    )
+    results = verify(network, checkpoint, frames, names, dict(map(_kind_of, encoder or [])))
     layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:
         certificate = network.certificate.as_dict() if network.certificate else None

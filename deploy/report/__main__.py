@@ -26,6 +26,7 @@ from hardware_profiles.loader import load_profiles
 from spikinghash.cli import run, wide_console
 from spikinghash.files import atomic_path
 from spikinghash.seal import sealed_json
+from training.window_options import Sensor, Sort, Stream, chosen_reader
 
 
 def main(
@@ -34,6 +35,9 @@ def main(
         list[Path] | None,
         typer.Option(help="Recordings, or folders of them, to trace. Default: 20 digits, of what learned them."),
     ] = None,
+    sensor: Sensor = None,
+    stream: Stream = None,
+    sort: Sort = False,
     profiles: Annotated[
         str, typer.Option("--profiles", "--platforms", help="all, or ids and paths by commas; two make a sentence.")
     ] = "all",
@@ -52,9 +56,7 @@ def main(
     dataset: Annotated[
         str, typer.Option(help="Data set whose retrieval figures to show. Default: what the encoder was trained on.")
     ] = "",
-    hosts: Annotated[
-        Path | None, typer.Option(help="Latencies measured on computers, as deploy.hosts writes them (hosts.json).")
-    ] = None,
+    hosts: Annotated[Path | None, typer.Option(help="Latencies of computers, as deploy.hosts writes them.")] = None,
     codes: Annotated[int, typer.Option(min=1, help="Stored codes of the search that is billed.")] = 1_000_000,
     full: Annotated[bool, typer.Option("--full", help="Print all bills and refusals.")] = False,
     compare: Annotated[
@@ -67,7 +69,8 @@ def main(
         _compare(*compare, out)
         return
     loaded, measured = load_profiles(profiles), read_hosts(hosts) if hosts else None
-    inputs = read_inputs(encoder, recordings or [], counts, results, dataset, form or [])
+    asked = chosen_reader(None, sensor, stream=stream, sort=sort)
+    inputs = read_inputs(encoder, recordings or [], counts, results, dataset, form or [], asked)
     report = build_report(replace(inputs, profiles=loaded, hosts=measured, codes=codes))
     write_report(report, inputs.counts, out)
     _show(everything(report) if full else summary(report))

@@ -17,6 +17,7 @@ from spikinghash.extras import told_of_extras
 from spikinghash.files import read_file
 from spikinghash.resources import RESULTS
 from training.config import EncoderConfig
+from training.data.reader import Reader
 
 DEFAULT_RECORDINGS = range(0, 5000, 250)
 """Digits that are traced when no recording is named: two of each class."""
@@ -47,12 +48,14 @@ def read_inputs(
     results: Path | None,
     dataset: str,
     others: Sequence[Path] = (),
+    asked: Reader | None = None,
 ) -> Inputs:
     """Everything about the networks.
 
     Args:
         dataset: overrides what the encoder was trained on, unless empty.
         others: the same encoder, lowered otherwise.
+        asked: how recordings are read, where they are not read as those of the training.
 
     Raises:
         GraphError: a file cannot be used; the message says which and why.
@@ -62,12 +65,12 @@ def read_inputs(
     about = read_about(encoder, dataset)
     selection, source = read_selection(results, about)
     networks, lacking = _networks(about, selection, source)
-    traced = read_counts(encoder, recordings, counts)
+    traced = read_counts(encoder, recordings, counts, asked)
     notes = [note for note in (about.note, lacking) if note]
     return Inputs(
         counts=traced,
         name=_form(encoder) if encoder else "",
-        others=tuple(_other_form(encoder, path, recordings) for path in others if encoder),
+        others=tuple(_other_form(encoder, path, recordings, asked) for path in others if encoder),
         networks=networks,
         selection=selection,
         synapses=read_network(encoder) if encoder else None,
@@ -85,7 +88,7 @@ def _networks(about: Encoder, selection: Selection, source: str) -> tuple[tuple[
         return (), f"No conventional networks, which are counted as their modules run: {error}."
 
 
-def _other_form(encoder: Path, other: Path, recordings: Sequence[Path]) -> Form:
+def _other_form(encoder: Path, other: Path, recordings: Sequence[Path], asked: Reader | None) -> Form:
     """Another graph of the encoder.
 
     Raises:
@@ -98,7 +101,7 @@ def _other_form(encoder: Path, other: Path, recordings: Sequence[Path]) -> Form:
         raise GraphError(
             f"--form {other}: it is checkpoint {another[:12]}, {encoder} is {one[:12]}: export both from one checkpoint"
         )
-    return Form(_form(other), _described(_trace(other, recordings), str(other)), read_network(other))
+    return Form(_form(other), _described(_trace(other, recordings, asked), str(other)), read_network(other))
 
 
 def _form(encoder: Path) -> str:
@@ -107,7 +110,9 @@ def _form(encoder: Path) -> str:
     return read_encoder(encoder)[1].form
 
 
-def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path | None) -> NetworkCounts:
+def read_counts(
+    encoder: Path | None, recordings: Sequence[Path], counts: Path | None, asked: Reader | None = None
+) -> NetworkCounts:
     """Read counts of an earlier run, or trace recordings now.
 
     Raises:
@@ -122,7 +127,7 @@ def read_counts(encoder: Path | None, recordings: Sequence[Path], counts: Path |
         return _described(read, str(counts))
     if encoder is None:
         raise GraphError("no network: give an encoder (encoder.nir, from export.to_nir) or --counts counts.json")
-    return _described(_trace(encoder, recordings), str(encoder))
+    return _described(_trace(encoder, recordings, asked), str(encoder))
 
 
 def _described(counts: NetworkCounts, source: str) -> NetworkCounts:
@@ -140,13 +145,13 @@ def _text(path: Path) -> str:
         raise GraphError(f"{path}: is no text file: give a counts.json") from None
 
 
-def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
+def _trace(encoder: Path, recordings: Sequence[Path], asked: Reader | None) -> NetworkCounts:
     import numpy as np
 
     from export.nir.metadata import read_encoder
     from export.synaptic.counting import trace_counts
     from training.data import digits
-    from training.data.reader import Reader, binned
+    from training.data.reader import binned
     from training.data.sampling import recording_files
 
     _, metadata = read_encoder(encoder)
@@ -155,7 +160,8 @@ def _trace(encoder: Path, recordings: Sequence[Path]) -> NetworkCounts:
             f"{encoder}: trained on {metadata.dataset}, whose recordings a report needs: --recordings FOLDER (figures "
             "of other recordings would be none of this network)"
         )
-    reader, sizes = Reader.of(metadata.data), (metadata.time_steps, metadata.size)
+    asked, sizes = asked or Reader(), (metadata.time_steps, metadata.size)
+    reader = Reader.of(metadata.data, asked.sensor).asked(asked.stream, asked.sort)
     files = list(recording_files(recordings))
     found = [binned(reader.read(path), *sizes) for path in files[:: max(1, len(files) // TRACED)]]
     found = found or [binned([each], *sizes) for each in digits.recordings(DEFAULT_RECORDINGS)]

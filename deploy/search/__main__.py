@@ -27,7 +27,7 @@ from spikinghash.cli import SKIPPED, run
 from spikinghash.errors import SearchError
 from training.data.reader import Reader
 from training.data.windows import in_seconds
-from training.window_options import Hop, Window, chosen_reader, tell_once
+from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that read and encode; each holds an encoder.")]
@@ -43,18 +43,20 @@ def build(
     index: Index = INDEX,
     kind: Annotated[Kind, typer.Option(help="How codes are searched; milvus-* need --milvus.")] = "flat",
     milvus: Annotated[str | None, typer.Option(help="http://HOST:PORT, or a file *.db for Milvus Lite.")] = None,
-    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    stream: Stream = None,
+    sort: Sort = False,
     workers: Workers = WORKERS,
     engine: EngineOption = "local",
 ) -> None:
     """Encode the recordings below a folder into an index; an interrupted build goes on where it was."""
     sources = list(find_sources(recordings))
     loaded = load_hasher(encoder)
-    reader = chosen_reader(loaded.data, sensor, window, hop)
+    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
     with writing(index):
-        manifest = open_or_create(index, encoder, loaded.bits, kind, milvus, reader.sensor, reader.windows)
+        manifest = open_or_create(index, encoder, loaded.bits, kind, milvus, reader)
         report = add_sources(index, manifest, sources, workers=workers, engine=engine)
     _tell(index, manifest, report)
 
@@ -83,11 +85,13 @@ def query(
         Find, typer.Option(help="class: nearest codes first; recording: by thumbnail among them.")
     ] = "class",
     at: Annotated[float | None, typer.Option(help="Second of a long recording; default: its middle.")] = None,
+    stream: Stream = None,
+    sort: Sort = False,
     html: Annotated[Path | None, typer.Option(help="Page to write, with the events animated.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the recordings that are nearest to one."""
-    searcher = Searcher(index)
+    searcher = Searcher(index, stream=stream, sort=sort)
     answer = searcher.query(recording, k, radius, find=find, at=at)
     tell_once((recording, remark) for remark in answer.remarks)
     if html is not None:
@@ -140,11 +144,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     max_upload: Annotated[int, typer.Option(min=1, help="Largest upload, MiB.")] = 16,
+    stream: Stream = None,
+    sort: Sort = False,
 ) -> None:
     """Serve a web page: drop a recording, see its neighbours."""
     from deploy.search.serve import serve as serve_page
 
-    serve_page(Searcher(index, threads=1), host, port, max_upload * 2**20)
+    serve_page(Searcher(index, threads=1, stream=stream, sort=sort), host, port, max_upload * 2**20)
 
 
 def check(

@@ -87,6 +87,10 @@ class Facts(BaseModel):
     window_us: Annotated[int, Field(ge=1)] | None = None
     """Length of the windows that recordings are cut into; None: whole recordings."""
     hop_us: Annotated[int, Field(ge=1)] | None = None
+    stream: str | None = None
+    """Stream of events that is read, of recordings that have several."""
+    sort: bool = False
+    """Whether events are put in order however late they are."""
     thumbnails: int | None = None
     """Version of the thumbnails; None in a manifest of before there were any."""
 
@@ -98,7 +102,7 @@ class Facts(BaseModel):
     @property
     def reader(self) -> Reader:
         """How recordings are read, those that are asked for too."""
-        return Reader(self.sensor, self.windows)
+        return Reader(self.sensor, self.windows, self.stream, self.sort)
 
 
 class Manifest:

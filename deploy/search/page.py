@@ -14,7 +14,8 @@ from deploy.search.searcher import Answer, Hit
 from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
 from training.data.binning import place_events
-from training.data.recordings import Recording, SensorSize, load_recording
+from training.data.reader import Reader
+from training.data.recordings import Recording
 from training.data.windows import clip, in_seconds
 
 FILM_STEPS = 24
@@ -71,22 +72,22 @@ def _describe_hit(hit: Hit, films: bool, shape: tuple[int, int] | None) -> dict[
     if not films:
         return shown
     try:
-        return shown | _films_of_file(hit.path, hit.sensor, hit.path.stat().st_mtime_ns, hit.window, shape)
+        return shown | _films_of_file(hit.path, hit.reader, hit.path.stat().st_mtime_ns, hit.window, shape)
     except (SpikinghashError, OSError):
         return {**shown, "note": "its file is gone or cannot be read"}
 
 
 @lru_cache(maxsize=CACHED_FILMS)
 def _films_of_file(
-    path: Path, sensor: SensorSize | None, modified: int, window: tuple[int, int] | None, shape: tuple[int, int] | None
+    path: Path, reader: Reader, modified: int, window: tuple[int, int] | None, shape: tuple[int, int] | None
 ) -> dict[str, Any]:
-    return _films(clip(_loaded(path, sensor, modified), window), shape)
+    return _films(clip(_loaded(path, reader, modified), window), shape)
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path, sensor: SensorSize | None, modified: int) -> Recording:
+def _loaded(path: Path, reader: Reader, modified: int) -> Recording:
     """The file of which the last window was shown: others of it are often shown next."""
-    return load_recording(path, sensor)
+    return reader.whole(path)
 
 
 def _films(recording: Recording, shape: tuple[int, int] | None) -> dict[str, Any]:

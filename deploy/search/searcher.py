@@ -1,7 +1,7 @@
 """An opened index folder: recordings in, nearest recordings out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.backends.encoders import Frames, load_hasher
@@ -11,8 +11,8 @@ from deploy.search.store import encoder_path, open_index
 from deploy.search.thumbnails import UNKNOWN, query_thumbnails
 from spikinghash.errors import SearchError
 from training.data.facts import unlike
-from training.data.reader import binned
-from training.data.recordings import Recording, SensorSize
+from training.data.reader import Reader, binned
+from training.data.recordings import Recording
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Hit:
     """Its class."""
     path: Path
     """Absolute, as it was when the recording was encoded."""
-    sensor: SensorSize | None = None
-    """Sensor to read it with, if the file does not tell its own."""
+    reader: Reader = field(default_factory=Reader)
+    """How its file is read."""
     difference: int | None = None
     """Of its thumbnail from the query's, 0 to 960; None if it has none."""
     window: tuple[int, int] | None = None
@@ -57,15 +57,17 @@ class Answer:
 class Searcher:
     """An index with its encoder. May be used from several threads at once."""
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
+    def __init__(self, folder: Path, threads: int = 0, *, stream: str | None = None, sort: bool = False) -> None:
         """Open the index ``folder``; a query is encoded on ``threads`` threads, 0 for all cores.
+
+        Queries are read as the index's recordings were, with ``stream`` and ``sort`` as asked for besides.
 
         Raises:
             SpikinghashError: it, or a part of it, cannot be used.
         """
         self.manifest = Manifest(folder)
         self._encoder = load_hasher(encoder_path(folder, self.manifest.facts), threads=threads)
-        self.reader = self.manifest.facts.reader
+        self.reader = self.manifest.facts.reader.asked(stream, sort)
         self.index = open_index(folder, self.manifest)
         self._thumbnails = self.manifest.thumbnails()
         self._bare = not self._thumbnails.any()
@@ -135,10 +137,10 @@ class Searcher:
         ]
 
     def _hits(self, found: Ranking) -> list[Hit]:
-        ids, sensor, manifest = found.ids.tolist(), self.manifest.facts.sensor, self.manifest
+        ids, reader, manifest = found.ids.tolist(), self.manifest.facts.reader, self.manifest
         columns = found.distances.tolist(), found.differences.tolist(), manifest.entries(ids), manifest.windows(ids)
         return [
-            Hit(id, distance, label, path, sensor, None if difference == UNKNOWN else difference, window)
+            Hit(id, distance, label, path, reader, None if difference == UNKNOWN else difference, window)
             for id, distance, difference, (path, label), window in zip(ids, *columns, strict=True)
         ]
 

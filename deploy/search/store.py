@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from deploy.search.faiss_index import FlatIndex
 from deploy.search.index import CodeIndex
@@ -16,8 +16,7 @@ from deploy.search.milvus_index import MilvusIndex, MilvusSettings
 from deploy.search.proof import sum_of_codes
 from spikinghash.errors import SearchError
 from spikinghash.files import atomic_path
-from training.data.recordings import SensorSize
-from training.data.windows import Windows
+from training.data.reader import Reader
 
 Kind = Literal["flat", "milvus-flat", "milvus-ivf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -33,10 +32,12 @@ def open_or_create(
     bits: int,
     kind: Kind,
     milvus: str | None,
-    sensor: SensorSize | None,
-    windows: Windows | None = None,
+    reader: Reader | None = None,
 ) -> Manifest:
     """The manifest of ``folder``, made with a copy of ``encoder`` if there is none.
+
+    Args:
+        reader: how recordings are read.
 
     Raises:
         SearchError: the folder holds an index of another encoder, of another kind or for another sensor.
@@ -45,13 +46,12 @@ def open_or_create(
         raise SearchError(f"--kind {kind}: --milvus ADDRESS goes with milvus-flat and milvus-ivf, and only with them")
     if milvus is not None and not milvus.startswith(("http://", "https://")):
         milvus = os.path.abspath(milvus)
-    digest = _sha256(encoder)
+    digest, reader = _sha256(encoder), reader or Reader()
     if not Manifest.exists(folder):
         copy = f"encoder{encoder.suffix}"
         with atomic_path(folder / copy) as temporary:
             shutil.copyfile(encoder, temporary)
-        times = {} if windows is None else {"window_us": windows.length, "hop_us": windows.hop}
-        facts = Facts(encoder=copy, encoder_sha256=digest, bits=bits, kind=kind, milvus=milvus, sensor=sensor, **times)
+        facts = Facts(encoder=copy, encoder_sha256=digest, bits=bits, kind=kind, milvus=milvus, **_facts_of(reader))
         manifest = Manifest.create(folder, facts)
     else:
         manifest = Manifest(folder)
@@ -61,17 +61,30 @@ def open_or_create(
             f"{folder}: holds codes of the encoder {facts.encoder_sha256[:12]}, but {encoder} is {digest[:12]}; their "
             "codes cannot be compared: give another --index"
         )
-    if facts.sensor != sensor:
-        raise SearchError(f"{folder}: made with --sensor {facts.sensor}, not {sensor}: give another --index")
-    if facts.windows != windows:
-        made, asked = facts.windows or "whole recordings", windows or "whole recordings"
-        raise SearchError(f"{folder}: made of {made}, not of {asked}: give another --index")
+    _check_reader(folder, facts.reader, reader)
     if (facts.kind, facts.milvus) != (kind, milvus):
         raise SearchError(
             f"{folder}: is an index of kind {facts.kind} ({facts.milvus or 'in memory'}), not {kind} "
             f"({milvus or 'in memory'}): give another --index"
         )
     return manifest
+
+
+def _facts_of(reader: Reader) -> dict[str, Any]:
+    facts: dict[str, Any] = {"sensor": reader.sensor, "stream": reader.stream, "sort": reader.sort}
+    if reader.windows is not None:
+        facts |= {"window_us": reader.windows.length, "hop_us": reader.windows.hop}
+    return facts
+
+
+def _check_reader(folder: Path, made: Reader, asked: Reader) -> None:
+    for name in ("sensor", "stream", "sort"):
+        before, now = getattr(made, name), getattr(asked, name)
+        if before != now:
+            raise SearchError(f"{folder}: made with --{name} {before}, not {now}: give another --index")
+    if made.windows != asked.windows:
+        of, not_of = made.windows or "whole recordings", asked.windows or "whole recordings"
+        raise SearchError(f"{folder}: made of {of}, not of {not_of}: give another --index")
 
 
 @contextmanager

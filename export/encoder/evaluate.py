@@ -38,7 +38,7 @@ from training.data.windows import Windows
 from training.retrieval import RetrievalFigures
 from training.retrieval import evaluate as evaluate_codes
 from training.tells import count_rows
-from training.window_options import Hop, Window, chosen_windows
+from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_windows
 
 
 def graph_encoder(executor: GraphExecutor) -> Encode:
@@ -56,6 +56,9 @@ def held_out(
     root: Path | None = None,
     windows: Windows | None = None,
     sensor: SensorSize | None = None,
+    *,
+    stream: str | None = None,
+    sort: bool = False,
 ) -> tuple[Dataset, Split]:
     """The data set of ``checkpoint``, split anew, without what it was only trained on.
 
@@ -65,6 +68,8 @@ def held_out(
             of its data set: N-MNIST, or any folder CLASS/FILE.
         windows: cut otherwise than in the training.
         sensor: of files that do not tell it; by default that of the training.
+        stream: of files with several streams of events; by default that of the training.
+        sort: put events in order of time however late they are.
     """
     config = checkpoint.config
     changed: dict[str, Any] = {"also": ()} if root is None else {"also": (), "root": root}
@@ -73,6 +78,7 @@ def held_out(
     known = checkpoint.data.sensor if checkpoint.data is not None else None
     if sensor is not None or config.data.sensor is None:
         changed["sensor"] = known if sensor is None else sensor[:2]
+    changed |= {"stream": stream or config.data.stream, "sort": sort or config.data.sort}
     if windows is not None:
         changed |= {"window_ms": windows.length / 1000, "hop_ms": windows.hop / 1000}
     return load_data(config.model_copy(update={"data": config.data.model_copy(update=changed)}))
@@ -229,9 +235,11 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to evaluate.", metavar="CKPT")],
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file of the figures, for deploy.report --results.")] = None,
-    sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, for files that do not tell it.")] = None,
+    sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    stream: Stream = None,
+    sort: Sort = False,
     shifts: Annotated[
         list[int] | None, typer.Option(help="Also with queries so many pixels of the sensor aside; may be repeated.")
     ] = None,
@@ -243,7 +251,7 @@ def main(
     """
     loaded = load_checkpoint(checkpoint)
     size = None if sensor is None else parse_sensor(sensor)
-    dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop), size)
+    dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop), size, stream=stream, sort=sort)
     console = Console()
     if loaded.config.encoder.head == "classes":
         rows = held_out_accuracies(loaded, dataset, sets)

@@ -75,6 +75,8 @@ def _load(data: DataConfig, encoder: EncoderConfig) -> Dataset:
         root=data.root,
         sensor=data.sensor,
         windows=windows_of(data),
+        stream=data.stream,
+        sort=data.sort,
         skip=True,
     )
 

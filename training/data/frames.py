@@ -70,6 +70,8 @@ def load_dataset(
     root: str | Path | None = None,
     sensor: tuple[int, int] | None = None,
     windows: Windows | None = None,
+    stream: str | None = None,
+    sort: bool = False,
     skip: bool = False,
 ) -> Dataset:
     """Load a data set as frames; they are cached in the user's cache folder.
@@ -81,12 +83,14 @@ def load_dataset(
         root: folder of the data set.
         sensor: width and height of the sensor, for files of ``folder`` that do not tell it.
         windows: how recordings are cut; ``None``: each is one row.
+        stream: name or number of the stream of events, for files of ``folder`` that have several.
+        sort: put events of ``folder`` in order of time however late they are.
         skip: leave out files of ``folder`` that cannot be used; the data set says which and why.
 
     Raises:
         RecordingError: ``root`` is missing, or a recording cannot be used.
     """
-    reader = Reader(None if sensor is None else (*sensor, 2), windows)
+    reader = Reader(None if sensor is None else (*sensor, 2), windows, stream, sort)
     source = _find(name, root, reader)
     cut = None if windows is None else [windows.length, windows.hop]
     key = {"version": _VERSION, "recordings": source.key, "time_steps": time_steps, "size": size, "windows": cut}
@@ -95,6 +99,11 @@ def load_dataset(
     if skipped and (not skip or not len(arrays["bits"])):
         others = "" if len(skipped) == 1 else f" (and {len(skipped) - 1} other files cannot be used)"
         raise RecordingError(skipped[0] + others)
+    return _dataset(arrays, source.classes, size)
+
+
+def _dataset(arrays: Arrays, classes: tuple[str, ...], size: int) -> Dataset:
+    """What is kept in the cache, as it is used."""
     frames = np.unpackbits(arrays["bits"], axis=-1, count=size)
     test, pixels = arrays["test"], tuple(arrays["sensor"].tolist())
     return Dataset(
@@ -102,11 +111,11 @@ def load_dataset(
         arrays["labels"],
         arrays["ids"].tolist(),
         test if test.any() else None,
-        source.classes,
+        classes,
         arrays["windows"],
         pixels if all(pixels) else None,
         tuple(arrays["files"].tolist()),
-        skipped,
+        tuple(arrays["skipped"].tolist()),
     )
 
 
@@ -126,12 +135,17 @@ def _find(name: DataName, root: str | Path | None, reader: Reader) -> Source:
         def rows(path: Path, time_steps: int, size: int) -> Rows:
             return rows_of(lambda _: reader.whole(path), reader)(0, time_steps, size)
 
-        return class_folders(root, is_recording, SUFFIXES, "recordings", rows, sensor=reader.sensor)
+        return class_folders(root, is_recording, SUFFIXES, "recordings", rows, sensor=reader.sensor, **_asked(reader))
     if name == "images":
         return images.source(root)
     from training.data import tonic_sets  # tonic imports torch
 
     return tonic_sets.source(name, root, reader)
+
+
+def _asked(reader: Reader) -> dict[str, str | bool]:
+    """What is asked for beside the sensor, where it is: caches of before it could be stay valid."""
+    return {name: value for name, value in (("stream", reader.stream), ("sort", reader.sort)) if value}
 
 
 def _make(recordings: Recordings, name: str, time_steps: int, size: int) -> Arrays:

@@ -1,7 +1,7 @@
 """The one door from a file to what an encoder takes: read, checked, cut into windows, binned."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,19 @@ class Reader:
     windows: Windows | None = None
     """``None``: a file is one recording."""
     stream: str | None = None
+    """Name or number of the stream of events to read, where a file has several."""
     sort: bool = False
+    """Put events in order however late they are."""
 
     @classmethod
     def of(cls, facts: DataFacts | None, sensor: SensorSize | None = None, windows: Windows | None = None) -> "Reader":
         """As the recordings were read that a network was trained on; ``sensor`` and ``windows`` go first."""
         facts = facts or DataFacts()
         return cls(sensor or facts.sensor_size, windows or facts.windows)
+
+    def asked(self, stream: str | None = None, sort: bool = False) -> "Reader":
+        """As this one, with what is asked for besides."""
+        return replace(self, stream=self.stream if stream is None else stream, sort=self.sort or sort)
 
     def whole(self, path: str | Path, name: str | None = None) -> Recording:
         """The recording ``path``, uncut; arguments and errors are those of ``load_recording``."""
