@@ -20,7 +20,7 @@ from training.data.events import (
     order_events,
     parse_sensor,
 )
-from training.data.formats import aedat2, aedat4, arrays, bin40, hdf5, prophesee, table
+from training.data.formats import aedat2, aedat4, arrays, bin40, event_stream, hdf5, matlab, prophesee, ros, table
 from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
 
 __all__ = [
@@ -57,6 +57,9 @@ FORMATS = (
     Format("an array for each of x, y, t, p", (".npz",), arrays.read_npz, "NumPy", "no"),
     Format("named columns, or lines of t, x, y, p", (".csv", ".txt"), table.read, "NumPy", "seldom"),
     Format("HDF5 of DSEC's and RPG's layout, or Prophesee's", (".h5", ".hdf5"), hdf5.read, "h5py", "seldom"),
+    Format("Event Stream", (".es",), event_stream.read, "event_stream", "yes"),
+    Format("MATLAB to version 7: aedat of AedatTools, columns", (".mat",), matlab.read, "SciPy", "mostly"),
+    Format("bags of ROS 1 and 2: dvs_msgs, event_camera_msgs", (".bag", ".db3", ".mcap"), ros.read, "rosbags", "yes"),
 )
 _READERS = {suffix: one.read for one in FORMATS for suffix in one.suffixes}
 SUFFIXES = tuple(_READERS)

@@ -1,0 +1,233 @@
+"""Formats that libraries write: Event Stream, MATLAB, bags of ROS 1 and 2, each written by a library of its own."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import event_stream
+import numpy as np
+import pytest
+import scipy.io
+from event_files import FORMATS, Row
+from rosbags.rosbag1 import Writer as FirstWriter
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer as SecondWriter
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from deploy.search.building import add_sources
+from deploy.search.files import find_sources
+from deploy.search.manifest import Manifest
+from deploy.search.searcher import Searcher
+from deploy.search.store import open_or_create
+from spikinghash.errors import RecordingError, SearchError
+from training.data.events import EVENT_DTYPE
+from training.data.formats.prophesee import cut_header
+from training.data.frames import load_dataset
+from training.data.reader import Reader
+from training.data.recordings import load_recording
+
+SENSOR = (64, 48, 2)
+GENERATOR = np.random.default_rng(3)
+ROWS: list[Row] = [
+    (int(GENERATOR.integers(64)), int(GENERATOR.integers(48)), 5_000_000 + 37 * number, number % 2)
+    for number in range(101)
+]
+X, Y, T, P = np.array(ROWS).T
+
+
+def write_es(path: Path) -> None:
+    array = np.zeros(len(ROWS), event_stream.dvs_dtype)
+    array["t"], array["x"], array["y"], array["on"] = T, X, 47 - Y, P
+    with event_stream.Encoder(str(path), "dvs", 64, 48) as encoder:
+        encoder.write(array[:50])
+        encoder.write(array[50:])
+
+
+def write_aedat_struct(path: Path) -> None:
+    polarity = {"timeStamp": T.astype(np.uint64), "x": X.astype(np.uint16), "y": Y.astype(np.uint16), "polarity": P > 0}
+    columns = {name: column[:, None] for name, column in polarity.items()}
+    info = {"deviceAddressSpace": np.array([64.0, 48.0]), "source": "Davis346"}
+    content = {"info": info, "data": {"polarity": columns, "special": {"timeStamp": np.zeros(0)}}}
+    scipy.io.savemat(path, {"aedat": content}, do_compression=True)
+
+
+def write_columns(path: Path) -> None:
+    scipy.io.savemat(path, {"ts": T / 1e6, "x": X.astype(float), "y": Y.astype(float), "pol": 2.0 * P - 1})
+
+
+def store_of(kind: Stores) -> Any:
+    """Types as the packages dvs_msgs and event_camera_msgs define them."""
+    store = get_typestore(kind)
+    types = get_types_from_msg("uint16 x\nuint16 y\ntime ts\nbool polarity\n", "dvs_msgs/msg/Event")
+    types |= get_types_from_msg(
+        "Header header\nuint32 height\nuint32 width\ndvs_msgs/Event[] events\n", "dvs_msgs/msg/EventArray"
+    )
+    packet = (
+        "std_msgs/Header header\nuint32 height\nuint32 width\nuint64 seq\nuint64 time_base\nstring encoding\n"
+        "bool is_bigendian\nuint8[] events\n"
+    )
+    store.register(types | get_types_from_msg(packet, "event_camera_msgs/msg/EventPacket"))
+    return store
+
+
+def header(store: Any, first: bool, number: int) -> Any:
+    stamp = store.types["builtin_interfaces/msg/Time"](5, number)
+    kind = store.types["std_msgs/msg/Header"]
+    return kind(number, stamp, "camera" * number) if first else kind(stamp, "camera" * number)
+
+
+def arrays(store: Any, first: bool) -> list[Any]:
+    """Messages of all lengths from 0 to 13, and of what is left."""
+    kind, event = store.types["dvs_msgs/msg/EventArray"], store.types["dvs_msgs/msg/Event"]
+    time = store.types["builtin_interfaces/msg/Time"]
+    events = [event(x, y, time(t // 10**6, t % 10**6 * 1000), bool(p)) for x, y, t, p in ROWS]
+    made, start = [], 0
+    for length in [*range(14), len(events)]:
+        made.append(kind(header(store, first, length % 5), 48, 64, events[start : start + length]))
+        start += length
+    return made
+
+
+def packets(store: Any, first: bool, encoding: str, path: Path) -> list[Any]:
+    kind = store.types["event_camera_msgs/msg/EventPacket"]
+    if encoding == "mono":
+        words = np.array([p << 63 | y << 48 | x << 32 | (t - 5_000_000) * 1000 for x, y, t, p in ROWS], "<u8")
+        content, base = words.tobytes(), 5_000_000_000
+    else:
+        FORMATS["EVT 3"][1](path, ROWS, 64, 48)
+        written = path.read_bytes()
+        content, base = written[cut_header(written) :], 0
+    cut = len(content) // 3 // 8 * 8
+    parts = content[:cut], content[cut:]
+    raw = [np.frombuffer(part, np.uint8) for part in parts]
+    return [kind(header(store, first, 3), 48, 64, 0, base, encoding, False, part) for part in raw]
+
+
+def write_bag(path: Path, topics: dict[str, str], plugin: StoragePlugin | None) -> Path:
+    """A bag with messages of ``topics``: their names, and what they hold. Returns the file that is read."""
+    first = plugin is None
+    store = store_of(Stores.ROS1_NOETIC if first else Stores.ROS2_HUMBLE)
+    serialise: Callable[..., Any] = store.serialize_ros1 if first else store.serialize_cdr
+    with FirstWriter(path) if plugin is None else SecondWriter(path, version=9, storage_plugin=plugin) as bag:
+        for topic, what in topics.items():
+            made = arrays(store, first) if what == "array" else packets(store, first, what, path.with_name("evt3"))
+            connection = bag.add_connection(topic, made[0].__msgtype__, typestore=store)
+            for number, message in enumerate(made):
+                bag.write(connection, 10**9 + number, serialise(message, message.__msgtype__))
+    return path if first else next(file for file in path.iterdir() if file.suffix in (".db3", ".mcap"))
+
+
+def check(path: Path, rows: Sequence[Row] = ROWS, **asked: Any) -> None:
+    found = load_recording(path, **asked)
+    assert np.array_equal(found.events, np.array([tuple(row) for row in rows], EVENT_DTYPE))
+    assert found.sensor == SENSOR
+
+
+def test_event_stream_counts_y_from_the_bottom(tmp_path: Path) -> None:
+    write_es(tmp_path / "a.es")
+    check(tmp_path / "a.es")
+
+
+def test_event_streams_of_other_kinds_and_damaged_ones_are_told(tmp_path: Path) -> None:
+    with event_stream.Encoder(str(tmp_path / "a.es"), "generic", 0, 0) as encoder:
+        encoder.write(np.array([(1, b"a")], event_stream.generic_dtype))
+    with pytest.raises(RecordingError, match="type 'generic'; only 'dvs'"):
+        load_recording(tmp_path / "a.es")
+    (tmp_path / "b.es").write_bytes(b"Event Stream?" * 9)
+    with pytest.raises(RecordingError, match="damaged, or no Event Stream"):
+        load_recording(tmp_path / "b.es")
+
+
+def test_matlab_structures_of_aedattools_and_columns(tmp_path: Path) -> None:
+    write_aedat_struct(tmp_path / "a.mat")
+    check(tmp_path / "a.mat")
+    write_columns(tmp_path / "b.mat")
+    check(tmp_path / "b.mat", sensor_size=SENSOR)
+    assert load_recording(tmp_path / "b.mat", SENSOR).notes == ("times with fractions were taken for seconds",)
+
+
+def test_matlab_files_that_hold_no_events_or_are_damaged_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": np.arange(3), "y": np.arange(3)})
+    with pytest.raises(RecordingError, match="no structure in it has x, y, t and p"):
+        load_recording(path, SENSOR)
+    scipy.io.savemat(path, {"x": np.arange(3), "y": np.arange(3), "t": np.arange(3), "p": np.ones(2)})
+    with pytest.raises(RecordingError, match=r"\[3, 3, 3, 2\] values"):
+        load_recording(path, SENSOR)
+    write_aedat_struct(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(RecordingError, match="damaged"):
+        load_recording(path)
+    packed = zlib.compress(bytes(1 << 27))
+    start = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    path.write_bytes(start + np.array([15, len(packed)], "<u4").tobytes() + packed)
+    with pytest.raises(RecordingError, match="bytes when unpacked"):
+        load_recording(path)
+
+
+@pytest.mark.parametrize("plugin", [None, StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+@pytest.mark.parametrize("what", ["array", "mono", "evt3"])
+def test_bags_of_both_kinds_of_messages(plugin: StoragePlugin | None, what: str, tmp_path: Path) -> None:
+    path = write_bag(tmp_path / ("bag" if plugin else "a.bag"), {"/dvs/events": what}, plugin)
+    rows = ROWS
+    if what == "evt3":  # its clock has 24 bits
+        rows = [(x, y, t % (1 << 24), p) for x, y, t, p in ROWS]
+    check(path, rows)
+
+
+def test_of_several_topics_one_is_chosen(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "a.bag", {"/left": "array", "/right": "mono"}, None)
+    with pytest.raises(RecordingError, match="2 topics of events to read, of /left, /right; choose one: --stream"):
+        load_recording(path)
+    with pytest.raises(RecordingError, match="0 topics of events"):
+        load_recording(path, stream="/middle")
+    check(path, stream="/left")
+
+
+def test_bags_in_other_encodings_and_damaged_ones_are_told(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "a.bag", {"/dvs": "mono"}, None)
+    path.write_bytes(path.read_bytes().replace(b"mono", b"none"))
+    with pytest.raises(RecordingError, match="encoding 'none'; evt3 and mono are read"):
+        load_recording(path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(RecordingError, match="damaged, or no bag of ROS"):
+        load_recording(path)
+    (tmp_path / "b.mcap").write_bytes(b"nothing")
+    with pytest.raises(RecordingError, match="damaged, or no bag of ROS"):
+        load_recording(tmp_path / "b.mcap")
+
+
+def test_an_index_keeps_stream_and_order(tmp_path: Path) -> None:
+    """Recordings of several streams, and late ones, are built, added and asked for without being told again."""
+    encoder = Path(__file__).parents[1] / "checkpoints" / "digits.onnx"
+    folder, index = tmp_path / "recordings" / "0", tmp_path / "index"
+    folder.mkdir(parents=True)
+    bag = write_bag(folder / "a.bag", {"/left": "array", "/right": "mono"}, None)
+    (folder / "late.txt").write_text("".join(f"{t} {x} {y} {p}\n" for x, y, t, p in (*ROWS, *ROWS)))
+    reader = Reader((64, 48, 2), stream="/left", sort=True)
+    manifest = open_or_create(index, encoder, 32, "flat", None, reader)
+    report = add_sources(index, manifest, list(find_sources(folder.parent)))
+    assert (report.added, report.errors) == (2, [])
+    assert Manifest(index).facts.reader == reader
+    assert Searcher(index, threads=1).query(bag).hits[0].distance == 0
+    with pytest.raises(SearchError, match="made with --stream /left, not None"):
+        open_or_create(index, encoder, 32, "flat", None, Reader((64, 48, 2), sort=True))
+    with pytest.raises(RecordingError, match="0 topics of events to read"):
+        Searcher(index, threads=1, stream="/middle").query(bag)
+
+
+def test_a_config_tells_stream_and_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "data" / "0").mkdir(parents=True)
+    write_bag(tmp_path / "data" / "0" / "a.bag", {"/left": "array", "/right": "mono"}, None)
+    late = "".join(f"{t} {x} {y} {p}\n" for x, y, t, p in (*ROWS[50:], *ROWS[:50], *[(0, 0, 0, 1)]))
+    (tmp_path / "data" / "0" / "b.txt").write_text(late)
+    with pytest.raises(RecordingError, match="choose one: --stream"):
+        load_dataset("folder", time_steps=4, root=tmp_path / "data", sensor=(64, 48), sort=True)
+    with pytest.raises(RecordingError, match="read it with --sort"):
+        load_dataset("folder", time_steps=4, root=tmp_path / "data", sensor=(64, 48), stream="/left")
+    found = load_dataset("folder", time_steps=4, root=tmp_path / "data", sensor=(64, 48), stream="/left", sort=True)
+    whole = load_recording(tmp_path / "data" / "0" / "a.bag", stream="/right")
+    assert found.ids == ["0/a.bag", "0/b.txt"]
+    assert np.array_equal(found.frames[0], whole.frames(4, 32))
