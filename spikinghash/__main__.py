@@ -16,6 +16,7 @@ COMMANDS = {
     "info": ("training.info", "what event files, or a folder of them, hold"),
     "windows": ("training.try_windows", "how to cut long recordings"),
     "run": ("deploy.backends.run", "hash codes of recordings"),
+    "stream": ("deploy.live.__main__", "hash codes of a live stream of events"),
     "search": ("deploy.search.__main__", "index recordings and find the nearest"),
     "web": ("deploy.web.__main__", "write a page that runs an encoder in the browser"),
     "place": ("deploy.energy.mapping.__main__", "map a network onto the cores of a chip"),

@@ -11,12 +11,12 @@ oldest open window, and the chunk that the source just delivered.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from deploy.backends.encoders import Codes, Encoder
+from deploy.live.windows import Window, Windower
 from spikinghash.errors import RecordingError, SpikinghashError
-from training.data.events import EVENT_DTYPE, Events, SensorSize, check_events
+from training.data.events import Events, SensorSize, check_events
 from training.data.recordings import NMNIST_SENSOR, Recording
+from training.data.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -54,35 +54,61 @@ def encode_stream(
         SpikinghashError: a length cannot be used.
         RecordingError: an event lies outside the sensor, or before an earlier one; the windows before it were yielded.
     """
-    if window_us < encoder.time_steps:
-        raise SpikinghashError(f"window_us is {window_us}: {encoder.time_steps} time steps need as many microseconds")
+    _check_lengths(window_us, hop_us, encoder.time_steps)
+    windower = Windower(Windows(window_us, hop_us))
+    start: int | None = None
+
+    def empty_ones(until: int) -> Iterator[WindowCode]:
+        nonlocal start
+        while start is not None and start < until:
+            yield WindowCode(start, start + window_us, None)
+            start += hop_us
+
+    def encoded(windows: Iterator[Window]) -> Iterator[WindowCode]:
+        nonlocal start
+        for window in windows:
+            yield from empty_ones(window.start)
+            yield _encoded(window, encoder, sensor_size)
+            start = window.start + hop_us
+
+    for chunk in _checked(events, sensor_size):
+        start = int(chunk["t"][0]) if start is None else start
+        yield from encoded(windower.push(chunk))
+        yield from empty_ones(windower.last - window_us + 1)
+    yield from encoded(windower.finish())
+
+
+def _check_lengths(window_us: int, hop_us: int, time_steps: int) -> None:
+    if window_us < time_steps:
+        raise SpikinghashError(f"window_us is {window_us}: {time_steps} time steps need as many microseconds")
     if hop_us < 1:
         raise SpikinghashError(f"hop_us is {hop_us}: at least 1 microsecond is needed")
-    start, last, kept = None, 0, np.empty(0, EVENT_DTYPE)
+
+
+def _checked(events: Iterable[Events], sensor_size: SensorSize) -> Iterator[Events]:
+    """The chunks that hold events.
+
+    Raises:
+        RecordingError: as ``encode_stream``.
+    """
+    last: int | None = None
     for number, chunk in enumerate(events):
         if not len(chunk):
             continue
         name, first = f"stream, chunk {number}", int(chunk["t"][0])
         check_events(chunk, sensor_size, name)
-        if start is not None and first < last:
+        if last is not None and first < last:
             raise RecordingError(
                 f"{name}: event 0: t = {first} us, after {last} us in the chunk before; time must not decrease: "
                 "sort the events by time"
             )
-        start, last, kept = first if start is None else start, int(chunk["t"][-1]), np.concatenate([kept, chunk])
-        while last >= start + window_us:
-            yield _encoded(kept, start, start + window_us, encoder, sensor_size)
-            start += hop_us
-        kept = kept[int(np.searchsorted(kept["t"], start)) :].copy()  # a copy, so that the chunk itself is freed
-    while start is not None and start <= last:
-        yield _encoded(kept, start, start + window_us, encoder, sensor_size)
-        start += hop_us
+        yield chunk
+        last = int(chunk["t"][-1])
 
 
-def _encoded(events: Events, start: int, end: int, encoder: Encoder, sensor_size: SensorSize) -> WindowCode:
-    first, after = np.searchsorted(events["t"], [start, end])
+def _encoded(window: Window, encoder: Encoder, sensor_size: SensorSize) -> WindowCode:
     try:
-        frames = Recording(events[first:after], sensor_size).frames(encoder.time_steps, encoder.size)
+        frames = Recording(window.events, sensor_size).frames(encoder.time_steps, encoder.size)
     except RecordingError:  # too few events, or too close in time; all else was checked on arrival
-        return WindowCode(start, end, None)
-    return WindowCode(start, end, encoder.encode(frames[None])[0])
+        return WindowCode(window.start, window.end, None)
+    return WindowCode(window.start, window.end, encoder.encode(frames[None])[0])

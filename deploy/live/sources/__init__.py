@@ -1,0 +1,1 @@
+"""Where live events come from, one kind of source per module."""
