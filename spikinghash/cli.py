@@ -28,6 +28,8 @@ INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
 """As a shell has it for programs that SIGPIPE ends."""
+MOST_WORKERS = 1024
+"""Threads or processes that a command can be asked for."""
 PLAIN_WIDTH = 160
 """Columns where no terminal tells a width, so that tables in pipes and logs are whole."""
 

@@ -113,6 +113,17 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def beside(path: Path, suffix: str) -> Path:
+    """``path`` with another suffix: where a command writes what is made of it, unless it is told a place.
+
+    Raises:
+        WriteError: ``path`` names no file.
+    """
+    if not path.name:
+        raise WriteError(f"{path}: names no file, beside which {suffix} could be written: give a file")
+    return path.with_suffix(suffix)
+
+
 def reason(error: OSError) -> str:
     """Why ``error`` was raised, in one line."""
     text = error.strerror or str(error) or type(error).__name__

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 
+from deploy.backends import to_nir
 from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.lava.job import read_settings
 from deploy.search.milvus_index import MilvusIndex
 from export.encoder.integer import Convolution, IntegerNetwork
 from export.encoder.network import build_network, load_network
+from export.nir import inspect
 from export.nir.metadata import parse_metadata
 from export.nir.read import read_graph
+from export.onnx import to_onnx
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profile
 from spikinghash.errors import (
@@ -31,6 +34,7 @@ from spikinghash.errors import (
     SearchError,
     SpikinghashError,
 )
+from tests.commands import Call
 from tests.energy_cases import small_counts
 from tests.networks import TINY, calibrated
 from training import publish
@@ -340,3 +344,10 @@ def test_settings_of_a_milvus_index(key: str, value: object, tmp_path: Path) -> 
     path = tmp_path / "milvus.json"
     path.write_text(json.dumps(MILVUS | {key: value}).replace("Infinity", "1e999"))
     assert "not a readable Milvus index" in refused(SearchError, lambda: MilvusIndex.load(path))
+
+
+@pytest.mark.parametrize("main", [inspect.main, to_nir.main, to_onnx.main])
+@pytest.mark.parametrize("path", [".", "", "..", "/"])
+def test_what_names_no_file(main: Callable[..., None], path: str, call: Call) -> None:
+    code, _, errors = call(main, path)
+    assert (code, errors.count("\n"), errors[:7]) == (2, 1, "error: ")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deploy.backends.encoder import Executor
 from deploy.backends.encoders import Codes, Encoder, RunNumbers, load_encoder
 from export.nir.tools import Tool
-from spikinghash.cli import run
+from spikinghash.cli import MOST_WORKERS, run
 from spikinghash.errors import SpikinghashError
 from training.data.facts import unlike
 from training.data.reader import Reader, binned
@@ -115,7 +115,7 @@ def main(
         Executor | None, typer.Option(help="Of lava: OS processes, or all in one. Default: by number of samples.")
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=0, help="Of events and onnxruntime (by default all cores), nest (one).")
+        int, typer.Option(min=0, max=MOST_WORKERS, help="Of events and onnxruntime (by default all cores), nest (one).")
     ] = 0,
     source: Annotated[
         Path | None, typer.Option("--input", help=".npz with spikes (samples, T, ...) for any NIR graph.")

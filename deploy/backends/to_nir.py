@@ -14,7 +14,7 @@ from export.nir.metadata import Dialect, Metadata
 from export.nir.to_nir import GraphSize, export_nir
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError, GraphError, SpikinghashError
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, beside
 
 PROBES = 2
 """Random recordings on which a tool has to give the network's spikes before its file is written."""
@@ -97,7 +97,7 @@ def main(
     ] = None,
 ) -> None:
     """Write a checkpoint as a NIR graph, run what was written, and compare."""
-    path = out or checkpoint.with_suffix(".nir")
+    path = out or beside(checkpoint, ".nir")
     if target is not None and (no_conv or dialect is not None):
         raise SpikinghashError(f"--for {target} chooses the form: leave --dialect and --no-conv out")
     network = load_network(checkpoint, numbers)

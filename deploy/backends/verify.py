@@ -198,7 +198,7 @@ def parse_backends(text: str) -> list[str]:
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to verify.", metavar="CKPT")],
     backends: Annotated[str, typer.Option(help="Comma-separated.")] = "torch,events,onnxruntime,nir,lava",
-    samples: Annotated[int, typer.Option(min=1, help="Recordings to compare on.")] = 8,
+    samples: Annotated[int, typer.Option(min=1, max=10**6, help="Recordings to compare on.")] = 8,
     data: Annotated[
         Path | None, typer.Option(help="Folder or file of recordings; default: what it was trained on, or digits.")
     ] = None,

@@ -23,14 +23,16 @@ from deploy.search.manifest import Manifest
 from deploy.search.ranking import Find
 from deploy.search.searcher import Answer, Searcher
 from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
-from spikinghash.cli import SKIPPED, run
+from spikinghash.cli import MOST_WORKERS, SKIPPED, run
 from spikinghash.errors import SearchError
 from training.data.reader import Reader
 from training.data.windows import in_seconds
 from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that read and encode; each holds an encoder.")]
+Workers = Annotated[
+    int, typer.Option(min=1, max=MOST_WORKERS, help="Processes that read and encode; each holds an encoder.")
+]
 EngineOption = Annotated[Engine, typer.Option(help="local, or ray: Ray Data, one encoder per actor, Parquet out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 INDEX = Path("idx")

@@ -15,7 +15,7 @@ from export.c.render import Source, render
 from export.encoder.network import load_network
 from spikinghash.cli import run
 from spikinghash.errors import GraphError
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, beside
 
 KILO = 1024
 
@@ -39,7 +39,7 @@ def main(
     ram: Annotated[int | None, typer.Option(min=1, help="KiB of RAM that the board has.")] = None,
 ) -> None:
     """Write a checkpoint as C for a microcontroller, compile and run it on this machine, and compare."""
-    folder = out or checkpoint.with_suffix(".c")
+    folder = out or beside(checkpoint, ".c")
     network = load_network(checkpoint)
     source = render(network)
     require_room(source, flash, ram)

@@ -22,6 +22,7 @@ from export.nir.read import KEY, read_graph
 from export.nir.structure import Node, Structure, describe_structure
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import GraphError, SpikinghashError
+from spikinghash.files import beside
 from spikinghash.seal import ONNX
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def main(
     """Show the nodes, sizes and metadata of a NIR or ONNX file, and draw a NIR graph."""
     console = wide_console()
     if file.suffix != ".onnx":
-        inspect_nir(file, out or file.with_suffix(".svg"), nodes, console)
+        inspect_nir(file, out or beside(file, ".svg"), nodes, console)
         return
     if out or nodes:
         raise SpikinghashError(f"{file}: --out and --nodes are for NIR graphs: leave them out for an ONNX model")

@@ -27,7 +27,7 @@ from export.onnx.int8 import store_weights_as_int8
 from export.onnx.writer import OnnxWriter
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, beside
 from spikinghash.seal import ONNX
 
 OPSET = 20
@@ -122,7 +122,7 @@ def main(
     int8: Annotated[bool, typer.Option("--int8", help="Store weights as int8: same numbers, smaller file.")] = False,
 ) -> None:
     """Write a checkpoint as an ONNX model, run what was written, and compare."""
-    path = out or checkpoint.with_suffix(".onnx")
+    path = out or beside(checkpoint, ".onnx")
     network = load_network(checkpoint, numbers)
     export_onnx(network, path, int8)
     console = Console(highlight=False, soft_wrap=True)
