@@ -72,6 +72,11 @@ def test_windows_hold_the_events_of_their_time_in_order(times: list[int], length
         assert np.array_equal(clip(whole, part.window).events, part.events)
 
 
+def test_windows_without_number_are_refused() -> None:
+    with pytest.raises(RecordingError, match=r"clip\.h5: 900,001 windows, one every 1 us, limit 100,000"):
+        Windows(1_000_000, 1).cut(recording(np.array([0, 1_800_000])))
+
+
 def test_a_file_that_was_cut_to_the_length_is_one_window() -> None:
     (part,) = Windows.of_ms(200.0).cut(recording(np.array([3, 199_700])))  # type: ignore[union-attr]
     assert part.window == (0, 200_000)

@@ -11,6 +11,8 @@ from training.data.recordings import Recording
 SHORTEST_SHARE = 0.9
 """Of a window: the last events of a recording make one if they span at least so much of it, so that a file that was cut
 to the length beforehand, whose first and last event lie inside, is one window."""
+LARGEST_COUNT = 100_000
+"""Windows of a recording."""
 LARGEST_MS = 1e9
 """Of a window or hop: 11 days."""
 
@@ -54,7 +56,7 @@ class Windows:
         The first starts at the first event. Events behind the last window are not used.
 
         Raises:
-            RecordingError: the recording is shorter than a window.
+            RecordingError: the recording is shorter than a window, or has far too many of them.
         """
         times = recording.events["t"]
         span = int(times[-1] - times[0])
@@ -64,7 +66,12 @@ class Windows:
                 f"{recording.name}: its events span {span / 1000:g} ms, a window has {self.length / 1000:g} ms: leave "
                 "it out, or set a shorter window (--window MS; data.window_ms in training)"
             )
-        starts = np.arange(spare // self.hop + 1) * self.hop
+        if (count := spare // self.hop + 1) > LARGEST_COUNT:
+            raise RecordingError(
+                f"{recording.name}: {count:,} windows, one every {self.hop} us, limit {LARGEST_COUNT:,}: use a longer "
+                "hop"
+            )
+        starts = np.arange(count) * self.hop
         first = np.searchsorted(times, times[0] + starts)
         after = np.searchsorted(times, times[0] + starts + self.length)
         return [
