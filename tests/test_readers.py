@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,8 +18,10 @@ from deploy.backends.emulator import EmulatorRunner
 from deploy.backends.graph_run import run_on_file
 from deploy.backends.simulators.graphs import input_shape, neuron_shapes, read_planned
 from export.nir.inspect import inspect_nir
+from export.nir.interpreter import Interpreter
 from export.nir.read import read_graph
 from export.nir.structure import describe_structure
+from export.nir.synapse_matrix import bias_vector, synapse_matrix
 from export.synaptic.counted import read_network
 from export.synaptic.lowering import lower
 from export.synaptic.schedule import schedule
@@ -59,6 +62,23 @@ def flattened() -> nir.NIRGraph:
     return built(nodes, "x>a a>w w>n n>y", (2, 4, 4), (3,))
 
 
+def weighted(weight: Any, bias: Any = None, source: tuple[int, ...] = (2,)) -> nir.NIRGraph:
+    """A linear map onto three neurons."""
+    node = nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
+    return built({"w": node, "n": nir.Threshold(np.full(3, 0.5))}, "x>w w>n n>y", source, (3,))
+
+
+def of_one_batch(source: tuple[int, ...]) -> nir.NIRGraph:
+    """A convolution of (2, 4, 4), from an Input that tells a batch as well, as rockpool writes it."""
+    nodes = {"c": conv((2, 2, 3, 3), 1, 1), "n": lif((2, 4, 4), np.random.default_rng(0))}
+    return built(nodes, "x>c c>n n>y", source, (2, 4, 4))
+
+
+def pooled(stride: int) -> nir.NIRGraph:
+    node = nir.SumPool2d(np.array([2, 2]), np.full(2, stride), np.array([0, 0]))
+    return built({"p": node}, "x>p p>y", (2, 4, 4), (2, 2, 2))
+
+
 TAKEN: dict[str, Callable[[], nir.NIRGraph]] = {
     "depthwise": lambda: built({"c": conv((2, 1, 3, 3), 1, 2)}, "x>c c>y", (2, 4, 4), (2, 4, 4)),
     "not square": lambda: built({"c": conv((2, 2, 3, 1), (1, 0), 1)}, "x>c c>y", (2, 4, 4), (2, 4, 4)),
@@ -70,6 +90,13 @@ TAKEN: dict[str, Callable[[], nir.NIRGraph]] = {
     "recurrent": recurrent_cuba,
     "loops": lambda: loops()[0],
     "cnn": nmnist_cnn,
+    "batch of one": lambda: of_one_batch((1, 2, 4, 4)),
+    "batch of one, flat": lambda: weighted(np.ones((3, 2)), source=(1, 2)),
+    "batch of one before neurons": lambda: built({"n": lif((3,), RNG)}, "x>n n>y", (1, 3), (1, 3)),
+    "half precision": lambda: weighted(np.ones((3, 2), np.float16), np.ones(3, np.float16)),
+    "whole numbers": lambda: weighted(np.ones((3, 2), np.int64)),
+    "never spikes": lambda: parameter("v_threshold", np.inf),
+    "never leaks": lambda: parameter("tau", np.inf),
     "nothing between": lambda: built({}, "x>y", (2,), (2,)),
 }
 
@@ -91,6 +118,24 @@ REFUSED: dict[str, tuple[Callable[[], nir.NIRGraph], str]] = {
         lambda: built({"d": nir.Delay(np.array([-1.0, 0.0]))}, "x>d d>y", (2,), (2,)), "is negative",
     ),
     "shapes": (lambda: built({"w": nir.Linear(np.ones((2, 3)))}, "x>w w>y", (2,), (2,)), "node w"),
+    "weight": (lambda: weighted(np.full((3, 2), np.inf)), "node w: its weight holds inf"),
+    "complex": (lambda: weighted(np.ones((3, 2), complex)), "node w: its weight holds complex128"),
+    "bias": (lambda: weighted(np.ones((3, 2)), np.ones(2)), "node w: its bias has 2 values for 3 outputs"),
+    "bias of a convolution": (
+        lambda: built({"c": nir.Conv2d((4, 4), np.ones((3, 2, 3, 3)), 1, 1, 1, 1, np.ones(2))}, "x>c c>y", (2, 4, 4),
+                      (3, 4, 4)), "node c: its bias has 2 values for 3 outputs",
+    ),
+    "threshold": (lambda: parameter("v_threshold", np.nan), "node n: its v_threshold is nan"),
+    "resistance": (lambda: parameter("r", np.inf), "node n: its r is inf"),
+    "stride": (lambda: pooled(0), "node p: its stride is 0"),
+    "padding": (lambda: built({"c": conv((2, 2, 3, 3), -1, 1)}, "x>c c>y", (2, 4, 4), (2, 0, 0)), "its padding is -1"),
+    "groups": (
+        lambda: built({"c": conv((2, 2, 3, 3), 1, 0)}, "x>c c>y", (2, 4, 4), (2, 4, 4)), "node c: it takes shape (0, 4",
+    ),
+    "kernel": (
+        lambda: built({"c": conv((2, 2, 9, 9), 0, 1)}, "x>c c>y", (2, 4, 4), (2, 1, 1)), "node c: it emits shape",
+    ),
+    "no input": (lambda: built({}, "x>y", (0,), (0,)), "node x: it emits shape (0,)"),
     "nothing arrives": (lambda: built({"n": lif((2,), RNG)}, "x>y n>y", (2,), (2,)), "nothing arrives"),
     "time step": (lambda: built({"n": lif((2,), RNG)}, "x>n n>y", (2,), (2,), dt=-1.0), "positive number of seconds"),
 }  # fmt: skip
@@ -115,8 +160,35 @@ def test_what_runs_is_inspected_and_placed(name: str, tmp_path: Path) -> None:
 def test_what_does_not_run_is_refused_by_all_for_one_reason(name: str, tmp_path: Path) -> None:
     make, reason = REFUSED[name]
     assert reason in str(refusal(make()))
-    with pytest.raises(GraphError, match=reason):
+    with pytest.raises(GraphError, match=re.escape(reason)):
         lower(read_graph(written(make(), tmp_path)))
+
+
+def test_a_batch_of_one_counts_for_nothing(tmp_path: Path) -> None:
+    spikes = (np.random.default_rng(0).random((2, 6, 2, 4, 4)) < 0.5).astype(np.float32)
+    plain, _ = Interpreter(of_one_batch((2, 4, 4))).run(spikes)
+    batched, _ = Interpreter(of_one_batch((1, 2, 4, 4))).run(spikes[:, :, None])
+    assert plain.any()
+    np.testing.assert_array_equal(batched, plain)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int8, np.uint8, bool])
+def test_numbers_of_any_type_weigh_what_they_say(kind: type) -> None:
+    """Unsigned numbers and truth values must not wrap, nor be added as such."""
+    weight = np.array([[1, 1], [0, 1], [1, 0]], kind)
+    outputs, _ = Interpreter(weighted(weight)).run(np.ones((1, 1, 2), np.float32))
+    np.testing.assert_array_equal(outputs[0, 0], [1, 1, 1])
+    matrix = synapse_matrix(nir.Linear(weight))
+    assert matrix.dtype == np.float64
+    np.testing.assert_array_equal(matrix.toarray(), weight.astype(float))
+
+
+@pytest.mark.parametrize("shape", [(3,), (1,), (2, 3)])
+def test_a_bias_belongs_to_the_last_axis_of_a_stack_of_maps(shape: tuple[int, ...]) -> None:
+    """As numpy adds it to what the maps give, (2, 3)."""
+    bias = np.arange(1.0, 1 + np.prod(shape)).reshape(shape)
+    found = bias_vector(nir.Affine(np.zeros((2, 3, 4)), bias))
+    np.testing.assert_array_equal(found, (np.zeros((2, 3)) + bias).ravel())
 
 
 def test_metadata_of_an_encoder_that_cannot_be_read_are_refused_by_all() -> None:

@@ -48,9 +48,33 @@ def bias_vector(node: nir.NIRNode) -> npt.NDArray[np.float64] | None:
     bias = getattr(node, "bias", None)
     if bias is None or not np.any(bias):
         return None
-    bias = np.asarray(bias, np.float64)
-    positions = int(np.prod(output_shape(node))) // bias.size
-    return np.repeat(bias.ravel(), positions)
+    shape, bias = output_shape(node), np.asarray(bias, np.float64)
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        bias = bias.reshape(-1, *[1] * (len(shape) - 1))
+    return np.broadcast_to(bias, shape).ravel()
+
+
+def check_numbers(node: nir.NIRNode) -> None:
+    """Refuse what no simulator could make sense of in a linear node that knows its input shape.
+
+    Raises:
+        ValueError: a weight is no finite number, the bias has another size than the output, or a stride, a dilation
+            or a padding is too small.
+    """
+    for name in ("weight", "bias", "scale"):
+        values = np.asarray(getattr(node, name, 0.0))
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"its {name} holds {values.dtype} values: use real numbers")
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"its {name} holds {values[~np.isfinite(values)][0]}: use finite numbers")
+    for name, least in (("stride", 1), ("dilation", 1), ("padding", 0)):
+        value = getattr(node, name, least)
+        if not isinstance(value, str) and min(_integers(value)) < least:
+            raise ValueError(f"its {name} is {min(_integers(value))}: at least {least} is needed")
+    convolves = isinstance(node, nir.Conv1d | nir.Conv2d)
+    size = np.size(getattr(node, "bias", 0.0))
+    if size not in ((takes := output_shape(node)[0 if convolves else -1]), 1, math.prod(output_shape(node))):
+        raise ValueError(f"its bias has {size} values for {takes} outputs")
 
 
 def input_shape(node: nir.NIRNode) -> Shape:
@@ -140,14 +164,14 @@ def _matrix(node: nir.NIRNode) -> sparse.spmatrix:
 @_matrix.register(nir.Linear)
 def _dense(node: nir.Affine | nir.Linear) -> sparse.spmatrix:
     """Leading dimensions of the weight are a batch of independent maps: a block-diagonal matrix."""
-    weight = np.asarray(node.weight)
+    weight = np.asarray(node.weight, np.float64)
     blocks = weight.reshape(-1, *weight.shape[-2:])
     return sparse.csr_matrix(blocks[0]) if len(blocks) == 1 else sparse.block_diag(blocks)
 
 
 @_matrix.register
 def _scale(node: nir.Scale) -> sparse.spmatrix:
-    return sparse.diags(np.ravel(node.scale))
+    return sparse.diags(np.ravel(node.scale).astype(np.float64))
 
 
 @_matrix.register
@@ -158,7 +182,7 @@ def _flatten(node: nir.Flatten) -> sparse.spmatrix:
 @_matrix.register(nir.Conv1d)
 @_matrix.register(nir.Conv2d)
 def _convolution(node: nir.Conv1d | nir.Conv2d) -> sparse.spmatrix:
-    return _connected(np.asarray(node.weight), axes_of(node), int(node.groups))
+    return _connected(np.asarray(node.weight, np.float64), axes_of(node), int(node.groups))
 
 
 @_matrix.register(nir.SumPool2d)

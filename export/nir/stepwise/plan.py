@@ -14,8 +14,8 @@ from export.nir.read import time_step
 from export.nir.stepwise.dynamics import NEURONS, delay_steps, dynamics
 from export.nir.stepwise.flatten import Edges, Nodes, flatten
 from export.nir.stepwise.order import visiting_order
-from export.nir.stepwise.shapes import settled, taken_shape
-from export.nir.synapse_matrix import LINEAR_NODES, Shape, input_shape, output_shape, synapse_matrix
+from export.nir.stepwise.shapes import check_values, settled, taken_shape
+from export.nir.synapse_matrix import LINEAR_NODES, Shape, check_numbers, input_shape, output_shape, synapse_matrix
 from spikinghash.errors import GraphError
 
 MatrixT = TypeVar("MatrixT")
@@ -97,8 +97,8 @@ def make_plan(graph: nir.NIRGraph, dt: float | None = None) -> GraphPlan:
         try:
             arriving = [shapes[start] for start in sources[name] if (start, name) not in late]
             nodes[name] = _settled(name, nodes[name], sources[name], arriving)
-            shapes[name] = emitted_shape(name, nodes[name])
             _check_parameters(nodes[name], dt)
+            shapes[name] = emitted_shape(name, nodes[name])
         except (TypeError, ValueError) as error:
             raise GraphError(f"node {name}: {error}") from None
     for start, end in sorted(late):
@@ -124,16 +124,27 @@ def _settled(name: str, node: nir.NIRNode, sources: list[str], arriving: list[Sh
 
 
 def emitted_shape(name: str, node: nir.NIRNode) -> Shape:
-    """Shape of what a settled node emits."""
+    """Shape of what a settled node emits.
+
+    Raises:
+        ValueError: it is unknown, or has no element.
+    """
     if isinstance(node, LINEAR_NODES):
         input_shape(node)  # raises where it is unknown
-        return output_shape(node)
-    marked = read_marked(name, node)
-    return taken_shape(node) if marked is None else marked.stored_shape
+        shape = output_shape(node)
+    else:
+        marked = read_marked(name, node)
+        shape = taken_shape(node) if marked is None else marked.stored_shape
+    if 0 in shape:
+        raise ValueError(f"it emits shape {shape}, which has no element")
+    return shape
 
 
 def _check_parameters(node: nir.NIRNode, dt: float) -> None:
-    """Raise what a run would raise."""
+    """Raise what a run would raise, or would spoil it."""
+    if isinstance(node, LINEAR_NODES):
+        check_numbers(node)
+    check_values(node)
     if isinstance(node, NEURONS):
         dynamics(node, dt)
     elif isinstance(node, nir.Delay):
