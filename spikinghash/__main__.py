@@ -10,6 +10,7 @@ COMMANDS = {
     "to-nir": ("deploy.backends.to_nir", "write a checkpoint as a NIR graph"),
     "to-onnx": ("export.onnx.to_onnx", "write a checkpoint as an ONNX model"),
     "to-c": ("export.c.to_c", "write a checkpoint as C for a microcontroller"),
+    "to-sanafe": ("deploy.backends.to_sanafe", "write a NIR graph for SANA-FE, mapped to cores"),
     "inspect": ("export.nir.inspect", "show what a NIR or ONNX file holds, and draw it"),
     "verify": ("deploy.backends.verify", "compare all backends, layer by layer"),
     "formats": ("training.formats", "list the formats of event files"),

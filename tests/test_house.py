@@ -19,7 +19,7 @@ MAY_IMPORT = {
 }
 FACADE = "spikinghash.api"
 """What ``import spikinghash`` offers of all rooms; nothing of the project imports it."""
-COMMANDS_OF_DEPLOY = {"export.to_nir", "export.verify", "hardware_profiles.__main__"}
+COMMANDS_OF_DEPLOY = {"export.to_nir", "export.to_sanafe", "export.verify", "hardware_profiles.__main__"}
 """Commands that are given a name in another room, and compare or bill with what only `deploy` has."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from export.synaptic.populations import SynapseNetwork
+from export.synaptic.populations import Projection, SynapseNetwork
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Schedule:
     pace: int
     latencies: Mapping[str, int]
     depth: int
+
+    def hops(self, part: Projection) -> int:
+        """Machine steps from the one that sends a spike to the one that receives it, at least 1."""
+        return self.pace * part.delay + self.latencies[part.target] - self.latencies[part.source]
 
     def steps(self, steps: int) -> int:
         """Machine steps from the first frame of ``steps`` of the graph until the last output is there."""

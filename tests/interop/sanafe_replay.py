@@ -10,13 +10,13 @@ counted and changes nothing.
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import sanafe
 
-ARCHITECTURE = Path(sanafe.__file__).parent / "examples" / "loihi.yaml"
+from deploy.backends.sanafe.chip import ARCHITECTURE, load_architecture
+
 PER_CORE = 1024
 SOMA = "name: loihi_lif\n"
 
@@ -28,10 +28,7 @@ def replaying(text: str) -> str:
 
 
 def chip_of(arrays) -> sanafe.SpikingChip:
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(replaying(ARCHITECTURE.read_text()))
-        file.flush()
-        architecture = sanafe.load_arch(file.name)
+    architecture = load_architecture(replaying(ARCHITECTURE.read_text()))
     network, cores, core = sanafe.Network(), architecture.cores(), arrays["core"]
     group = network.create_neuron_group("all", len(core), default_synapse_hw_name="loihi_dense_synapse")
     held = dict.fromkeys(range(len(cores)), 0)

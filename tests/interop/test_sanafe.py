@@ -6,6 +6,7 @@ steps; the model of ``deploy.energy`` gets SANA-FE's prices alone. What is left 
 """
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ import pytest
 from networks import DEEP, SMALL, calibrated, random_frames
 
 from deploy.backends.simulator_backend import find_interpreter
+from deploy.backends.worker import ROOT
 from deploy.energy.amounts import mean
 from deploy.energy.bill import make_bill
 from deploy.energy.event_cores import dynamic_charges
@@ -129,7 +131,8 @@ def machine_steps(counts: NetworkCounts, layer: LayerCounts, spikes: np.ndarray)
 def test_the_model_and_sana_fe_bill_the_same_spikes_alike(config: EncoderConfig, tmp_path: Path) -> None:
     case, profile = placed(config, tmp_path), prices_of_sanafe()
     np.savez(tmp_path / "in.npz", **case.arrays())
-    subprocess.run([INTERPRETER, REPLAY, tmp_path / "in.npz", tmp_path / "out.json"], check=True, timeout=500)
+    command = [INTERPRETER, REPLAY, tmp_path / "in.npz", tmp_path / "out.json"]
+    subprocess.run(command, check=True, timeout=500, env={**os.environ, "PYTHONPATH": str(ROOT)})
     found = json.loads((tmp_path / "out.json").read_text())
 
     assert found["spikes"] == sum(layer.synops.sum() for layer in case.counts.layers)

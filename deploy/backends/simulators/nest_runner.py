@@ -27,7 +27,7 @@ import nir
 from deploy.backends.simulators.recording import SimulatorRun
 from export.nir.stepwise.dynamics import Dynamics
 from export.synaptic.lowering import lower
-from export.synaptic.populations import Population, Projection, SynapseNetwork
+from export.synaptic.populations import Population, SynapseNetwork
 from export.synaptic.schedule import Schedule, schedule
 from spikinghash.errors import GraphError
 
@@ -131,18 +131,13 @@ def plan_window(network: SynapseNetwork, timing: Schedule, spikes: NDArray[np.fl
     return Window(active, remembering, hold, -(2.0 ** math.ceil(math.log2(_largest_potential(network, spikes)) + 1)))
 
 
-def nest_delay(part: Projection, timing: Schedule) -> int:
-    """NEST steps from the one that sends to the one that receives; the schedule makes it at least 1."""
-    return timing.pace * part.delay + timing.latencies[part.target] - timing.latencies[part.source]
-
-
 def _longest_echo(network: SynapseNetwork, timing: Schedule, held: frozenset[str]) -> int | None:
     """Steps until the last spike has arrived where populations in ``held`` send none; None where it may never."""
     echo = dict.fromkeys(network.by_name, 0)
     for _ in range(len(echo) + 1):
         settled = True
         for part in network.projections:
-            length = nest_delay(part, timing) + (0 if part.source in held else echo[part.source])
+            length = timing.hops(part) + (0 if part.source in held else echo[part.source])
             if length > echo[part.target]:
                 echo[part.target], settled = length, False
         if settled:
@@ -212,7 +207,7 @@ class _Simulation:
         nest.ResetKernel()
         nest.verbosity = nest.VerbosityLevel.ERROR
         onto_neurons = [part for part in self.network.projections if self.network.by_name[part.target].rule is not None]
-        longest = max((nest_delay(part, self.timing) for part in onto_neurons), default=1)
+        longest = max((self.timing.hops(part) for part in onto_neurons), default=1)
         nest.set(resolution=1.0, local_num_threads=self.threads, min_delay=1.0, max_delay=float(longest))
         for population in self.network.neurons:
             self.ids[population.name] = self._cells(population)
@@ -221,7 +216,7 @@ class _Simulation:
         for part in onto_neurons:
             pairs = part.weights.tocoo()
             sources, targets = self.ids[part.source][pairs.col], self.ids[part.target][pairs.row]
-            _connect(sources, targets, pairs.data, nest_delay(part, self.timing))
+            _connect(sources, targets, pairs.data, self.timing.hops(part))
         self._connect_holds()
 
     def _cells(self, population: Population) -> Array:
