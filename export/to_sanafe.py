@@ -1,7 +1,6 @@
 """``python -m export.to_sanafe``: the command of ``deploy.backends.to_sanafe``."""
 
-from deploy.backends.to_sanafe import main
 from spikinghash.cli import run
 
 if __name__ == "__main__":
-    run(main)
+    run("deploy.backends.to_sanafe")
