@@ -15,6 +15,7 @@ import torch
 from deploy.backends import to_nir
 from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.lava.job import read_settings
+from deploy.report.hosts import __main__ as hosts
 from deploy.search.milvus_index import MilvusIndex
 from export.encoder.integer import Convolution, IntegerNetwork
 from export.encoder.network import build_network, load_network
@@ -351,3 +352,17 @@ def test_settings_of_a_milvus_index(key: str, value: object, tmp_path: Path) -> 
 def test_what_names_no_file(main: Callable[..., None], path: str, call: Call) -> None:
     code, _, errors = call(main, path)
     assert (code, errors.count("\n"), errors[:7]) == (2, 1, "error: ")
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--idle"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "1e300"])
+def test_measurements_that_would_not_end(option: str, seconds: str, call: Call, tmp_path: Path) -> None:
+    code, _, errors = call(hosts.main, tmp_path / "a.onnx", option, seconds, "--out", tmp_path / "hosts.json")
+    assert (code, errors.count("\n"), errors[:9]) == (2, 1, "error: --")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_measurement(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, errors = call(hosts.main, tmp_path / "a.onnx", "--out", tmp_path / "file" / "hosts.json")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "hosts.json: cannot be written" in errors

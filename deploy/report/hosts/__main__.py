@@ -25,6 +25,8 @@ from training.data import digits
 from training.data.progress import track
 
 BATCHES = (1, 64)
+LONGEST = 86_400
+"""Seconds, and repetitions."""
 _STEP = 79
 """Digits are taken this far apart, so that a batch holds all classes."""
 
@@ -48,12 +50,12 @@ def main(
     if earlier is not None and meter is None:
         raise SpikinghashError(f"--earlier {earlier}: nothing to add: give --meter too")
     for name, value in (("repetitions", repetitions), ("seconds", seconds), ("idle", idle)):
-        if not value > 0:
-            raise ConfigError(f"--{name} {value}: too little: use more than 0")
-    hosts = read_hosts(earlier) if earlier else _measure(encoders or [], Plan(repetitions, seconds), idle)
-    if meter is not None:
-        hosts = add_meter(hosts, read_meter(meter))
-    with atomic_path(out) as path:
+        if not 0 < value <= LONGEST:
+            raise ConfigError(f"--{name} {value:g}: use more than 0, at most {LONGEST:,}")
+    with atomic_path(out) as path:  # a place that cannot be written is told before the measurement
+        hosts = read_hosts(earlier) if earlier else _measure(encoders or [], Plan(repetitions, seconds), idle)
+        if meter is not None:
+            hosts = add_meter(hosts, read_meter(meter))
         path.write_text(sealed_json(hosts.to_json()))
     console = wide_console()
     console.print(_table(hosts))
