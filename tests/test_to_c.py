@@ -107,6 +107,15 @@ def test_more_than_32_bits_are_refused() -> None:
         render(network)
 
 
+@pytest.mark.parametrize(("limit", "what"), [("LARGEST_FLASH", "tables"), ("LARGEST_MEMORY", "memory")])
+def test_what_no_microcontroller_holds_is_refused(limit: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"export.c.render.{limit}", 1000)
+    with pytest.raises(
+        GraphError, match=rf"as C the encoder has [\d,]+ bytes of {what}, limit 1,000: export it to ONNX"
+    ):
+        render(build_network(calibrated(TINY)))
+
+
 def test_float_numbers_are_refused() -> None:
     with pytest.raises(GraphError, match="float numbers"):
         render(build_network(calibrated(TINY), "float"))
@@ -163,6 +172,13 @@ def test_a_board_that_is_too_small(checkpoint: Path, tmp_path: Path, call: Call,
     assert "the board has 1,024: train one" in done.err
     assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "c").exists()
+
+
+def test_a_file_where_the_folder_should_be(checkpoint: Path, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "c").write_text("mine")
+    done = call(main, checkpoint, "-o", tmp_path / "c")
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert (tmp_path / "c").read_text() == "mine"
 
 
 def test_no_compiler(checkpoint: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from export.c.program import Table
 from export.c.writer import CWriter
 from export.encoder.network import Network
 from export.encoder.operations import Input
+from spikinghash.errors import GraphError
 
 SCRATCH = {
     "lists": "uint16_t",
@@ -18,11 +19,13 @@ SCRATCH = {
     "sums": "int32_t",
     "block": "uint32_t",
     "cell": "uint32_t",
-    "products": "uint16_t",
+    "products": "uint32_t",
 }
 """Types of the arrays that layers work in."""
 BYTES = {"uint32_t": 4, "int32_t": 4, "uint16_t": 2, "int8_t": 1, "uint8_t": 1}
 FILES = ("encoder.h", "encoder.c", "main.c")
+LARGEST_FLASH, LARGEST_MEMORY = 16 * 2**20, 256 * 2**20
+"""Bytes of tables and of static memory: more is for no microcontroller, and no file that a compiler reads in time."""
 _PER_LINE = 12
 
 
@@ -44,12 +47,13 @@ def render(network: Network) -> Source:
     """``network`` as C.
 
     Raises:
-        GraphError: it has float numbers, or needs more than 32 bits.
+        GraphError: it has float numbers, needs more than 32 bits, or is too large.
     """
     writer = write(network)
     buffers, words = writer.place()
     tables = sum(len(table.values) * BYTES[table.kind] for table in writer.tables)
     memory = 4 * words + sum(_elements(writer, name) * BYTES[SCRATCH[name]] for name in writer.needs)
+    _require_small(tables, memory)
     sizes = _sizes(writer, tables, memory)
     answer = "uint16_t classes[ENCODER_CLASSES]" if writer.network.classes else "uint8_t code[ENCODER_CODE_BYTES]"
     out = "spikes of each class" if writer.network.classes else "hash code"
@@ -62,6 +66,15 @@ def render(network: Network) -> Source:
     }  # fmt: skip
     files = {name: _TEMPLATES.get_template(f"{name}.j2").render(values) for name in FILES}
     return Source(files, tables, memory, sizes)
+
+
+def _require_small(tables: int, memory: int) -> None:
+    for what, size, limit in (("tables", tables, LARGEST_FLASH), ("memory", memory, LARGEST_MEMORY)):
+        if size > limit:
+            raise GraphError(
+                f"as C the encoder has {size:,} bytes of {what}, limit {limit:,}: export it to ONNX or NIR, or train "
+                "one with fewer channels, steps or pixels"
+            )
 
 
 def write(network: Network) -> CWriter:

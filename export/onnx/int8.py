@@ -2,7 +2,7 @@
 
 Every weight of an integer graph is an eight-bit mantissa times a power of two that its whole tensor shares. The tensor
 is stored as int8 and read through ``DequantizeLinear`` with that power as scale: the same numbers, exactly, in a
-quarter of the space.
+quarter of the space. Kernels of a ``Conv`` have the scale once per channel, since MNN 3.6 misreads a single one there.
 """
 
 import numpy as np
@@ -13,6 +13,8 @@ from onnx import numpy_helper
 SMALLEST_TENSOR = 64
 """Elements; below this nothing is saved."""
 _LARGEST_MANTISSA = 127
+_KERNEL = 4
+"""Dimensions of a kernel: channels out, channels in, height and width."""
 
 
 def store_weights_as_int8(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -28,8 +30,9 @@ def store_weights_as_int8(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         names = (f"{tensor.name}_int8", f"{tensor.name}_scale")
         stored.append(numpy_helper.from_array((values / scale).astype(np.int8), names[0]))
-        stored.append(numpy_helper.from_array(np.array(scale, values.dtype), names[1]))
-        readers.append(onnx.helper.make_node("DequantizeLinear", names, [tensor.name], f"{tensor.name}_read"))
+        scales = np.full(len(values) if values.ndim == _KERNEL else (), scale, values.dtype)
+        stored.append(numpy_helper.from_array(scales, names[1]))
+        readers.append(onnx.helper.make_node("DequantizeLinear", names, [tensor.name], f"{tensor.name}_read", axis=0))
     nodes = [*readers, *result.graph.node]
     del result.graph.initializer[:], result.graph.node[:]
     result.graph.initializer.extend([*kept, *stored])
