@@ -19,7 +19,7 @@ SCRATCH = {
     "sums": "int32_t",
     "block": "uint32_t",
     "cell": "uint32_t",
-    "products": "uint32_t",
+    "products": "uint16_t",
 }
 """Types of the arrays that layers work in."""
 BYTES = {"uint32_t": 4, "int32_t": 4, "uint16_t": 2, "int8_t": 1, "uint8_t": 1}

@@ -11,6 +11,8 @@ from spikinghash.errors import GraphError
 
 LARGEST_ROWS = 2**16
 """Of a table: a list of spikes holds row numbers of 16 bits."""
+LARGEST_TOKENS = 2**16 - 1
+"""Of an attention: pairs of keys and values are counted in 16 bits."""
 
 
 class CWriter(Program):
@@ -74,12 +76,17 @@ class CWriter(Program):
 
     def product(self, layer: Coincidences) -> None:
         """Self-attention: for each head and step, pairs of keys and values are counted, and queries add them up."""
-        channels, stream = layer.shape[0], self.stream_of(layer)
+        channels, tokens, stream = layer.shape[0], prod(layer.shape[1:]), self.stream_of(layer)
+        if tokens > LARGEST_TOKENS:
+            raise GraphError(
+                f"node {layer.name}: attention over {tokens:,} tokens, C is written for {LARGEST_TOKENS:,}: use "
+                "smaller frames, or attention in deeper stages alone"
+            )
         self.scratch("sums", channels)
         self.scratch("products", channels * (channels // layer.heads))
         self.record(
             "product", layer, bias=self.bias(layer, np.zeros(channels, np.int64)), places=self.places(stream),
-            channels=channels, width=channels // layer.heads, tokens=prod(layer.shape[1:]), words=stream.words,
+            channels=channels, width=channels // layer.heads, tokens=tokens, words=stream.words,
             weight=layer.weight, layer=self.layer_index(layer.name),
         )  # fmt: skip
         self.add(layer, "attend")
