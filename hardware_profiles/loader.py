@@ -18,6 +18,7 @@ from hardware_profiles.schema import Profile, Validation
 from hardware_profiles.terms import EVENT_TERMS, TERM_PATHS
 from spikinghash.errors import ProfileError, in_one_line
 from spikinghash.files import read_file
+from spikinghash.names import meant
 from spikinghash.toml import parse_toml
 
 _FOLDER = Path(__file__).parent
@@ -68,8 +69,10 @@ def load_profile(name: str) -> LoadedProfile:
         data = read_file(path, _LARGEST)
         return LoadedProfile(parse_profile(data.decode(), str(path)), path, hashlib.sha256(data).hexdigest())
     except OSError as error:
-        known = ", ".join(builtin_ids())
-        raise ProfileError(f"{path}: cannot be read ({error.strerror}): use a path or one of {known}") from None
+        known = builtin_ids()
+        raise ProfileError(
+            f"{path}: cannot be read ({error.strerror}): use a path or one of {', '.join(known)}{meant(name, known)}"
+        ) from None
     except UnicodeDecodeError:
         raise ProfileError(f"{path}: is not UTF-8 text") from None
 

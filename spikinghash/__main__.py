@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("deploy.report.__main__", "energy and latency per hardware"),
     "demo": ("deploy.demo", "the whole line on the committed checkpoint"),
     "setup-lava": ("spikinghash.setup_lava", "build the environment of the Lava simulator"),
+    "completion": ("spikinghash.completion", "print what completes commands in a shell"),
     "profiles": ("hardware_profiles.__main__", "list and check the hardware profiles"),
 }
 
@@ -32,11 +33,21 @@ COMMANDS = {
 def main() -> None:
     """Run ``spikinghash COMMAND ...``; each command is also ``python -m MODULE``."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "--version":
+        from spikinghash import __version__
+
+        print(f"spikinghash {__version__}")
+        return
     if command not in COMMANDS:
         asked = command in ("", "-h", "--help")
         lines = [f"  {name:10} {what}" for name, (_, what) in COMMANDS.items()]
-        usage = "\n".join(["usage: spikinghash COMMAND ...", "", *lines])
-        print(usage if asked else f"error: no command {command!r}\n{usage}", file=sys.stdout if asked else sys.stderr)
+        usage = "\n".join(["usage: spikinghash COMMAND ... | --version", "", *lines])
+        if asked:
+            print(usage)
+        else:
+            from spikinghash.names import meant
+
+            print(f"error: no command {command!r}{meant(command, COMMANDS)}\n{usage}", file=sys.stderr)
         sys.exit(0 if asked else 2)
     from spikinghash.cli import run
 

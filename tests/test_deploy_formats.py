@@ -109,6 +109,10 @@ def test_bad_files_are_one_line_and_exit_code_2(deploy: Call, encoder: Path, tmp
     event_files.aedat2_dvs128(good, digit("aedat 2 DVS128"))
     for path, message in bad_files(tmp_path):
         code, printed, error = deploy(encoder, good, path)
+        assert (code, printed.split()[1:]) == (3, [str(good)]), path
+        assert error.startswith(f"skipped: {path}: "), path
+        assert error.count("\n") == 1
+        code, printed, error = deploy(encoder, path)
         assert (code, printed) == (2, ""), path
         assert error.startswith(f"error: {path}: "), path
         assert message in error

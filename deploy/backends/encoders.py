@@ -14,6 +14,7 @@ from deploy.backends.encoder import RunNumbers as RunNumbers
 from deploy.backends.encoder import Trace as Trace
 from deploy.backends.simulators import RUNNERS
 from spikinghash.errors import GraphError, SpikinghashError
+from spikinghash.names import meant
 
 BACKENDS: dict[str, tuple[str, ...]] = {
     ".pt": ("events", "numpy", "torch"),
@@ -45,7 +46,10 @@ def load_encoder(
     if allowed is None:
         raise GraphError(f"{path}: unknown kind of encoder: use {', '.join(BACKENDS)}")
     if backend is not None and backend not in allowed:
-        raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {' or '.join(allowed)}")
+        others = f"{' or '.join(allowed)}{meant(backend, allowed)}"
+        raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {others}")
+    if not path.exists():
+        raise GraphError(f"{path}: no such file")
     if path.suffix == ".nir" and numbers != "float":
         from deploy.backends.nir_backend import NirEncoder, graph_runner
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from deploy.backends.encoder import Executor
 from deploy.backends.encoders import Codes, Encoder, RunNumbers, load_encoder
 from export.nir.tools import Tool
-from spikinghash.cli import MOST_WORKERS, run
-from spikinghash.errors import SpikinghashError
+from spikinghash.cli import MOST_WORKERS, SKIPPED, run
+from spikinghash.errors import RecordingError, SpikinghashError
+from spikinghash.resources import CHECKPOINTS, named
 from training.data.facts import unlike
 from training.data.reader import Reader, binned
 from training.data.recordings import SUFFIXES, Recording
@@ -69,13 +70,18 @@ def encode_recordings(encoder: Encoder, paths: Sequence[Path], reader: Reader | 
     return np.stack([one.code for one in code_recordings(encoder, paths, reader or Reader.of(encoder.data))])
 
 
-def code_recordings(encoder: Encoder, paths: Sequence[Path], reader: Reader) -> list[Coded]:
+def code_recordings(
+    encoder: Encoder, paths: Sequence[Path], reader: Reader, skipped: list[RecordingError] | None = None
+) -> list[Coded]:
     """Codes of recordings in any format, or of their windows, in order.
 
     What was left out of files, and which of them are unlike those trained on, is told on standard error.
 
+    Args:
+        skipped: takes the errors of recordings that cannot be used, which are then left out.
+
     Raises:
-        RecordingError: a recording cannot be used.
+        RecordingError: a recording cannot be used, and there is no ``skipped``; or none can.
     """
     coded: list[Coded] = []
     remarks: list[tuple[Path, str]] = []
@@ -89,14 +95,24 @@ def code_recordings(encoder: Encoder, paths: Sequence[Path], reader: Reader) -> 
         frames.clear()
 
     for path in paths:
-        whole = reader.whole(path)
-        kept, made = binned(reader.cut(whole), encoder.time_steps, encoder.size)
+        try:
+            whole = reader.whole(path)
+            kept, made = binned(reader.cut(whole), encoder.time_steps, encoder.size)
+        except RecordingError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+            continue
         remarks += [(path, remark) for remark in (*whole.notes, *unlike(encoder.data, kept, made))]
         parts += [(path, part) for part in kept]
         frames.append(made)
-        if len(parts) >= BATCH or path is paths[-1]:
+        if len(parts) >= BATCH:
             encode()
+    if parts:
+        encode()
     tell_once(remarks)
+    if skipped and not coded:
+        raise skipped[0]
     return coded
 
 
@@ -147,9 +163,19 @@ def main(
         return
     if output is not None or trace or dt is not None or tool is not None:
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
-    loaded = load_encoder(encoder, backend, numbers, threads, executor, warming=True)
+    loaded = load_encoder(named(encoder, CHECKPOINTS, ".onnx"), backend, numbers, threads, executor, warming=True)
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
-    _tell_answers(loaded, code_recordings(loaded, recordings or [], reader), as_json)
+    _run_encoder(loaded, recordings or [], reader, as_json)
+
+
+def _run_encoder(encoder: Encoder, recordings: list[Path], reader: Reader, as_json: bool) -> None:
+    """Print the answer of each recording; those that cannot be used are told, and make the exit code 3."""
+    skipped: list[RecordingError] = []
+    _tell_answers(encoder, code_recordings(encoder, recordings, reader, skipped), as_json)
+    for error in skipped:
+        print(f"skipped: {error}", file=sys.stderr)
+    if skipped:
+        raise typer.Exit(SKIPPED)
 
 
 def _run_graph(*arguments: Any) -> "GraphRun":

@@ -3,8 +3,9 @@
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from deploy.search.building import Engine, Report, add_sources
 from deploy.search.bulk import encode_files
 from deploy.search.checking import faults, repair
 from deploy.search.evaluation import Queries, evaluate_index
-from deploy.search.files import find_sources
+from deploy.search.files import find_sources, passed_over
 from deploy.search.instances import evaluate_views
 from deploy.search.manifest import Manifest
 from deploy.search.ranking import Find
@@ -25,6 +26,7 @@ from deploy.search.searcher import Answer, Searcher
 from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
 from spikinghash.cli import MOST_WORKERS, SKIPPED, run
 from spikinghash.errors import SearchError
+from training.data.events import parse_sensor
 from training.data.reader import Reader
 from training.data.windows import in_seconds
 from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
@@ -55,6 +57,7 @@ def build(
 ) -> None:
     """Encode the recordings below a folder into an index; an interrupted build goes on where it was."""
     sources = list(find_sources(recordings))
+    _tell_passed_over(recordings)
     loaded = load_hasher(encoder)
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
     with writing(index):
@@ -87,6 +90,7 @@ def query(
         Find, typer.Option(help="class: nearest codes first; recording: by thumbnail among them.")
     ] = "class",
     at: Annotated[float | None, typer.Option(help="Second of a long recording; default: its middle.")] = None,
+    sensor: Sensor = None,
     stream: Stream = None,
     sort: Sort = False,
     html: Annotated[Path | None, typer.Option(help="Page to write, with the events animated.")] = None,
@@ -94,6 +98,8 @@ def query(
 ) -> None:
     """Print the recordings that are nearest to one."""
     searcher = Searcher(index, stream=stream, sort=sort)
+    if sensor is not None:
+        searcher.reader = replace(searcher.reader, sensor=parse_sensor(sensor))
     answer = searcher.query(recording, k, radius, find=find, at=at)
     tell_once((recording, remark) for remark in answer.remarks)
     if html is not None:
@@ -186,6 +192,14 @@ def _encode_queries(folder: Path, encoder: Path, workers: int, reader: Reader) -
         raise SearchError(f"{folder}: none of its {len(sources)} recordings can be used as a query")
     codes = np.stack([np.frombuffer(outcome.code, np.uint8) for _, outcome in good])
     return Queries(codes, [source.label for source, _ in good]), errors
+
+
+def _tell_passed_over(folder: Path) -> None:
+    """Say which files of a folder are no recordings, by their suffixes."""
+    others = Counter(path.suffix or path.name for path in passed_over(folder))
+    if others:
+        counted = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(others.items()))
+        print(f"{folder}: {others.total()} files are no recordings, and passed over: {counted}", file=sys.stderr)
 
 
 def _told(errors: list[str]) -> list[str]:

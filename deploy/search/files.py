@@ -47,6 +47,11 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
         yield _source(path, class_of(path, place) if label is None else label)
 
 
+def passed_over(place: Path) -> Iterator[Path]:
+    """The files in the folder ``place`` and all folders below that are no recordings; hidden ones apart."""
+    return (path for path in place.rglob("[!.]*") if path.is_file() and not is_recording(path))
+
+
 def _source(path: Path, label: str) -> RecordingFile:
     try:
         found = path.stat()

@@ -39,6 +39,9 @@ KEY = METADATA_KEY
 """Under which an encoder's JSON is kept."""
 
 
+_OTHERS = {".onnx": "an ONNX model", ".pt": "a checkpoint"}
+
+
 def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
     """Read a NIR file; ``source`` stands for its path in messages.
 
@@ -46,6 +49,8 @@ def read_graph(path: Path, source: str | None = None) -> nir.NIRGraph:
         GraphError: it is missing, not a NIR file, no graph, or holds a primitive that nir does not know.
     """
     source = source or str(path)
+    if (kind := _OTHERS.get(Path(path).suffix)) is not None:
+        raise GraphError(f"{source}: this is {kind}, a NIR graph is needed: export.to_nir writes one from a checkpoint")
     if not Path(path).is_file():
         raise GraphError(f"{source}: no such file")
     try:
