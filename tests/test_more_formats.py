@@ -1,5 +1,6 @@
 """Formats that libraries write: Event Stream, MATLAB, bags of ROS 1 and 2, each written by a library of its own."""
 
+import contextlib
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -193,6 +194,12 @@ def test_bags_in_other_encodings_and_damaged_ones_are_told(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(RecordingError, match="damaged, or no bag of ROS"):
         load_recording(path)
+    mcap = write_bag(tmp_path / "bag", {"/dvs": "mono"}, StoragePlugin.MCAP)
+    content = mcap.read_bytes()
+    for start in range(8, 40):
+        mcap.write_bytes(content[:start] + b"\xff" * 8 + content[start + 8 :])
+        with contextlib.suppress(RecordingError):  # and of no other kind
+            load_recording(mcap)
     (tmp_path / "b.mcap").write_bytes(b"nothing")
     with pytest.raises(RecordingError, match="damaged, or no bag of ROS"):
         load_recording(tmp_path / "b.mcap")

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from deploy.backends.encoders import load_hasher
 from deploy.search.searcher import Searcher
 from spikinghash.errors import RecordingError, SpikinghashError
@@ -46,6 +48,8 @@ class Coder:
         if encoder is None:
             raise SpikinghashError("no encoder: give --encoder FILE, or --index, which has one")
         self._encoder = load_hasher(encoder, threads=threads)
+        size = self._encoder.size
+        self._encoder.encode(np.zeros((1, self.time_steps, 2, size, size), np.uint8))  # the first call loads kernels
 
     @property
     def data(self) -> DataFacts | None:

@@ -128,16 +128,16 @@ def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:
     if not len(events):
         raise RecordingError(f"{name}: empty: it has 0 events, at least 1 is needed; leave it out or record it again")
     for axis, limit in zip("xy", sensor_size, strict=False):
-        outside = np.flatnonzero((events[axis] < 0) | (events[axis] >= limit))
-        if len(outside):
-            index = int(outside[0])
+        column = np.ascontiguousarray(events[axis])
+        if column.min() < 0 or column.max() >= limit:
+            index = int(np.flatnonzero((column < 0) | (column >= limit))[0])
             raise RecordingError(
                 f"{name}: event {index}: {axis} = {events[axis][index]}, outside the sensor (0 to {limit - 1}); "
                 "crop the recording or give the size of its sensor: --sensor WIDTHxHEIGHT"
             )
-    back = np.flatnonzero(np.diff(events["t"]) < 0)
-    if len(back):
-        index = int(back[0]) + 1
+    times = np.ascontiguousarray(events["t"])
+    if (times[1:] < times[:-1]).any():
+        index = int(np.flatnonzero(times[1:] < times[:-1])[0]) + 1
         raise RecordingError(
             f"{name}: event {index}: t = {events['t'][index]} us, after {events['t'][index - 1]} us in event "
             f"{index - 1}; time must not decrease: sort the events by time"
@@ -153,10 +153,11 @@ def order_events(events: Events, name: str, *, any_step: bool = False) -> tuple[
     Raises:
         RecordingError: an event comes later than that.
     """
-    late = np.maximum.accumulate(events["t"]) - events["t"] if len(events) else np.zeros(1, np.int64)
-    most = int(late.max())
-    if most == 0:
+    times = np.ascontiguousarray(events["t"])
+    if not (times[1:] < times[:-1]).any():
         return events, ()
+    late = np.maximum.accumulate(times) - times
+    most = int(late.max())
     if most > LARGEST_STEP_BACK and not any_step:
         index = int(np.flatnonzero(late > LARGEST_STEP_BACK)[0])
         raise RecordingError(

@@ -68,11 +68,14 @@ def encode_events(events: Events, name: str) -> NDArray[np.uint8]:
 
 def decode_events(records: bytes) -> Events:
     """Events of the 40-bit ``records``, unchecked; the number of bytes is a multiple of 5."""
-    x, y, high, middle, low = np.frombuffer(records, np.uint8).reshape(-1, BYTES_PER_EVENT).T.astype(np.int64)
-    overflow = y == _OVERFLOW_ROW
+    x, y, high, middle, low = np.frombuffer(records, np.uint8).reshape(-1, BYTES_PER_EVENT).T
     events = np.empty(len(x), EVENT_DTYPE)
-    events["x"], events["y"], events["p"] = x, y, high >> 7
-    events["t"] = ((high & 127) << 16 | middle << 8 | low) + _OVERFLOW_TIME * np.cumsum(overflow)
+    events["x"], events["y"], events["p"] = x, y, high > 127
+    events["t"] = (high & 127).astype(np.int32) << 16 | middle.astype(np.int32) << 8 | low
+    overflow = y == _OVERFLOW_ROW
+    if not overflow.any():
+        return events
+    events["t"] += _OVERFLOW_TIME * np.cumsum(overflow)
     return events[~overflow]
 
 

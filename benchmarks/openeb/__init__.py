@@ -1,0 +1,1 @@
+"""Prophesee's words, decoded here and by OpenEB."""
