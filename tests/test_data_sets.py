@@ -16,7 +16,7 @@ from training.data.binning import events_to_frames
 from training.data.configured import load_data
 from training.data.events import EVENT_DTYPE, Events
 from training.data.frames import load_dataset
-from training.data.images import image_to_frames, read_image
+from training.data.stills import image_to_frames, read_image
 
 Rows = list[event_files.Row]
 

@@ -21,8 +21,8 @@ from spikinghash.cli import MOST_WORKERS, SKIPPED, run
 from spikinghash.errors import RecordingError, SpikinghashError
 from spikinghash.resources import CHECKPOINTS, named
 from training.data.facts import unlike
-from training.data.reader import Reader, binned
-from training.data.recordings import SUFFIXES, Recording
+from training.data.reader import INPUTS, Reader, binned
+from training.data.recordings import Recording
 from training.data.windows import in_seconds
 from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
@@ -36,9 +36,7 @@ BATCH = 64
 EncoderFile = Annotated[
     Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
 ]
-Recordings = Annotated[
-    list[Path] | None, typer.Argument(help=f"Files ({', '.join(SUFFIXES)}).", metavar="RECORDING...")
-]
+Recordings = Annotated[list[Path] | None, typer.Argument(help=f"Files ({', '.join(INPUTS)}).", metavar="RECORDING...")]
 
 
 Backend = Annotated[str | None, typer.Option(help="events, numpy, torch, onnxruntime, nir, lava, or a simulator.")]

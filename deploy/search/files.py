@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikinghash.errors import SearchError
-from training.data.recordings import SUFFIXES as SUFFIXES
-from training.data.recordings import is_recording
+from training.data.reader import INPUTS, is_input
 from training.data.source import class_of
 
 
@@ -40,9 +39,9 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
         return
     if not place.is_dir():
         raise SearchError(f"{place}: no such file or folder")
-    paths = sorted(filter(is_recording, place.rglob("[!.]*")))
+    paths = sorted(filter(is_input, place.rglob("[!.]*")))
     if not paths:
-        raise SearchError(f"{place}: 0 recordings found, at least 1 is needed ({', '.join(SUFFIXES)})")
+        raise SearchError(f"{place}: 0 recordings found, at least 1 is needed ({', '.join(INPUTS)})")
     for path in paths:
         yield _source(path, class_of(path, place) if label is None else label)
 

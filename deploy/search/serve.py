@@ -32,13 +32,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from deploy.search.files import SUFFIXES
 from deploy.search.openapi import api_description
 from deploy.search.page import TEMPLATES, TITLES, describe_answer
 from deploy.search.ranking import FINDS, NEIGHBOURS, Find
 from deploy.search.searcher import Searcher
 from spikinghash.errors import SearchError, SpikinghashError
 from spikinghash.files import private_folder
+from training.data.reader import INPUTS
 
 HEAD_SECONDS = 20.0
 """A client that has not told by then what it wants is dropped."""
@@ -95,7 +95,7 @@ class SearchService:
     async def _page(self, _: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
         page = TEMPLATES.get_template("serve.html").render(
-            nonce=nonce, count=len(self.searcher), suffixes=SUFFIXES, limit=self.max_upload, titles=TITLES
+            nonce=nonce, count=len(self.searcher), suffixes=INPUTS, limit=self.max_upload, titles=TITLES
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
@@ -107,16 +107,16 @@ class SearchService:
         return JSONResponse({"status": "ok", "recordings": len(self.searcher), "waiting": self.waiting})
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(api_description(SUFFIXES, self.max_upload, NEIGHBOURS))
+        return JSONResponse(api_description(INPUTS, self.max_upload, NEIGHBOURS))
 
     async def _query(self, request: Request) -> Response:
         length = self._length(request.headers)
         name = safe_name(request.query_params.get("name", ""))
         films, wanted = request.query_params.get("films", "false"), request.query_params.get("find", "class")
         find = next((find for find in FINDS if find == wanted), None)
-        suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
+        suffix = next((suffix for suffix in INPUTS if name.lower().endswith(suffix)), None)
         if suffix is None:
-            raise HTTPException(415, f"{name or 'no name'}: no recording; use {', '.join(SUFFIXES)}")
+            raise HTTPException(415, f"{name or 'no name'}: no recording; use {', '.join(INPUTS)}")
         if films not in ("true", "false"):
             raise HTTPException(400, "films is true or false")
         if find is None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from training.data.events import LARGEST_SIDE
 from training.data.recordings import Recording, SensorSize
+from training.data.stills import Still
 from training.data.windows import Windows
 
 QUANTILES = (0.01, 0.5, 0.99)
@@ -74,6 +75,8 @@ def unlike(facts: DataFacts | None, parts: list[Recording], frames: NDArray[np.u
 
     Each a line with the figure and the remedy; none where they are like those that the network was trained on.
     """
+    if isinstance(parts[0], Still):  # it has no duration, no sensor, and no windows as a remedy
+        return []
     facts, fill = facts or DataFacts(), float(np.median(fill_of(frames)))
     seconds = float(np.median([int(part.events["t"][-1] - part.events["t"][0]) / 1e6 for part in parts]))
     return [*_sensor(facts, parts[0]), *_fill(facts, fill), *_duration(facts, seconds)]

@@ -9,8 +9,22 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 from training.data.facts import DataFacts
-from training.data.recordings import Recording, SensorSize, load_recording
+from training.data.recordings import SUFFIXES, Recording, SensorSize, is_recording, load_recording
+from training.data.stills import PICTURES, Still, load_still
 from training.data.windows import Windows
+
+INPUTS = (*SUFFIXES, *PICTURES)
+"""Suffixes of all that ``Reader`` reads."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its suffix."""
+    return path.suffix.lower() in PICTURES
+
+
+def is_input(path: Path) -> bool:
+    """Whether a file in a folder is a recording or a picture."""
+    return is_recording(path) or (is_picture(path) and path.is_file())
 
 
 @dataclass(frozen=True)
@@ -37,16 +51,19 @@ class Reader:
         return replace(self, stream=self.stream if stream is None else stream, sort=self.sort or sort)
 
     def whole(self, path: str | Path, name: str | None = None) -> Recording:
-        """The recording ``path``, uncut; arguments and errors are those of ``load_recording``."""
+        """The recording or picture ``path``, uncut; arguments and errors are those of ``load_recording``."""
+        if is_picture(Path(path)):
+            return load_still(Path(path), name)
         return load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort)
 
     def cut(self, recording: Recording) -> list[Recording]:
-        """The windows of ``recording``, or itself.
+        """The windows of ``recording``, or itself; a picture has none.
 
         Raises:
             RecordingError: it is shorter than a window.
         """
-        return [recording] if self.windows is None else self.windows.cut(recording)
+        whole = self.windows is None or isinstance(recording, Still)
+        return [recording] if whole or self.windows is None else self.windows.cut(recording)
 
     def read(self, path: str | Path, name: str | None = None) -> list[Recording]:
         """The windows of the recording ``path``.
