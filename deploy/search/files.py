@@ -47,8 +47,8 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
 
 
 def passed_over(place: Path) -> Iterator[Path]:
-    """The files in the folder ``place`` and all folders below that are no recordings; hidden ones apart."""
-    return (path for path in place.rglob("[!.]*") if path.is_file() and not is_recording(path))
+    """The files in the folder ``place`` and below it that are neither recordings nor pictures; hidden ones apart."""
+    return (path for path in place.rglob("[!.]*") if path.is_file() and not is_input(path))
 
 
 def _source(path: Path, label: str) -> RecordingFile:
