@@ -13,7 +13,7 @@ from spikinghash.extras import EXTRAS
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("spikinghash", "hardware_profiles", "deploy", "export/nir", "export/onnx", "export/synaptic", "training/data")
 NEED_AN_EXTRA = {
-    "deploy.backends.to_nir", "deploy.backends.torch_backend", "deploy.backends.verify", "deploy.demo",
+    "deploy.backends.to_nir", "deploy.backends.to_sanafe", "deploy.backends.torch_backend", "deploy.backends.verify",
     "deploy.energy.networks.baselines", "deploy.energy.networks.module",
     "export.nir.describe", "export.nir.dialects.dialect", "export.nir.dialects.native", "export.nir.dialects.portable",
     "export.nir.picture", "export.nir.to_nir",
@@ -21,7 +21,10 @@ NEED_AN_EXTRA = {
     "training.data.tonic_sets",
 }  # fmt: skip
 """Modules that train, export, or run what was not exported."""
-ELSEWHERE = ("deploy.backends.lava.", "deploy.backends.simulators.")
+ELSEWHERE = (
+    "deploy.backends.lava.", "deploy.backends.simulators.",
+    "deploy.backends.sanafe.chip", "deploy.backends.sanafe.replay",
+)  # fmt: skip
 """Run in environments of their own."""
 BLOCK = """
 import sys
@@ -64,7 +67,7 @@ def test_what_runs_an_encoder_is_imported_without_extras() -> None:
 
 def test_extras_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    brought = {name: " ".join(parts) for name, parts in project["optional-dependencies"].items()}
+    brought = {name: " ".join(parts).replace("-", "_") for name, parts in project["optional-dependencies"].items()}
     brought["train"] += brought["export"]
     assert [package for package, extra in EXTRAS.items() if package not in brought[extra]] == []
     assert not EXTRAS.keys() & {re.split(r"[^\w-]", each)[0] for each in project["dependencies"]}
