@@ -23,7 +23,7 @@ echo 'error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make P
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results picture web clean
+.PHONY: help setup demo test lint checkpoint eval interop interop-setup bench results picture web docs clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -69,7 +69,8 @@ results: setup ## Train and test all networks of docs/results.md; NMNIST=FOLDER 
 	$(BIN)/python -m benchmarks.results $(if $(NMNIST),--nmnist $(NMNIST))
 	$(BIN)/python -m benchmarks.levels
 
-picture: setup ## Draw the README's picture of the encoder anew.
+picture: setup ## Draw the pictures of README and docs anew: neighbours of two recordings, the encoder.
+	$(BIN)/python scripts/draw_neighbours.py docs/neighbours.png
 	$(BIN)/python -m export.to_nir $(CHECKPOINT) -o build/encoder.nir
 	$(BIN)/python -m export.inspect build/encoder.nir -o docs/encoder-parts.svg
 
@@ -81,6 +82,9 @@ build/web/node_modules: deploy/web/package.json
 	cp $< build/web
 	npm install --prefix build/web --no-package-lock --no-audit --no-fund
 	touch $@
+
+docs: setup ## Build the site of docs/ in build/site; a warning is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove what was built and measured; the environments stay (they are .venv*).
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo report

@@ -206,3 +206,21 @@ def test_what_cannot_be_used_is_refused(encoder: spikinghash.Encoder, tmp_path: 
     with pytest.raises(SearchError, match="of one K"):
         spikinghash.hamming(np.zeros(4, np.uint8), np.zeros(2, np.uint8))
     assert encoder.encode_files([]).shape == (0, 4)
+
+
+def test_commands_take_the_name_of_an_encoder_that_comes_along(tmp_path: Path) -> None:
+    seven = spikinghash.example("7")
+    script = f"""
+import sys
+from spikinghash.__main__ import main
+for line in (["run", "digits", "{seven}"], ["search", "build", "{seven.parent}", "--encoder", "digits"]):
+    sys.argv = ["spikinghash", *line]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+"""
+    done = python(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "8ed1c341"
+    assert (tmp_path / "idx").is_dir()

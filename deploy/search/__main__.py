@@ -26,6 +26,7 @@ from deploy.search.searcher import Answer, Searcher
 from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
 from spikinghash.cli import MOST_WORKERS, SKIPPED, run
 from spikinghash.errors import SearchError
+from spikinghash.resources import CHECKPOINTS, named
 from training.data.events import parse_sensor
 from training.data.reader import Reader
 from training.data.windows import in_seconds
@@ -43,7 +44,7 @@ WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 
 def build(
     recordings: Annotated[Path, typer.Argument(help="Folder; each recording is of its folder's class.", metavar="DIR")],
-    encoder: Annotated[Path, typer.Option(help="Encoder: .onnx, .nir or .pt; the index keeps a copy.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder: .onnx, .nir, .pt, digits or nmnist; the index keeps a copy.")],
     index: Index = INDEX,
     kind: Annotated[Kind, typer.Option(help="How codes are searched; milvus-* need --milvus.")] = "flat",
     milvus: Annotated[str | None, typer.Option(help="http://HOST:PORT, or a file *.db for Milvus Lite.")] = None,
@@ -58,6 +59,7 @@ def build(
     """Encode the recordings below a folder into an index; an interrupted build goes on where it was."""
     sources = list(find_sources(recordings))
     _tell_passed_over(recordings)
+    encoder = named(encoder, CHECKPOINTS, ".onnx")
     loaded = load_hasher(encoder)
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
     with writing(index):
