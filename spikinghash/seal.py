@@ -85,7 +85,13 @@ def sealed_json(text: str) -> str:
 
 
 def sealed_row(values: dict[str, Any]) -> dict[str, Any]:
-    """``values``, fit for JSON, with their digest as a last key."""
+    """``values``, fit for JSON, with their digest as a last key.
+
+    Raises:
+        ValueError: they have a value under that key, which would be lost.
+    """
+    if _KEY in values:
+        raise ValueError(f"{_KEY}: the key of a row's digest is taken: name the value otherwise")
     return values | {_KEY: _digest(values)}
 
 

@@ -12,7 +12,6 @@ import torch
 import deploy.backends.run as deploy_run
 import deploy.report.__main__ as report
 import deploy.search.__main__ as search
-import export.c.to_c as to_c
 import export.loihi.drift as drift
 import export.nir.inspect as inspect
 import spikinghash
@@ -162,13 +161,6 @@ def test_what_is_imported_tells_counts_and_names(files: dict[str, Path], network
     encoder = spikinghash.load(files["encoder.onnx"])
     assert encoder.classes == NAMES
     np.testing.assert_array_equal(encoder.encode(FRAMES[0]), network.executor().encode(FRAMES[:1])[0])
-
-
-def test_c_is_refused_in_one_line(files: dict[str, Path], call: Call, tmp_path: Path) -> None:
-    done = call(to_c.main, files["encoder.pt"], "-o", tmp_path / "c")
-    assert (done.code, done.out) == (2, "")
-    assert "a Output of a classification head has no C form: export it to ONNX or NIR" in done.err
-    assert not (tmp_path / "c").exists()
 
 
 def test_a_report_gives_accuracy_in_the_place_of_map(files: dict[str, Path], call: Call, tmp_path: Path) -> None:

@@ -200,6 +200,12 @@ def test_json_is_sealed_by_its_values() -> None:
             parse_json(broken)
 
 
+def test_no_value_of_a_row_is_lost_to_its_seal() -> None:
+    row = sealed_row({"name": "a"})
+    with pytest.raises(ValueError, match="the key of a row's digest is taken"):
+        sealed_row(row)
+
+
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     left, living, other = (tmp_path / f".a.{name}.txt" for name in ("part-abcdefgh", "part-ijklmnop", "party"))
     for path in (left, living, other):
