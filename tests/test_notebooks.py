@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
-    "docs/index.md": 1, "docs/first-steps.md": 3,
+    "README.md": 1, "docs/index.md": 1, "docs/first-steps.md": 3,
     "docs/notebooks/search.md": 8, "docs/notebooks/train.md": 5, "docs/notebooks/energy.md": 5,
 }  # fmt: skip
 """Pages, and the least number of cells on each."""
