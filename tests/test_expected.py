@@ -64,6 +64,17 @@ def test_an_encoder_that_comes_along_is_run_by_its_name(
     assert (done.code, done.out) == (0, f"8ed1c341  {example('7')}\n")
 
 
+def test_one_recording_loads_no_large_library() -> None:
+    heavy = ("torch", "onnxruntime", "numba", "scipy", "nir", "h5py", "faiss", "matplotlib")
+    script = (
+        "import sys; from pathlib import Path; from deploy.backends.run import main; "
+        f"main(Path({str(DIGITS)!r}), [Path({str(example('7'))!r})]); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines() == [f"8ed1c341  {example('7')}", "[]"], done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from spikinghash.arrays import map_array
 from spikinghash.errors import RecordingError, in_one_line
@@ -112,6 +111,8 @@ def image_to_frames(image: NDArray[np.float32], time_steps: int, name: str = "im
     Raises:
         RecordingError: no pixel differs from its neighbourhood.
     """
+    from scipy.ndimage import uniform_filter  # slow to import, and recordings need none
+
     light = _DARK + (1 - _DARK) * image
     window = [max(3, length // NEIGHBOURHOOD) for length in image.shape]
     contrast = np.log(light / uniform_filter(light, window, mode="nearest"))
