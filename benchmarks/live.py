@@ -65,9 +65,9 @@ def send(content: bytes, rate: int, port: int) -> None:
                 sender.send(content[start : start + size])
 
 
-def expected(events: Events, encoder: Encoder, start: int, window: int) -> str:
-    """Code of the window that begins at ``start``."""
-    first, after = np.searchsorted(events["t"], [start, start + window])
+def expected(events: Events, rate: int, encoder: Encoder, start: int, window: int) -> str:
+    """Code of the window of ``window`` microseconds that begins at ``start``."""
+    first, after = start * rate // 1_000_000, (start + window) * rate // 1_000_000
     frames = events_to_frames(events[first:after], (WIDTH, HEIGHT, 2), encoder.time_steps, encoder.size)
     return encoder.encode(frames[None])[0].tobytes().hex()
 
@@ -100,7 +100,9 @@ def main(
     peak = next(line.split(":")[1].strip() for line in status.splitlines() if line.startswith("VmHWM"))
     whole, loaded = window * rate // 1000, load_encoder(encoder)
     complete = [row for row in rows if row["events"] == whole]
-    differ = [r for r in complete if r["code"] != expected(events, loaded, round(1e6 * r["start"]), 1000 * window)]
+    differ = [
+        r for r in complete if r["code"] != expected(events, rate, loaded, round(1e6 * r["start"]), 1000 * window)
+    ]
     latencies = np.array([row["latency_ms"] for row in rows])
     came = sum(row["events"] for row in rows)
     print(f"{len(events):,} events sent, {came:,} in {len(rows)} windows encoded; {len(complete)} windows complete")
