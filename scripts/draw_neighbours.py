@@ -15,7 +15,8 @@ import spikinghash
 from spikinghash.files import atomic_path
 from spikinghash.resources import RECORDINGS
 
-QUERIES = ("7", "5")
+QUERIES = (("7", 0), ("5", 2))
+"""Class and number; neither was trained on."""
 NEIGHBOURS = 6
 FIRST = 0.3
 """Share of the recording that is drawn: the camera moves there in one direction."""
@@ -48,17 +49,17 @@ def main(target: Path) -> None:
     files = sorted(RECORDINGS.glob("*/*.bin"))
     codes = spikinghash.load("digits").encode_files(files)
     figure, rows = plt.subplots(len(QUERIES), NEIGHBOURS + 1, figsize=(9, 3.1), layout="constrained")
-    for axes, label in zip(rows, QUERIES, strict=True):
-        asked = files.index(spikinghash.example(label))
+    for axes, (label, number) in zip(rows, QUERIES, strict=True):
+        asked = files.index(spikinghash.example(label, number))
         others = np.delete(np.arange(len(files)), asked)
         index = spikinghash.Index(bits=8 * codes.shape[1])
         index.add(codes[others], others)
         found = index.search(codes[asked], NEIGHBOURS)[0]
         draw(axes[0], files[asked], f"query\n{codes[asked].tobytes().hex()}", "black")
-        for place, number, distance in zip(axes[1:], found.ids, found.distances, strict=True):
-            same = files[number].parent.name == label
-            title = f"{distance} of {index.bits} bits\n{codes[number].tobytes().hex()}"
-            draw(place, files[number], title, "tab:green" if same else "silver")
+        for place, near, distance in zip(axes[1:], found.ids, found.distances, strict=True):
+            same = files[near].parent.name == label
+            title = f"{distance} of {index.bits} bits\n{codes[near].tobytes().hex()}"
+            draw(place, files[near], title, "tab:green" if same else "silver")
     with atomic_path(target) as unfinished:
         figure.savefig(unfinished, dpi=110, format="png")
 
