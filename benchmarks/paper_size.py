@@ -8,6 +8,7 @@ import datetime
 import os
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from export.nir.stepwise.flatten import flatten
 from spikinghash.cli import run
 from spikinghash.errors import SpikinghashError
 from spikinghash.files import private_folder
+from training.archive import load_archive, save_archive
 from training.checkpoint import Checkpoint, save_checkpoint
 from training.config import Config, load_config
 from training.data.digits import write_recordings
@@ -67,7 +69,7 @@ def main(
     print("| command | before: CPU, s | peak, GiB | now: CPU, s | peak, GiB | files |\n|---|---|---|---|---|---|")
     with private_folder() as folder:
         names = {"checkpoint": folder / "dvs128.pt", "recording": write_recordings(folder, [0])[0]}
-        save_checkpoint(names["checkpoint"], untrained(load_config(CONFIG)))
+        save_plainly(names["checkpoint"], untrained(load_config(CONFIG)))
         for command, arguments in COMMANDS.items():
             if command.startswith(only):
                 print(row(command, arguments, before if command in COMPARED else None, runs, folder, names), flush=True)
@@ -135,6 +137,14 @@ def measured(arguments: list[str], checkout: Path) -> Cost:
     if status:
         raise SpikinghashError(f"{' '.join(arguments)}: it ended with {os.waitstatus_to_exitcode(status)}")
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / GIBI)
+
+
+def save_plainly(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint`` with no key that an earlier version would not know."""
+    save_checkpoint(path, checkpoint)
+    content = load_archive(path)
+    kept = {key: content[key] for key in ("format", "weights", "epoch", "metrics", "resume", "grids")}
+    save_archive(path, kept | {"config": tomllib.loads(CONFIG.read_text())})
 
 
 @torch.no_grad()
