@@ -135,7 +135,7 @@ def test_a_class_with_one_recording_beside_the_official_test_set_is_named(tmp_pa
     for user in ("user02_fluorescent", "user03_lab"):
         (tmp_path / "DVSGesture" / "ibmGestureTrain" / user / "1.npy").unlink()
     with pytest.raises(
-        RecordingError, match=r"class 1 has 1 recording, at least 2 are needed \(validation queries and"
+        RecordingError, match=r"class Right hand wave has 1 recording, at least 2 are needed \(validation queries and"
     ):
         load_data(Config(data=DataConfig(name="dvsgesture", root=tmp_path)))
 

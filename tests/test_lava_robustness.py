@@ -227,7 +227,8 @@ def test_a_python_without_lava(jobs: Jobs, graph: Path, monkeypatch: pytest.Monk
 
 def test_no_python_at_all(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(INTERPRETER_VARIABLE, str(tmp_path / "absent"))
-    with pytest.raises(MissingToolError, match=r"no Lava environment at .*absent: run `spikinghash setup") as caught:
+    absent = r"no Lava environment at .*absent: run `spikinghash setup-lava`"
+    with pytest.raises(MissingToolError, match=absent) as caught:
         LavaBackend().run(graph, spikes())
     assert_one_line(caught.value)
 
