@@ -50,7 +50,7 @@ def test_completion_completes(tmp_path: Path) -> None:
         assert done.stderr == ""
         return done.stdout.split()
 
-    assert completed(1, "spikinghash to-") == ["to-c", "to-nir", "to-onnx"]
+    assert completed(1, "spikinghash to-") == ["to-c", "to-nir", "to-onnx", "to-sanafe"]
     assert set(completed(1, "spikinghash ''")) == set(COMMANDS)
     assert completed(2, "spikinghash run --back") == ["--backend"]
     assert set(COMMANDS) <= set(program("completion", "fish").stdout.replace("'", " ").split())
@@ -122,12 +122,12 @@ def test_a_mistyped_platform_is_guessed(call: Call) -> None:
 def test_a_search_names_what_it_passes_over_and_takes_a_sensor(call: Call, tmp_path: Path) -> None:
     for digit in "17":
         shutil.copytree(RECORDINGS / digit, tmp_path / "data" / digit)
-    for name in ("notes.md", "1/a.jpg", "7/b.jpg"):
+    for name in ("notes.md", "1/a.pdf", "7/b.pdf"):
         (tmp_path / "data" / name).write_text("no events")
     index = tmp_path / "index"
     done = call(search_command, "build", tmp_path / "data", "--encoder", DIGITS, "--index", index, "--workers", 1)
     assert done.code == 0
-    assert done.err == f"{tmp_path}/data: 3 files are no recordings, and passed over: .jpg (2), .md (1)\n"
+    assert done.err == f"{tmp_path}/data: 3 files are no recordings, and passed over: .md (1), .pdf (2)\n"
     np.save(tmp_path / "query.npy", spikinghash.read_events(example("7")).events)
     asked = ("query", tmp_path / "query.npy", "--index", index, "-k", 1)
     refused = call(search_command, *asked)

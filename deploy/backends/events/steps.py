@@ -7,7 +7,7 @@ import numpy as np
 from deploy.backends.encoder import Codes, Frames, checked_frames
 from deploy.backends.events.encoder import Buffers
 from deploy.backends.events.plan import Planner
-from export.encoder.integer import Blocks, IntegerNetwork
+from export.encoder.integer import Blocks, IntegerNetwork, Vote
 from spikinghash.errors import SpikinghashError
 
 
@@ -29,7 +29,9 @@ class EventsSteps:
         self.block = max(blocks, default=1)
         self.time_steps, self.size, self.bits = network.time_steps, network.size, network.bits
         self._network = network
-        self._program = Planner(replace(network, time_steps=self.block)).program()
+        # Spikes are counted here: a vote that needs more steps than a piece has would be refused.
+        vote = replace(network.vote, votes=1) if isinstance(network.vote, Vote) else network.vote
+        self._program = Planner(replace(network, time_steps=self.block, vote=vote)).program()
         self._buffers = Buffers(self._program)
         self.restart()
 
