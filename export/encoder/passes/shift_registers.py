@@ -91,14 +91,17 @@ def _add(graph: Graph, base: str, register: _Register, cycles: list[tuple[str, s
     whole: Shape = (all_lanes, *shape[1:])
     graph.add(f"{name}_in", _pointwise(shape, enter), base)
     graph.add(name, Threshold(whole, REPEAT), f"{name}_in")
+    served = graph.serves.get(base, base)
+    graph.serves[name] = served
+    if not kept:  # nothing is late
+        return
     graph.add(f"{name}_out", _pointwise(whole, np.eye(kept, all_lanes)), name)
     graph.add(f"{name}_relay", Threshold((kept, *shape[1:]), REPEAT), f"{name}_out")
     graph.add(f"{name}_shift", _pointwise((kept, *shape[1:]), np.eye(all_lanes, kept, -width)), f"{name}_relay")
     graph.connect(f"{name}_shift", name)
     ring = [name, f"{name}_out", f"{name}_relay", f"{name}_shift", name]
     cycles += list(itertools.pairwise(ring))
-    served = graph.serves.get(base, base)
-    graph.serves |= dict.fromkeys((name, f"{name}_relay"), served)
+    graph.serves[f"{name}_relay"] = served
 
 
 def _pointwise(source: Shape, matrix: Array) -> Conv:
