@@ -246,6 +246,19 @@ def test_standard_input_gives_the_codes_of_the_file(recording: Path) -> None:
     assert len(set(found)) > 7
 
 
+def test_the_nearest_recording_of_each_window_is_told(tmp_path: Path) -> None:
+    """An encoder by its name, and the sensor of N-MNIST where its format is asked for, as of files."""
+    one = example("7")
+    build = [sys.executable, "-m", "deploy.search", "build", one.parents[1], "--encoder", "digits"]
+    subprocess.run([*build, "--index", tmp_path / "index"], check=True, capture_output=True)
+    asked = [*COMMAND, "-", "--format", "bin", "--encoder", "digits", "--index", tmp_path / "index", "--window", "300"]
+    done = subprocess.run(asked, input=one.read_bytes(), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.decode().splitlines()
+    assert line.startswith("8ed1c341 ")
+    assert line.split()[-3:] == ["7", "0", str(one)]
+
+
 def test_a_growing_file_gives_the_codes_of_the_file_and_ends_with_silence(recording: Path, tmp_path: Path) -> None:
     growing, content = tmp_path / "growing.raw", recording.read_bytes()
     growing.write_bytes(content[:20_000])

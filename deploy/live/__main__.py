@@ -15,7 +15,9 @@ from deploy.live.pump import Arrived, Pump
 from deploy.live.source import Source
 from spikinghash.cli import SKIPPED, run
 from spikinghash.errors import SpikinghashError
+from spikinghash.resources import CHECKPOINTS, named
 from training.data.events import SensorSize
+from training.data.recordings import NMNIST_SENSOR
 from training.window_options import Hop, Sensor, Window, chosen_reader
 
 SILENCE = 10.0
@@ -66,7 +68,8 @@ def open_source(source: str, suffix: str | None, sensor: SensorSize | None) -> S
 
     if suffix is None and source == STANDARD_INPUT:
         raise SpikinghashError("standard input does not tell its format; give it: --format raw, dat or bin")
-    return ByteStream(source, f".{suffix}" if suffix else Path(source).suffix.lower(), sensor)
+    ending = f".{suffix}" if suffix else Path(source).suffix.lower()
+    return ByteStream(source, ending, sensor or (NMNIST_SENSOR if ending == ".bin" else None))  # as of files
 
 
 def _over_network(kind: str, host: str, port: int, sensor: SensorSize | None) -> Source:
@@ -126,7 +129,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per window.")] = False,
 ) -> None:
     """Print a code, and the nearest recording, for each window of a stream, as soon as the window has ended."""
-    coder = Coder(encoder, index, threads)
+    coder = Coder(None if encoder is None else named(encoder, CHECKPOINTS, ".onnx"), index, threads)
     reader = chosen_reader(coder.data, sensor, window, hop)
     if reader.windows is None:
         raise SpikinghashError("no length of a window: the network was trained on whole recordings; give --window MS")
