@@ -126,7 +126,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def config_file(sessions: Path) -> Path:
     path = sessions.parent / "own.toml"
-    path.write_text(CONFIG.format(root="things", epochs=8))
+    path.write_text(CONFIG.format(root="things", epochs=16))
     return path
 
 
