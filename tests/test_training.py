@@ -8,6 +8,7 @@ import torch
 
 import training.train as trainer
 from spikinghash.errors import CheckpointError, ConfigError
+from spikinghash.files import sweep_folder
 from training.augment import random_shift
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import Config, EncoderConfig, load_config, parse_config
@@ -138,6 +139,19 @@ def test_what_is_published_is_the_last_epoch_of_a_finished_training(few_recordin
     with pytest.raises(CheckpointError, match="has done 4 of 6 epochs: let it end"):
         publish(tmp_path / "unfinished.pt", tmp_path / "none.pt")
     assert not (tmp_path / "none.pt").exists()
+
+
+def test_what_a_killed_training_did_not_draw_is_drawn_by_the_next(few_recordings: Path, tmp_path: Path) -> None:
+    config, out = parse_config(tiny(few_recordings), "tiny"), tmp_path / "run"
+    trainer.train(config, out, torch.device("cpu"))
+    metrics = (out / trainer.METRICS).read_text()
+    for name in (trainer.METRICS, trainer.CURVE):
+        (out / name).unlink()
+    (out / ".curve.part-abcdefgh.png").touch()
+    sweep_folder.cache_clear()  # as in a process of its own
+    trainer.train(config, out, torch.device("cpu"))
+    assert (out / trainer.METRICS).read_text() == metrics
+    assert {path.name for path in out.iterdir()} == {trainer.LAST, trainer.METRICS, trainer.CURVE}
 
 
 def test_a_run_of_another_config_is_not_resumed(few_recordings: Path, tmp_path: Path) -> None:

@@ -214,6 +214,8 @@ def train(config: Config, out: Path, device: torch.device) -> Experiment:
 
 def finish(experiment: Experiment, out: Path) -> Experiment:
     """Train to the last epoch; without a terminal, a line per epoch tells of it."""
+    if experiment.history:  # a process that was killed may have left the checkpoint alone
+        _show(experiment, out)
     config = experiment.config
     score_key, score_name = score_names(config)
     columns = (
@@ -244,6 +246,10 @@ def finish(experiment: Experiment, out: Path) -> Experiment:
 
 def _save(experiment: Experiment, out: Path) -> None:
     save_checkpoint(out / LAST, checkpoint_of(experiment))
+    _show(experiment, out)
+
+
+def _show(experiment: Experiment, out: Path) -> None:
     with atomic_path(out / METRICS) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in experiment.history))
     write_curve(out / CURVE, experiment.history, *score_names(experiment.config))
