@@ -64,7 +64,9 @@ class Watchdog:
     def _watch(self) -> None:
         while (failure := self._orphaned() or first_failure(self._actors)) is None:
             time.sleep(INTERVAL)
-        self._on_failure(failure)
+        time.sleep(INTERVAL)  # one that ended may have ended because another failed, which is told a little later
+        raised = next((actor.failure() for actor in self._actors if actor.process.exception), None)
+        self._on_failure(raised or failure)
         end_processes()
         os._exit(1)
 
