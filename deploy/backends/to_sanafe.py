@@ -8,7 +8,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from deploy.backends.sanafe.description import CORES_PER_TILE, Description, check_neurons
+from deploy.backends.sanafe.description import CORES_PER_TILE, Description, unlike_sanafe
 from deploy.backends.simulator_backend import find_interpreter
 from deploy.backends.worker import ROOT, worker
 from deploy.energy.mapping.place import place
@@ -46,7 +46,7 @@ def describe(graph: Path, steps: int) -> Description:
     """
     try:
         network = lower(read_graph(graph))
-        check_neurons(network)
+        network.check(unlike_sanafe)
         timing = schedule(network)
         if timing.pace > 1:
             raise GraphError(

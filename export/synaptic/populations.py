@@ -8,7 +8,7 @@ its matrices. An edge without a linear node is one synapse per neuron.
 it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from scipy import sparse
 from export.nir.marked_attention import MarkedAttention
 from export.nir.stepwise.dynamics import Dynamics
 from export.nir.synapse_matrix import Shape
+from spikinghash.errors import GraphError
 
 Array = npt.NDArray[Any]
 
@@ -123,6 +124,17 @@ class SynapseNetwork:
     def leaving(self) -> Mapping[str, list[Projection]]:
         """Projections by source."""
         return self._grouped("source")
+
+    def check(self, unlike: Callable[[Population], str | None]) -> None:
+        """Refuse the network if ``unlike`` says of a population why a machine cannot do it.
+
+        Raises:
+            GraphError: with the first such population and the reason.
+        """
+        for population in self.populations:
+            reason = unlike(population)
+            if reason is not None:
+                raise GraphError(f"node {population.name}: {reason}")
 
     def fan_in(self, name: str) -> npt.NDArray[np.int64]:
         """(neurons,) synapses that arrive at each neuron of population ``name``."""

@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 
 from deploy.backends.graph_run import run_on_file
-from deploy.backends.simulator_backend import find_interpreter
 from export.nir.interpreter import Interpreter
 from export.nir.read import assumed_time_step, read_graph
 from export.nir.tools import TOOLS, Tool
-from spikinghash.errors import MissingToolError
+from tests.interop.environment import foreign_interpreter
 
-try:
-    INTERPRETER = find_interpreter()
-except MissingToolError as error:
-    pytest.skip(str(error), allow_module_level=True)
+INTERPRETER = foreign_interpreter()
 
 EXPORTS = Path(__file__).with_name("foreign_exports.py")
 SAID_BY_PARAMETERS = {"snntorch", "spikingjelly"}

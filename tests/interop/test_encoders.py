@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.backends.simulator_backend import find_interpreter
 from deploy.backends.verify import choose_frames, verify
 from export.encoder.network import load_network
-from spikinghash.errors import MissingToolError
+from tests.interop.environment import foreign_interpreter
 from training.config import load_config
 from training.data.frames import load_dataset
 from training.train import LAST, train
@@ -18,10 +17,7 @@ ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "digits.pt"
 SAMPLES = 16
 
-try:
-    find_interpreter()
-except MissingToolError as error:
-    pytest.skip(str(error), allow_module_level=True)
+foreign_interpreter()
 
 
 @pytest.mark.timeout(900)

@@ -4,7 +4,6 @@ The interpreter is held against NIR's equations by ``test_interpreter``; NEST ha
 and threads.
 """
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,15 @@ import numpy as np
 import pytest
 
 from deploy.backends.graph_run import run_on_file
-from deploy.backends.simulator_backend import SimulatorBackend, find_interpreter
+from deploy.backends.simulator_backend import SimulatorBackend
 from export.nir.interpreter import Interpreter
 from export.nir.read import read_graph
 from export.nir.stepwise.plan import SPIKING_NODES
-from spikinghash.errors import BackendError, MissingToolError, SpikinghashError
+from spikinghash.errors import BackendError, SpikinghashError
+from tests.interop.environment import foreign_interpreter
 from tests.nir_graphs import DT, Array, built, cuba_lif, lif, linear_maps, quarters, spikes_for
 
-try:
-    INTERPRETER = find_interpreter()
-except MissingToolError as error:
-    pytest.skip(str(error), allow_module_level=True)
-if subprocess.run([INTERPRETER, "-c", "import nest"], capture_output=True, check=False).returncode:
-    pytest.skip("the environment of the foreign simulators has no nest: make interop-setup", allow_module_level=True)
+foreign_interpreter("nest")
 
 
 def equal_in_nest(graph: nir.NIRGraph, folder: Path, spikes: Array, threads: int = 1) -> None:

@@ -7,15 +7,12 @@ import nir
 import numpy as np
 import pytest
 
-from deploy.backends.simulator_backend import SimulatorBackend, find_interpreter
+from deploy.backends.simulator_backend import SimulatorBackend
 from export.nir.interpreter import Interpreter
 from export.nir.read import read_graph
-from spikinghash.errors import MissingToolError
+from tests.interop.environment import foreign_interpreter
 
-try:
-    find_interpreter()
-except MissingToolError:
-    pytest.skip("no simulators: make interop-setup", allow_module_level=True)
+foreign_interpreter()
 
 DT = 1e-4
 

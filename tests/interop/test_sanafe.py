@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from networks import DEEP, SMALL, calibrated, random_frames
 
-from deploy.backends.simulator_backend import find_interpreter
 from deploy.backends.worker import ROOT
 from deploy.energy.amounts import mean
 from deploy.energy.bill import make_bill
@@ -36,15 +35,10 @@ from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import load_profile
 from hardware_profiles.schema import Profile
-from spikinghash.errors import MissingToolError
+from tests.interop.environment import foreign_interpreter
 from training.config import EncoderConfig
 
-try:
-    INTERPRETER = find_interpreter()
-except MissingToolError as error:
-    pytest.skip(str(error), allow_module_level=True)
-if subprocess.run([INTERPRETER, "-c", "import sanafe"], capture_output=True, check=False).returncode:
-    pytest.skip("the environment of the foreign simulators has no sanafe: make interop-setup", allow_module_level=True)
+INTERPRETER = foreign_interpreter("sanafe")
 
 REPLAY = Path(__file__).with_name("sanafe_replay.py")
 WITHIN = 0.15

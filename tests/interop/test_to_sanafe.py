@@ -1,6 +1,5 @@
 """Networks in SANA-FE's own arithmetic on its Loihi, spike by spike against the interpreter."""
 
-import subprocess
 from pathlib import Path
 
 import nir
@@ -8,21 +7,16 @@ import numpy as np
 import pytest
 
 from deploy.backends.sanafe.description import Description
-from deploy.backends.simulator_backend import find_interpreter
 from deploy.backends.to_sanafe import write_sanafe
 from export.encoder.network import build_network
 from export.nir.to_nir import export_nir
-from spikinghash.errors import ComparisonError, MissingToolError
+from spikinghash.errors import ComparisonError
+from tests.interop.environment import foreign_interpreter
 from tests.networks import TINY, calibrated
 from tests.nir_graphs import DT, built
 from tests.test_sanafe_files import mixed, written
 
-try:
-    INTERPRETER = find_interpreter()
-except MissingToolError as error:
-    pytest.skip(str(error), allow_module_level=True)
-if subprocess.run([INTERPRETER, "-c", "import sanafe"], capture_output=True, check=False).returncode:
-    pytest.skip("the environment of the foreign simulators has no sanafe: make interop-setup", allow_module_level=True)
+foreign_interpreter("sanafe")
 
 
 @pytest.mark.timeout(300)

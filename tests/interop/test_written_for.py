@@ -5,17 +5,14 @@ from pathlib import Path
 import pytest
 
 from deploy.backends import to_nir
-from deploy.backends.simulator_backend import find_interpreter
 from deploy.backends.to_nir import Form, Target, write_for
 from export.encoder.network import build_network as integer_network
 from export.nir.metadata import read_encoder
-from spikinghash.errors import BackendError, GraphError, MissingToolError
+from spikinghash.errors import BackendError, GraphError
+from tests.interop.environment import foreign_interpreter
 from tests.networks import SMALL, calibrated
 
-try:
-    find_interpreter()
-except MissingToolError as error:
-    pytest.skip(str(error), allow_module_level=True)
+foreign_interpreter()
 
 
 @pytest.mark.parametrize(("target", "dialect"), [("nest", "native"), ("norse", "portable")])

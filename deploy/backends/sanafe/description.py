@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from export.nir.stepwise.dynamics import Dynamics
 from export.synaptic.populations import Population, Projection, SynapseNetwork
-from spikinghash.errors import GraphError
 
 CORES_PER_TILE = 4
 PER_CORE = 1024
@@ -167,19 +166,8 @@ def _kept_in_all(decay: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
         return np.minimum(steps, 1 / (1 - np.abs(1 - decay)))
 
 
-def check_neurons(network: SynapseNetwork) -> None:
-    """Refuse what SANA-FE's Loihi cannot do.
-
-    Raises:
-        GraphError: with the population and the reason.
-    """
-    for population in network.populations:
-        reason = _unlike_sanafe(population)
-        if reason is not None:
-            raise GraphError(f"node {population.name}: {reason}")
-
-
-def _unlike_sanafe(population: Population) -> str | None:
+def unlike_sanafe(population: Population) -> str | None:
+    """Why SANA-FE's Loihi cannot do what this population does."""
     if population.kind == "attention":
         return "a product of signals, for which SANA-FE has no neuron: export it with --attention gates"
     if population.rule is None:

@@ -29,7 +29,6 @@ from export.nir.stepwise.dynamics import Dynamics
 from export.synaptic.lowering import lower
 from export.synaptic.populations import Population, SynapseNetwork
 from export.synaptic.schedule import Schedule, schedule
-from spikinghash.errors import GraphError
 
 MODEL = "iaf_psc_delta"
 FORGETS_ALL = 1e-3
@@ -47,24 +46,12 @@ def run(graph: nir.NIRGraph, spikes: NDArray[np.float32], record: tuple[str, ...
         GraphError: a neuron that NEST has not; the message names it.
     """
     network = lower(graph, record)
-    check_neurons(network)
+    network.check(_unlike_nest)
     simulation = _Simulation(network, spikes, frozenset(record), threads)
     runs = list(simulation.samples())
     joined = {name: np.stack([each[name] for each in runs]) for name in (network.output, *record)}
     outputs = joined.pop(network.output).astype(np.float32)
     return SimulatorRun(outputs, joined)
-
-
-def check_neurons(network: SynapseNetwork) -> None:
-    """Refuse what ``iaf_psc_delta`` cannot do.
-
-    Raises:
-        GraphError: with the population and the reason.
-    """
-    for population in network.populations:
-        reason = _unlike_nest(population)
-        if reason is not None:
-            raise GraphError(f"node {population.name}: {reason}")
 
 
 def _unlike_nest(population: Population) -> str | None:
