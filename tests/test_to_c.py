@@ -193,3 +193,11 @@ def test_another_network_is_told_from_the_program() -> None:
     network, other = build_network(calibrated(TINY)), build_network(calibrated(TINY, seed=1))
     with pytest.raises(ComparisonError, match=r"parts from the network in layer stage1\w+, recording \d+: "):
         check(network, render(other).files)
+
+
+def test_a_network_of_which_every_map_has_neurons_of_its_own() -> None:
+    """No function stands in the file that nothing calls: compilers refuse it."""
+    sizes = {"channels": (4,), "blocks": (0,), "mixers": ("conv",), "levels": (0,), "heads": (0,)}
+    config = EncoderConfig.model_validate(TINY.model_dump() | sizes)
+    source = require_equal(build_network(calibrated(config)), random_frames(config, 3))
+    assert "convolve_and_fire" in source.files["encoder.c"]

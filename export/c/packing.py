@@ -35,14 +35,19 @@ class Mantissas:
         return 4 if self.values.size == 0 or (self.values.min() >= -7 and self.values.max() <= 8) else 8
 
 
+def common_power(values: Whole) -> int:
+    """The largest power of two that divides all of ``values``; 1 where they are all zero."""
+    common = int(np.gcd.reduce(values.ravel(), initial=0))
+    return common & -common or 1
+
+
 def mantissas(name: str, weight: Whole) -> Mantissas:
     """The common power of two taken out.
 
     Raises:
         GraphError: eight bits do not hold what is left.
     """
-    common = int(np.gcd.reduce(weight.ravel(), initial=0)) or 1
-    shift = (common & -common).bit_length() - 1
+    shift = common_power(weight).bit_length() - 1
     values = weight >> shift
     if values.size and (values.min() < -127 or values.max() > 128):
         raise GraphError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.c.memory import Buffer, place_buffers
-from export.c.packing import BLOCK, RAISED, WORD, in_lanes, paired, places
+from export.c.packing import BLOCK, RAISED, WORD, common_power, in_lanes, paired, places
 from export.encoder.integer import Blocks, Convolution, IntegerNetwork, Layer, Neurons, Whole
 from spikinghash.errors import GraphError
 
@@ -93,7 +93,7 @@ class Program:
             source: stream for stream in self.streams.values() for reader in stream.readers for source in reader.sources
         }
         self._added: dict[str, list[str]] = {name: [] for name in self.streams}
-        self._waiting: dict[str, str] = {}
+        self._waiting: dict[str, Layer] = {}
 
     @property
     def steps(self) -> int:
@@ -151,9 +151,8 @@ class Program:
         stream = self.stream_of(layer)
         begins = not self._added[stream.name]
         self._added[stream.name].append(layer.name)
-        self.uses.add(function)
         if self.fuses(layer):
-            self._waiting[stream.name] = layer.name
+            self._waiting[stream.name] = layer
             return
         source, currents = self.spikes(layer.sources[0]), self.currents(stream)
         self.call(function, f"&{layer.name}", source, currents, "BEGIN" if begins else "ADD")
@@ -172,11 +171,10 @@ class Program:
         kind = "packed" if stream.packed else "wide"
         self.uses.add(f"fire_{kind}")
         if stream.name in self._waiting:
-            name = self._waiting[stream.name]
-            (source,) = (other.sources[0] for other in self.network.layers if other.name == name)
+            map_ = self._waiting[stream.name]
             self.scratch("pixel", stream.words * self.steps)
-            spikes = self.spikes(source), self.spikes(layer.name)
-            self.call("convolve_and_fire", f"&{name}", f"&{layer.name}", f"fire_{kind}", *spikes)
+            spikes = self.spikes(map_.sources[0]), self.spikes(layer.name)
+            self.call("convolve_and_fire", f"&{map_.name}", f"&{layer.name}", f"fire_{kind}", *spikes)
         else:
             self.call("fire", f"&{layer.name}", f"fire_{kind}", self.currents(stream), self.spikes(layer.name))
 
@@ -241,8 +239,7 @@ def largest_sum(layer: Layer) -> int:
         weight = (layer.kernels * repeats).reshape(-1, layer.kernels.shape[4] * layer.kernels.shape[5])
     else:
         return 0
-    common = int(np.gcd.reduce(layer.weight.ravel() if isinstance(layer, Convolution) else layer.kernels.ravel()))
-    unit = common & -common or 1
+    unit = common_power(layer.weight if isinstance(layer, Convolution) else layer.kernels)
     return int(np.abs(weight).sum(axis=1).max(initial=0)) // unit
 
 
