@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from search_cases import small_encoder as small_encoder
 
 from deploy.backends.encoders import Encoder, load_encoder
+from deploy.live import windows
+from deploy.search import stream
 from deploy.search.stream import WindowCode, encode_stream
 from spikinghash.errors import RecordingError, SpikinghashError
 from training.data.binning import events_to_frames
@@ -68,6 +70,16 @@ def test_windows_equal_recordings_cut_out(
     events = random_events(count, 10_000, seed, start=1_000)
     chunks = np.split(events, sorted(min(cut, count) for cut in cuts))
     assert as_tuples(encode_stream(chunks, encoder, window, hop, SENSOR)) == plainly(events, encoder, window, hop)
+
+
+def test_one_chunk_may_hold_more_than_is_kept(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a whole file does: windows that end are let go while the rest of it comes."""
+    monkeypatch.setattr(windows, "MOST_EVENTS", 2_000)
+    monkeypatch.setattr(stream, "_PIECE", 500)
+    events = random_events(10_000, 100_000, 5)
+    found = as_tuples(encode_stream([events], encoder, 4_000, 4_000, SENSOR))
+    assert found == plainly(events, encoder, 4_000, 4_000)
+    assert all(code is not None for *_, code in found)
 
 
 def test_codes_are_not_all_alike(encoder: Encoder) -> None:

@@ -63,20 +63,28 @@ class Windower:
         if len(events):
             self._kept.append(events.copy())  # so that what it is a part of is freed
             self.last = max(self.last, int(events["t"][-1]))
+        if self.last >= self._start + self._length:
+            self._merge()
         while self.last >= self._start + self._length:
             yield from self._close()
 
     def finish(self) -> Iterator[Window]:
         """Yield the windows that have begun, as far as they came."""
+        self._merge()
         while self._start is not None and self._start <= self.last:
             yield from self._close()
 
-    def _close(self) -> Iterator[Window]:
-        """The oldest window; what no later one needs is let go."""
-        assert self._start is not None
+    def _merge(self) -> None:
+        """Put what is kept into one array, in order."""
         kept = np.concatenate([*self._kept, np.empty(0, EVENT_DTYPE)])
         if (np.diff(kept["t"]) < 0).any():
             kept = kept[np.argsort(kept["t"], kind="stable")]
+        self._kept = [kept]
+
+    def _close(self) -> Iterator[Window]:
+        """The oldest window; what no later one needs is let go. Events are merged."""
+        assert self._start is not None
+        (kept,) = self._kept
         end = self._start + self._length
         inside = kept[slice(*np.searchsorted(kept["t"], [self._start, end]))]
         if len(inside):

@@ -18,6 +18,9 @@ from training.data.events import Events, SensorSize, check_events
 from training.data.recordings import NMNIST_SENSOR, Recording
 from training.data.windows import Windows
 
+_PIECE = 1 << 16
+"""Events."""
+
 
 @dataclass(frozen=True)
 class WindowCode:
@@ -86,7 +89,7 @@ def _check_lengths(window_us: int, hop_us: int, time_steps: int) -> None:
 
 
 def _checked(events: Iterable[Events], sensor_size: SensorSize) -> Iterator[Events]:
-    """The chunks that hold events.
+    """The chunks that hold events, in pieces: what a window keeps is copied with each.
 
     Raises:
         RecordingError: as ``encode_stream``.
@@ -102,7 +105,7 @@ def _checked(events: Iterable[Events], sensor_size: SensorSize) -> Iterator[Even
                 f"{name}: event 0: t = {first} us, after {last} us in the chunk before; time must not decrease: "
                 "sort the events by time"
             )
-        yield chunk
+        yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
         last = int(chunk["t"][-1])
 
 
