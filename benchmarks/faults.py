@@ -76,7 +76,7 @@ def commands(made: Path) -> dict[str, Command]:
             lambda out: [nir, "--input", made / "x.npz", "--backend", "lava", "--output", out],
             "out.npz",
         ),
-        "demo": Command(demo.main, lambda out: ["--checkpoint", network, "--out", out], "demo"),
+        "demo": Command(demo.main, lambda out: ["--out", out], "demo"),
         "train": Command(train.main, lambda out: ["--config", made / "small.toml", "--out", out], "training"),
     }
 

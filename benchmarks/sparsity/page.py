@@ -102,10 +102,10 @@ def _row(dataset: str, name: str, group: list[Record]) -> Row:
 def add_times(table: Sequence[Row], times: Sequence[Record]) -> None:
     """Give each row its CPU time; a twin that of its topology in the faster of its forms."""
     for row in table:
-        here = [record for record in times if record["dataset"] == row["dataset"]]
-        name = row["name"] if row["spiking"][0] else "ANN twin"
-        if fitting := [record["cpu_ms"] for record in here if record["network"].startswith(name)]:
-            row["cpu_ms"] = [fitting[0] if row["spiking"][0] else min(fitting)]
+        here = {each["network"]: each["cpu_ms"] for each in times if each["dataset"] == row["dataset"]}
+        own = [row["name"]] if row["spiking"][0] else [name for name in here if name.startswith("ANN twin")]
+        if fitting := [here[name] for name in own if name in here]:
+            row["cpu_ms"] = [min(fitting)]
 
 
 def core_tables(times: Sequence[Record]) -> str:
