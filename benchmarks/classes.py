@@ -14,7 +14,8 @@ import torch
 import typer
 
 from benchmarks.results.__main__ import processor
-from benchmarks.results.plan import AUGMENTATION, DATASETS, NAMES, DatasetName
+from benchmarks.results.jobs import with_training
+from benchmarks.results.plan import AUGMENTATION, DATASETS, NAMES, DatasetName, data_config
 from export.encoder.evaluate import held_out_accuracies
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
@@ -25,7 +26,7 @@ from training.baselines.losses import TwinClassLoss
 from training.baselines.twin import AnnTwin
 from training.checkpoint import load_checkpoint
 from training.classes import accuracy
-from training.config import Config, DataConfig, SparsityConfig, TrainConfig
+from training.config import Config, SparsityConfig, TrainConfig
 from training.data.configured import load_data
 from training.data.frames import Dataset
 from training.data.splits import Split
@@ -90,7 +91,7 @@ def run_dataset(
     folder, grids = out / dataset, out / f"{dataset}-grids"
     train(config, folder, torch.device("cpu"))
     settings = {"quantise": True, "start": folder / LAST, "epochs": GRIDS_EPOCHS, "learning_rate": GRIDS_RATE}
-    train(_with(config, settings), grids, torch.device("cpu"))
+    train(with_training(config, **settings), grids, torch.device("cpu"))
     publish.main(grids / LAST, published)
     data, sets = load_data(config)
     figures: dict[str, float] = {
@@ -116,20 +117,15 @@ def _twin(kind: str, dataset: str, out: Path, config: Config, data: Dataset, set
     if kind == "ann_twin_t":
         load_fitting(twin, out / f"{dataset}-ann_twin_1.pt")
     epochs, rate = TWINS[kind]
-    fit(twin, TwinClassLoss(), data, sets, _with(config, {"epochs": epochs, "learning_rate": rate}).train)
+    fit(twin, TwinClassLoss(), data, sets, with_training(config, epochs=epochs, learning_rate=rate).train)
     save_weights(twin, out / done)
     return twin
 
 
 def _config(dataset: DatasetName, nmnist: Path | None, start: Path) -> Config:
     encoder = load_checkpoint(start).config.encoder.model_copy(update={"head": "classes", "bits": CLASSES})
-    data = DataConfig(name="nmnist", root=nmnist, also=("digits",)) if dataset == "nmnist" else DataConfig()
     settings = TrainConfig(epochs=EPOCHS, learning_rate=RATE, start=start, **AUGMENTATION)
-    return Config(data=data, encoder=encoder, train=settings, sparsity=SparsityConfig())
-
-
-def _with(config: Config, changes: Mapping[str, Any]) -> Config:
-    return config.model_copy(update={"train": config.train.model_copy(update=dict(changes))})
+    return Config(data=data_config(dataset, nmnist), encoder=encoder, train=settings, sparsity=SparsityConfig())
 
 
 def _row(kind: str, dataset: str, figure: float, config: Config, digest: str, recordings: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def main(
     runs: Annotated[int, typer.Option(min=1, help="Runs of each export; the least of them counts.")] = 1,
     only: Annotated[str, typer.Option(help="Commands that begin so.")] = "",
 ) -> None:
-    """Print the table of docs/paper_size.md."""
+    """Print a table of what exports and runs take."""
     print(f"{datetime.date.today().isoformat()}, {processor()}, one thread\n")
     print("| command | before: CPU, s | peak, GiB | now: CPU, s | peak, GiB | files |\n|---|---|---|---|---|---|")
     with private_folder() as folder:

@@ -33,7 +33,7 @@ from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
-from training.data.recordings import EVENT_DTYPE, recording_frames, write_recording
+from training.data.recordings import EVENT_DTYPE, load_recording, write_recording
 
 EVENTS = 4_130
 """Events of a recording: the mean of 200 recordings of N-MNIST."""
@@ -83,10 +83,10 @@ def measure_encoding(folder: Path, encoder: Path, recordings: int) -> Encoding:
     some = paths[:CHUNK]
     loaded, on_all = load_encoder(encoder, threads=1), load_encoder(encoder)
     size = loaded.time_steps, loaded.size
-    frames = np.stack([recording_frames(path, *size) for path in some])
+    frames = np.stack([load_recording(path).frames(*size) for path in some])
     return Encoding(
         read=cost(lambda: [path.read_bytes() for path in some], len(some)),
-        bin_and_read=cost(lambda: [recording_frames(path, *size) for path in some], len(some)),
+        bin_and_read=cost(lambda: [load_recording(path).frames(*size) for path in some], len(some)),
         one=cost(lambda: [loaded.encode(frames[i : i + 1]) for i in range(16)], 16),
         batch=cost(lambda: loaded.encode(frames), len(frames)),
         batch_on_all=cost(lambda: on_all.encode(frames), len(frames)),

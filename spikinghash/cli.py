@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from spikinghash.errors import SpikinghashError
-from spikinghash.extras import missing_extra, told_of_extras
+from spikinghash.extras import told_of_extras
 from spikinghash.files import reason
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def _framed(command: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(command)
     def framed(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with told_of_extras():
+                command(*args, **kwargs)
             sys.stdout.flush()  # a full disk behind it is told here
         except SpikinghashError as error:
             raise _end(f"error: {error}", error.exit_code) from None
@@ -107,11 +108,6 @@ def _framed(command: Callable[..., Any]) -> Callable[..., None]:
             raise _end("terminated", TERMINATED) from None
         except KeyboardInterrupt:
             raise _end("interrupted", INTERRUPTED) from None
-        except ModuleNotFoundError as error:
-            missing = missing_extra(error)
-            if missing is None:
-                raise
-            raise _end(f"error: {missing}", missing.exit_code) from None
         except OSError as error:  # of the disk, a device, the network: never of the project's own making
             raise _end_of(error) from None
         except MemoryError:

@@ -26,7 +26,6 @@ from training.data.recordings import (
     is_recording,
     load_recording,
     parse_sensor,
-    recording_frames,
 )
 
 TEXT = (".csv", ".txt")
@@ -519,7 +518,7 @@ def test_polarities_may_be_minus_1_and_1(tmp_path: Path) -> None:
 
 def test_a_recording_becomes_frames_of_its_own_sensor(tmp_path: Path) -> None:
     path = written(tmp_path, "aedat 4", [(0, 40, 0, 1), (319, 279 - 40, 100, 0), (5, 5, 101, 1)])
-    found = recording_frames(path, 2, 32)
+    found = load_recording(path).frames(2, 32)
     events = load_recording(path).events
     assert np.array_equal(found, events_to_frames(events, (320, 240, 2), 2, 32))
     assert found[0, 0, 8, 0] == 1  # 320x240 lies in the middle of 320x320: row (40 + 40) / 10

@@ -13,7 +13,7 @@ import spikinghash
 from deploy.search.files import find_sources
 from deploy.web.build import HERE, write_page
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
-from spikinghash.resources import CHECKPOINTS
+from spikinghash.resources import CHECKPOINTS, RECORDINGS
 from tests.browser import DESKTOP, PHONE, Visit, visit
 from tests.event_files import aedat4
 from training.data.recordings import NMNIST_SENSOR, load_recording
@@ -21,7 +21,6 @@ from training.data.recordings import NMNIST_SENSOR, load_recording
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-RECORDINGS = Path(spikinghash.example("7")).parents[1]
 ENCODER = CHECKPOINTS / "digits.onnx"
 pytestmark = pytest.mark.xdist_group("web")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import spikinghash
-from tests.test_extras import BLOCK, EXTRAS
+from spikinghash.extras import EXTRAS
+from tests.test_extras import BLOCK
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("spikinghash", "training", "export", "deploy", "hardware_profiles")

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.config import TrainConfig
-from training.data.binning import CROPPED_SHARE
+from training.data.binning import is_scaled
 
 _BENDS = 5
 """Points along each side between which the field of an elastic distortion is smooth."""
@@ -26,7 +26,7 @@ def frame_shift(largest: int | None, sensor: tuple[int, int] | None, size: int) 
     (6, 6, 2)
     """
     side = 0 if sensor is None else max(sensor)
-    scaled = side - size > size // CROPPED_SHARE
+    scaled = is_scaled(side, size)
     if largest is None:
         return round(size / SHIFTED_SHARE) if scaled else LEAST_SHIFT
     return min(size, math.ceil(largest * size / side) if scaled else largest)

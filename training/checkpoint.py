@@ -35,7 +35,7 @@ class Checkpoint:
     grids: Grids | None = None
     """Steps of the grids of a network trained with ``quantise``."""
     classes: tuple[str, ...] = ()
-    """Names of the classes that a classification head was trained on, in the order of its outputs."""
+    """Of a classification head, the names of its outputs: those of ``data``, which older files lack; else none."""
     data: DataFacts | None = None
     """What it was trained on; checkpoints of former versions do not say."""
 

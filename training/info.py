@@ -64,7 +64,7 @@ class Facts:
 def describe(recording: Recording) -> Facts:
     """The facts of a recording."""
     events, (width, height, _) = recording.events, recording.sensor
-    seconds = float(events["t"][-1] - events["t"][0]) / 1e6
+    seconds = recording.span / 1e6
     return Facts(
         file=recording.name,
         width=width,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from training.config import Config
-from training.data.facts import DataFacts
+from training.data.facts import FULL, DataFacts
 from training.data.frames import Dataset
 from training.data.splits import Indices, Split
 from training.retrieval import DistanceCounts, chance
@@ -19,7 +19,7 @@ SUGGESTED_START = "nmnist"
 def count_rows(dataset: Dataset, rows: Indices) -> str:
     """How many recordings, or windows of how many recordings, ``rows`` are."""
     files = len({dataset.files[row] for row in rows.tolist()})
-    if not dataset.of_file or files == len(rows):
+    if files == len(rows):
         return f"{len(rows):,} recording{'s' * (len(rows) != 1)}"
     return f"{len(rows):,} windows of {files:,} recording{'s' * (files != 1)}"
 
@@ -30,7 +30,7 @@ def before(config: Config, dataset: Dataset, sets: Split, facts: DataFacts) -> I
     for label in np.unique(labels).tolist():
         parts = {"train": sets.training, "validation": sets.validation, "test": sets.test}
         counts = ", ".join(f"{name} {np.count_nonzero(labels[part] == label):,}" for name, part in parts.items())
-        name, own = dataset.names(np.array([label]))[0], np.flatnonzero(labels == label)
+        name, own = dataset.name(label), np.flatnonzero(labels == label)
         yield f"class {name}: {count_rows(dataset, own)} ({counts})"
     yield from (f"skipped: {line}" for line in dataset.skipped)
     for name, part in (
@@ -49,7 +49,7 @@ def before(config: Config, dataset: Dataset, sets: Split, facts: DataFacts) -> I
     if facts.fill is not None:
         low, middle, high = facts.fill
         told = f"frames: {middle:.1%} of the pixels is on (1 % to 99 %: {low:.1%} to {high:.1%})"
-        yield told + ("; that is much: try spikinghash windows" if middle > 0.3 else "")
+        yield told + ("; that is much: try spikinghash windows" if middle > FULL else "")
     if config.train.start is None and config.data.name == "folder" and len(sets.training) < 2000:
         yield f'train.start is not set: few recordings learn better from a network: start = "{SUGGESTED_START}"'
 

@@ -153,9 +153,7 @@ def tested(experiment: Experiment) -> str:
         return f"test accuracy {accuracy(classify, dataset, sets.test):.4f}"
     encode = float_encoder(experiment.model, experiment.device)
     figures = retrieval_figures(encode, dataset, sets.test, sets.database)
-    by_class = ", ".join(
-        f"{dataset.names(np.array([label]))[0]} {value:.2f}" for label, value in figures.by_class.items()
-    )
+    by_class = ", ".join(f"{dataset.name(label)} {value:.2f}" for label, value in figures.by_class.items())
     return f"test mAP {figures.mean_average_precision:.4f} (chance {figures.chance:.4f}; {by_class})"
 
 
@@ -173,7 +171,7 @@ def checkpoint_of(experiment: Experiment) -> Checkpoint:
     model, metrics = experiment.model, dict(experiment.history[-1])
     if isinstance(experiment.loss, HashLoss):
         metrics |= experiment.loss.similarity.learned()
-    classes = experiment.dataset.classes if experiment.config.encoder.head == "classes" else ()
+    classes = experiment.facts.classes if experiment.config.encoder.head == "classes" else ()
     about = model.grids, classes, experiment.facts
     return Checkpoint(experiment.config, plain_weights(model), experiment.epoch, metrics, resume, *about)
 

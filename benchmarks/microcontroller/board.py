@@ -102,7 +102,7 @@ def build(folder: Path, board: Board, files: Mapping[str, str], extra: Sequence[
     for name, content in files.items():
         (folder / name).write_text(content)
     for template in ("board.ld", "startup.c", "measure.c"):
-        (folder / template).write_text(_TEMPLATES.get_template(f"{template}.j2").render(vars(board)))
+        (folder / template).write_text(TEMPLATES.get_template(f"{template}.j2").render(vars(board)))
     (folder / "empty.c").write_text(_EMPTY)
     image, around = (_link(folder, board, name, extra) for name in ("encoder", "empty"))
     flash, ram = (int(whole - part) for whole, part in zip(image, around, strict=True))
@@ -154,8 +154,9 @@ def call(command: Sequence[str], folder: Path) -> str:
     return done.stdout
 
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
     keep_trailing_newline=True,
 )

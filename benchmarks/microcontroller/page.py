@@ -1,11 +1,8 @@
 """The figures as a page of docs."""
 
-from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from benchmarks.microcontroller.board import BOARDS
+from benchmarks.microcontroller.board import BOARDS, TEMPLATES
 
 _NAMES = {
     "encoder": "Spikinghash",
@@ -23,6 +20,4 @@ def page(rows: list[dict[str, Any]]) -> str:
         for row in rows
         if row["kind"] in _NAMES
     ]
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    template = Path(__file__).parent / "templates" / "page.md.j2"
-    return environment.from_string(template.read_text()).render(lines="\n".join(lines))
+    return TEMPLATES.get_template("page.md.j2").render(lines="\n".join(lines))

@@ -4,14 +4,12 @@ No kernel looks at its weights or skips a zero, so that instructions and memory 
 are drawn. What the twin would answer is not what is measured here.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
-from benchmarks.microcontroller.board import COMPILER, FLAGS, Board, call
+from benchmarks.microcontroller.board import COMPILER, FLAGS, TEMPLATES, Board, call
 from spikinghash.errors import ConfigError, MissingToolError
 from training.config import EncoderConfig
 from training.model.encoder import INPUT_CHANNELS
@@ -38,7 +36,7 @@ def library(folder: Path, board: Board, cmsis: Path) -> tuple[str, ...]:
     sources = [
         str(path.resolve()) for part in parts for path in sorted(part.glob("*.c")) if path.stem[-3:] not in _FLOATS
     ]
-    if not sources or not shutil.which(COMPILER):
+    if not sources:
         raise MissingToolError(f"{cmsis}: no checkout of CMSIS-NN: git clone {REPOSITORY}")
     include = f"-I{(cmsis / 'Include').resolve()}"
     objects = folder / "cmsis"
@@ -56,7 +54,7 @@ def keyword_files() -> dict[str, str]:
 #define ENCODER_CODE_BYTES 1
 void encoder_encode(const uint8_t frames[ENCODER_FRAME_BYTES], uint8_t code[ENCODER_CODE_BYTES]);
 """
-    return {"encoder.c": _TEMPLATES.get_template("keywords.c.j2").render(), "encoder.h": header}
+    return {"encoder.c": TEMPLATES.get_template("keywords.c.j2").render(), "encoder.h": header}
 
 
 def twin_source(config: EncoderConfig, maps_alone: bool = False) -> str:
@@ -78,7 +76,7 @@ def twin_source(config: EncoderConfig, maps_alone: bool = False) -> str:
     largest = max(maps)
     values = np.random.default_rng(0).integers(-127, 128, weights)
     widest = max(3 * max(config.channels), config.mlp_ratio * max(config.channels), *_filters(config), config.bits)
-    return _TEMPLATES.get_template("twin.c.j2").render(
+    return TEMPLATES.get_template("twin.c.j2").render(
         calls=[call for call, _ in layers if call.startswith(_MAPS) or not maps_alone],
         weights=weights, values=values.tolist(), widest=widest,
         largest=max(largest, INPUT_CHANNELS * side**2),
@@ -143,11 +141,3 @@ def _convolution(
     numbers = (side, channels, out, size, stride, groups, _LEAST[least])
     yield f"convolve({source}, kernel, {target}, {', '.join(map(str, numbers))})", 0
     yield f"kernel += {weights}", weights
-
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    keep_trailing_newline=True,
-)

@@ -59,11 +59,11 @@ def _spiking(job: Job, out: Path, nmnist: Path | None) -> dict[str, Any]:
     """Train in floating point, then on the grids; the integer network is the exported one."""
     config = job.config(nmnist)
     if job.start is not None:
-        config = _with(config, start=out / job.start.key / LAST)
+        config = with_training(config, start=out / job.start.key / LAST)
     folder, grids = out / job.key, out / f"{job.key}-grids"
     train(config, folder, torch.device("cpu"))
     on_grids = {"quantise": True, "epochs": QUANTISED_EPOCHS, "learning_rate": QUANTISED_RATE}
-    train(_with(config, start=folder / LAST, **on_grids), grids, torch.device("cpu"))
+    train(with_training(config, start=folder / LAST, **on_grids), grids, torch.device("cpu"))
     model = load_checkpoint(folder / LAST).model()
     network = build_network(load_checkpoint(grids / LAST).model())
     encoders = {
@@ -116,7 +116,8 @@ def _loss(job: Job, config: Config, out: Path) -> nn.Module:
     return TwinLoss(loss)
 
 
-def _with(config: Config, **changes: Any) -> Config:
+def with_training(config: Config, **changes: Any) -> Config:
+    """``config`` with other settings of its training."""
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 

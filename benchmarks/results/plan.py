@@ -50,6 +50,11 @@ QUANTISED_TWINS: tuple[Network, ...] = ("int8_twin", "qnn")
 AUGMENTATION = {"max_shift": 2, "rotate": 10.0, "zoom": 0.1, "elastic": 0.8}
 
 
+def data_config(dataset: DatasetName, nmnist: Path | None) -> DataConfig:
+    """What is trained on; N-MNIST's 1,000 recordings beside the simulated ones, from the folder ``nmnist``."""
+    return DataConfig(name="nmnist", root=nmnist, also=("digits",)) if dataset == "nmnist" else DataConfig()
+
+
 @dataclass(frozen=True)
 class Job:
     """One network to train and test."""
@@ -94,8 +99,7 @@ class Job:
             quantise=self.network in QUANTISED_TWINS,
             **AUGMENTATION,
         )
-        data = DataConfig(name="nmnist", root=nmnist, also=("digits",)) if self.dataset == "nmnist" else DataConfig()
-        return Config(data=data, encoder=EncoderConfig(bits=self.bits), train=train)
+        return Config(data=data_config(self.dataset, nmnist), encoder=EncoderConfig(bits=self.bits), train=train)
 
 
 def stages(networks: Sequence[Network], datasets: Sequence[DatasetName], seeds: Sequence[int]) -> list[list[Job]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.encode import Encode, measure
 from benchmarks.results.plan import DatasetName
-from benchmarks.sparsity.jobs import recorded, write_records
+from benchmarks.sparsity.jobs import data_of, recorded, write_records
 from benchmarks.sparsity.plan import SparseTwin
 from benchmarks.sparsity.twins import BITS
 from benchmarks.twin_onnx import INPUT, export_twin, quantise_onnx
@@ -21,8 +21,8 @@ from deploy.backends.events.encoder import EventsEncoder
 from export.encoder.network import load_network
 from training.baselines.fit import load_fitting
 from training.baselines.twin import AnnTwin
-from training.checkpoint import load_checkpoint
 from training.data.configured import load_data
+from training.train import LAST
 
 RECORDINGS = 64
 """Test recordings, one call each."""
@@ -53,14 +53,12 @@ def spiking_encoders(dataset: DatasetName, seed: int, dense: Path, out: Path, nm
     for path in sorted(out.glob(f"{dataset}-*-s{seed}.record.json")):
         for record in json.loads(path.read_text()):
             if record["spiking"] and "budget" in record:
-                places[record["name"]] = out / f"{path.name.removesuffix('.record.json')}-grids" / "last.pt"
+                places[record["name"]] = out / f"{path.name.removesuffix('.record.json')}-grids" / LAST
     encoders: dict[str, Encode] = {}
     for name, path in places.items():
-        config = load_checkpoint(path).config
-        data = config.data.model_copy(update={"root": nmnist if dataset == "nmnist" else None})
-        frames, sets = load_data(config.model_copy(update={"data": data}))
+        data, sets = data_of(path, dataset, nmnist)
         encode = EventsEncoder(load_network(path).integer(), threads=1).encode
-        encoders[name] = partial(_one_by_one, encode, frames.frames[sets.test[:RECORDINGS]])
+        encoders[name] = partial(_one_by_one, encode, data.frames[sets.test[:RECORDINGS]])
     return encoders
 
 

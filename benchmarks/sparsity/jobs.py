@@ -50,10 +50,16 @@ def run_dense(dataset: DatasetName, dense: Path, out: Path, nmnist: Path | None)
     if recorded(out, key):
         return
     torch.set_num_threads(1)
-    config = load_checkpoint(dense).config
+    seed = load_checkpoint(dense).config.train.seed
+    label = {"name": "Spikinghash, dense", "spiking": True, "dataset": dataset, "seed": seed}
+    write_records(out, key, [{**label, **measured(dense, *data_of(dense, dataset, nmnist))}])
+
+
+def data_of(path: Path, dataset: DatasetName, nmnist: Path | None) -> tuple[Dataset, Split]:
+    """What the checkpoint ``path`` was trained on, wherever its folder is now."""
+    config = load_checkpoint(path).config
     data = config.data.model_copy(update={"root": nmnist if dataset == "nmnist" else None})
-    label = {"name": "Spikinghash, dense", "spiking": True, "dataset": dataset, "seed": config.train.seed}
-    write_records(out, key, [{**label, **measured(dense, *load_data(config.model_copy(update={"data": data})))}])
+    return load_data(config.model_copy(update={"data": data}))
 
 
 def recorded(out: Path, key: str) -> bool:

@@ -64,13 +64,13 @@ def load_encoder(
     return _load(path, chosen, numbers, threads, warming and backend is None)
 
 
-def load_hasher(path: Path, threads: int = 0) -> Encoder:
+def load_hasher(path: Path, threads: int = 0, backend: str | None = None) -> Encoder:
     """``load_encoder`` of what must give codes.
 
     Raises:
         SpikinghashError: the file cannot be used, or its head gives classes.
     """
-    encoder = load_encoder(path, threads=threads)
+    encoder = load_encoder(path, backend, threads=threads)
     if encoder.classes:
         raise SpikinghashError(
             f"{path}: it tells {len(encoder.classes)} classes, and has no codes to search by: train with "

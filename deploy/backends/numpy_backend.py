@@ -15,10 +15,9 @@ from deploy.backends.encoder import Codes, Encoder, Frames, Trace, checked_frame
 from deploy.backends.events.check import check_network
 from deploy.backends.events.width import choose_width
 from export.encoder.haar import BlockMap
-from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons
+from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Whole
 from training.data.facts import DataFacts
 
-Whole = NDArray[np.int64]
 FEW = 16
 """Recordings: loading Numba and the compiled kernels takes longer than these take here."""
 
@@ -45,7 +44,8 @@ class NumpyEncoder:
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8), or spikes per class (B, K), of frames (B, T, 2, H, W)."""
         frames = checked_frames(frames, self.time_steps, self.size)
-        return self._answers([self._values(each) for each in frames])
+        (last,) = self.network.vote.sources
+        return self._answers([self._values(each)[last] for each in frames])
 
     def trace(self, frames: Frames) -> Trace:
         """``encode``, with the activity of the layers."""
@@ -56,11 +56,12 @@ class NumpyEncoder:
             name: np.array([each[name] for each in values]).reshape(-1, self.time_steps, *shapes[name])
             for name in self.network.populations
         }
-        return Trace(self._answers(values), totals(spikes), spikes)
-
-    def _answers(self, values: list[dict[str, NDArray[Any]]]) -> Codes:
         (last,) = self.network.vote.sources
-        counts = [each[last].sum(axis=0, dtype=np.int64).reshape(-1) for each in values]
+        return Trace(self._answers([each[last] for each in values]), totals(spikes), spikes)
+
+    def _answers(self, spikes: list[NDArray[Any]]) -> Codes:
+        """What the spikes (T, C, H, W) of the last neurons say, of each recording."""
+        counts = [each.sum(axis=0, dtype=np.int64).reshape(-1) for each in spikes]
         return self.network.answers(np.array(counts, np.int64).reshape(-1, self.bits))
 
     def _values(self, frames: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

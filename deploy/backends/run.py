@@ -23,7 +23,7 @@ from spikinghash.resources import CHECKPOINTS, named
 from training.data.facts import unlike
 from training.data.reader import INPUTS, Reader, binned
 from training.data.recordings import Recording
-from training.data.windows import in_seconds
+from training.data.windows import in_seconds, span_text
 from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 if TYPE_CHECKING:
@@ -191,8 +191,7 @@ def _tell_answers(encoder: Encoder, coded: list[Coded], as_json: bool) -> None:
         return
     kind = "class" if encoder.classes else "code"
     for one in coded:
-        span = "" if one.window is None else "  {start:.3f}-{end:.3f} s".format(**in_seconds(one.window))
-        print(f"{_answer(encoder, one.code)[kind]}  {one.file}{span}")
+        print(f"{_answer(encoder, one.code)[kind]}  {one.file}{span_text(one.window)}")
 
 
 def _answer(encoder: Encoder, answer: Codes) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The simulators live in an environment of their own; this module starts its inter
 """
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from deploy.backends.simulators import LOWERED, RUNNERS
 from deploy.backends.simulators.graphs import check_request, input_shape, neuron_shapes, output_shape, read_planned
 from deploy.backends.simulators.recording import SimulatorRun, read_recording
-from deploy.backends.worker import own_packages, python_of, worker
+from deploy.backends.worker import environment_of, python_of, worker
 from spikinghash.arrays import Arrays, Floats
 from spikinghash.errors import BackendError
 from spikinghash.files import private_folder
@@ -68,10 +67,8 @@ class SimulatorBackend:
             np.savez(source, spikes=spikes)
             module = [str(self._interpreter), "-m", "deploy.backends.simulators", self.name]
             files = [str(path) for path in (Path(graph_path).resolve(), source, target)]
-            environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
-            environment["PYTHONPATH"] = own_packages(folder)
             command = [*module, *files, "--record", ",".join(record), "--threads", str(self.threads)]
-            with worker(self.name, command, folder, environment) as running:
+            with worker(self.name, command, folder, environment_of(folder)) as running:
                 running.wait(self.time_limit)
             return read_recording(target)
 

@@ -1,6 +1,5 @@
 """Write a NIR graph for SANA-FE: ``python -m export.to_sanafe GRAPH.nir [-o OUT.yaml]``."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +9,13 @@ from numpy.typing import NDArray
 
 from deploy.backends.sanafe.description import CORES_PER_TILE, Description, unlike_sanafe
 from deploy.backends.simulator_backend import find_interpreter
-from deploy.backends.worker import ROOT, worker
+from deploy.backends.worker import environment_of, worker
 from deploy.energy.mapping.place import place
 from export.encoder.network import probe_frames
 from export.nir.interpreter import Interpreter
 from export.nir.metadata import Metadata, read_metadata
 from export.nir.read import read_graph
+from export.nir.synapse_matrix import Shape
 from export.nir.trace import input_spikes
 from export.synaptic.lowering import lower
 from export.synaptic.relays import SUFFIX, with_relays
@@ -23,7 +23,7 @@ from export.synaptic.schedule import schedule
 from hardware_profiles.loader import load_profile
 from spikinghash.cli import run
 from spikinghash.errors import ComparisonError, GraphError
-from spikinghash.files import atomic_path, private_folder
+from spikinghash.files import atomic_path, beside, private_folder
 from training.config import EncoderConfig
 
 PROFILE = "loihi1"
@@ -74,20 +74,21 @@ def write_sanafe(graph: Path, path: Path, steps: int = 100, checked: bool = True
         MissingToolError: it is not there.
         ComparisonError: its spikes are others; nothing is left at ``path``.
     """
-    metadata = read_metadata(read_graph(graph), str(graph))
+    loaded = read_graph(graph)
+    metadata = read_metadata(loaded, str(graph))
     description = describe(graph, metadata.steps if metadata else steps)
     with atomic_path(path) as temporary:
         with temporary.open("w", encoding="utf-8") as file:
             description.write(file)
         if checked:
-            spikes = probes(graph, metadata, steps)
-            _compare(graph, spikes, replayed(temporary, description, spikes))
+            interpreter = Interpreter(loaded)
+            spikes = probes(interpreter.input_shape, metadata, steps)
+            _compare(interpreter, spikes, replayed(temporary, description, spikes))
     return description
 
 
-def probes(graph: Path, metadata: Metadata | None, steps: int) -> Array:
-    """Random inputs, (samples, steps, *input shape): recordings for an encoder, else spikes of rate 1/2."""
-    shape = Interpreter(read_graph(graph)).input_shape
+def probes(shape: Shape, metadata: Metadata | None, steps: int) -> Array:
+    """Random inputs, (samples, steps, *shape): recordings for an encoder, else spikes of rate 1/2."""
     if metadata is not None and metadata.encoder is not None:
         frames = probe_frames(EncoderConfig(**metadata.encoder))[-PROBES:]
         return input_spikes(frames, metadata).reshape(PROBES, -1, *shape)
@@ -109,9 +110,7 @@ def replayed(path: Path, description: Description, spikes: Array) -> dict[str, N
         cores = description.cores + description.input_cores
         np.savez(source, spikes=trains, cores=cores, input=description.groups[description.network.input.name])
         command = [str(find_interpreter()), "-m", "deploy.backends.sanafe.replay", str(path.resolve())]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
-        environment["PYTHONPATH"] = str(ROOT)
-        with worker("sanafe", [*command, str(source), str(target)], folder, environment) as running:
+        with worker("sanafe", [*command, str(source), str(target)], folder, environment_of(folder)) as running:
             running.wait(TIME_LIMIT)
         with np.load(target) as file:
             events, groups = file["events"], file["groups"].tolist()
@@ -125,9 +124,9 @@ def replayed(path: Path, description: Description, spikes: Array) -> dict[str, N
     return found
 
 
-def _compare(graph: Path, spikes: Array, found: dict[str, NDArray[np.bool_]]) -> None:
+def _compare(interpreter: Interpreter, spikes: Array, found: dict[str, NDArray[np.bool_]]) -> None:
     names = [name for name in found if SUFFIX not in name]
-    _, recorded = Interpreter(read_graph(graph)).run(spikes, names)
+    _, recorded = interpreter.run(spikes, names)
     for name in names:
         expected = recorded[name].reshape(found[name].shape) != 0
         if not np.array_equal(expected, found[name]):
@@ -144,7 +143,7 @@ def main(
     ] = True,
 ) -> None:
     """Write a network and its mapping for SANA-FE, run it there, and compare every spike."""
-    path = out or graph.with_suffix(".yaml")
+    path = out or beside(graph, ".yaml")
     made = write_sanafe(graph, path, steps, check)
     relays = sum(each.neurons for each in made.network.neurons if SUFFIX in each.name)
     neurons = sum(each.neurons for each in made.network.neurons)

@@ -51,6 +51,12 @@ def own_packages(folder: Path) -> str:
     return str(place)
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """The environment variables of another Python that imports this project through ``own_packages(folder)``."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    return own | {"PYTHONPATH": own_packages(folder)}
+
+
 @contextmanager
 def worker(name: str, command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator["Worker"]:
     """Start ``command`` in ``folder``; end all processes of its group when the context is left.

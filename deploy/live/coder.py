@@ -1,6 +1,5 @@
 """Events of a window to a code, and to the recording of an index whose code is nearest."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from deploy.backends.encoders import load_hasher
 from deploy.search.searcher import Searcher
+from deploy.search.store import sha256_of
 from spikinghash.errors import RecordingError, SpikinghashError
 from training.data.events import Events, SensorSize
 from training.data.facts import DataFacts
@@ -39,15 +39,16 @@ class Coder:
         self._searcher = None if index is None else Searcher(index, threads=threads)
         if self._searcher is not None and index is not None:
             facts = self._searcher.manifest.facts
-            if encoder is not None and (digest := _sha256(encoder)) != facts.encoder_sha256:
+            if encoder is not None and (digest := sha256_of(encoder)) != facts.encoder_sha256:
                 raise SpikinghashError(
                     f"{index}: holds codes of the encoder {facts.encoder_sha256[:12]}, but {encoder} is {digest[:12]}: "
                     "leave --encoder out, or give another --index"
                 )
-            encoder = index / facts.encoder
-        if encoder is None:
+            self._encoder = self._searcher.encoder
+        elif encoder is not None:
+            self._encoder = load_hasher(encoder, threads=threads)
+        else:
             raise SpikinghashError("no encoder: give --encoder FILE, or --index, which has one")
-        self._encoder = load_hasher(encoder, threads=threads)
         size = self._encoder.size
         self._encoder.encode(np.zeros((1, self.time_steps, 2, size, size), np.uint8))  # the first call loads kernels
 
@@ -80,8 +81,3 @@ class Coder:
         pairs = zip(entries, found.distances.tolist(), strict=True)
         nearest = [Nearest(label, distance, str(path)) for (path, label), distance in pairs]
         return query.code.tobytes().hex(), next(iter(nearest), None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -51,8 +51,8 @@ class Pump:
         self._queue: queue.Queue[Arrived | BaseException | None] = queue.Queue(pending)
         self._stopped = threading.Event()
         self._late = self._left_out = 0
-        self.events = self.outside = self.dropped = self.restarts = 0
-        """Events that came, those outside the sensor, windows dropped, and how often the clock was set back."""
+        self.outside = self.dropped = self.restarts = 0
+        """Events outside the sensor, windows dropped, and how often the clock was set back."""
         self.silent = False
         """Whether the stream ended since nothing came."""
         self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
@@ -102,7 +102,6 @@ class Pump:
         self._hand_over(self._windower.finish())
 
     def _take(self, events: Events) -> None:
-        self.events += len(events)
         if self._source.sensor is None:
             raise RecordingError("the stream does not tell the size of its sensor; give it: --sensor WIDTHxHEIGHT")
         inside = drop_outside(events, self._source.sensor)

@@ -91,7 +91,7 @@ def bubble_chart(points: Sequence[Point], width: float, height: float, salt: str
     energies = [value for point in points for value in point.bill.energy_j if value > 0] or [1e-6]
     axes.set_xlim(min(energies) / 2, max(energies) * 2)
     axes.set_ylim(0, full - _MARGINS[2] - _MARGINS[3])
-    figure_name, unit = _names(points)
+    figure_name, unit = points[0].network.figure, points[0].network.unit
     axes.set_xlabel(f"energy per {unit}", color=_PALETTE["muted"])
     if measured:
         _map_axis(axes, measured, below, figure_name)
@@ -101,12 +101,6 @@ def bubble_chart(points: Sequence[Point], width: float, height: float, salt: str
         _draw(axes, bubble, f"point{index}")
         titles[f"point{index}"] = _title(bubble.point)
     return svg(figure, f"{figure_name} against energy per {unit}", salt, _PALETTE, titles)
-
-
-def _names(points: Sequence[Point]) -> tuple[str, str]:
-    """What the networks are judged by, and what energies are for."""
-    figure = points[0].network.figure
-    return figure, "code" if figure == "mAP" else "recording"
 
 
 def _axes(width: float, height: float, salt: str) -> tuple[Figure, Axes]:

@@ -168,7 +168,7 @@ def _trace(encoder: Path, recordings: Sequence[Path], asked: Reader | None) -> N
     most = max(1, TRACED // len(found))
     parts = [part for kept, _ in found for part in kept[:: max(1, -(-len(kept) // most))]]
     frames = np.concatenate([made[:: max(1, -(-len(made) // most))] for _, made in found])
-    window = float(np.mean([int(part.events["t"][-1] - part.events["t"][0]) for part in parts]))
+    window = float(np.mean([part.span for part in parts]))
     named = ", ".join(map(str, recordings)) or DIGITS
     return replace(trace_counts(encoder, frames, window), recordings=named)
 

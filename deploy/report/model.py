@@ -77,6 +77,11 @@ class Network(Record):
     maps: tuple[Retrieval, ...] = ()
     """Values of that figure. Empty: not measured."""
 
+    @property
+    def unit(self) -> str:
+        """What a run of it gives: a code, or the class of a recording."""
+        return "recording" if self.figure == "top-1" else "code"
+
 
 class Spread(Record):
     """Mean over the recordings, and their 5th and 95th percentile."""
@@ -123,11 +128,6 @@ class Spiking(Network):
     spikes: Figure
     spikes_per_synapse: Figure
     layers: tuple[Layer, ...]
-
-    @property
-    def unit(self) -> str:
-        """What a run of it gives: a code, or the class of a recording."""
-        return "recording" if self.figure == "top-1" else "code"
 
 
 class BaselineLayer(Record):

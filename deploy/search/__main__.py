@@ -5,7 +5,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ from spikinghash.errors import SearchError
 from spikinghash.resources import CHECKPOINTS, named
 from training.data.events import parse_sensor
 from training.data.reader import Reader
-from training.data.windows import in_seconds
+from training.data.windows import in_seconds, span_text
 from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
@@ -99,9 +99,8 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Print the recordings that are nearest to one."""
-    searcher = Searcher(index, stream=stream, sort=sort)
-    if sensor is not None:
-        searcher.reader = replace(searcher.reader, sensor=parse_sensor(sensor))
+    size = None if sensor is None else parse_sensor(sensor)
+    searcher = Searcher(index, sensor=size, stream=stream, sort=sort)
     answer = searcher.query(recording, k, radius, find=find, at=at)
     tell_once((recording, remark) for remark in answer.remarks)
     if html is not None:
@@ -249,8 +248,8 @@ def _as_text(answer: Answer) -> str:
     lines = [f"{answer.code}  {answer.name}", answer.choice, "distance  difference        id  label         recording"]
     for hit in answer.hits:
         difference = "-" if hit.difference is None else hit.difference
-        span = "" if hit.window is None else "  {start:.3f}-{end:.3f} s".format(**in_seconds(hit.window))
-        lines.append(f"{hit.distance:8}  {difference:>10}  {hit.id:8}  {hit.label:12}  {hit.path}{span}")
+        where = f"{hit.path}{span_text(hit.window)}"
+        lines.append(f"{hit.distance:8}  {difference:>10}  {hit.id:8}  {hit.label:12}  {where}")
     return "\n".join(lines)
 
 

@@ -97,7 +97,7 @@ class Facts(BaseModel):
     @property
     def windows(self) -> Windows | None:
         """How recordings are cut."""
-        return None if self.window_us is None else Windows(self.window_us, self.hop_us or self.window_us)
+        return Windows.of_us(self.window_us, self.hop_us)
 
     @property
     def reader(self) -> Reader:

@@ -10,6 +10,7 @@ from deploy.search.ranking import NEIGHBOURS, Find, Query, Ranking, rank
 from deploy.search.store import encoder_path, open_index
 from deploy.search.thumbnails import UNKNOWN, query_thumbnails
 from spikinghash.errors import SearchError
+from training.data.events import SensorSize
 from training.data.facts import unlike
 from training.data.reader import Reader, binned
 from training.data.recordings import Recording
@@ -57,17 +58,25 @@ class Answer:
 class Searcher:
     """An index with its encoder. May be used from several threads at once."""
 
-    def __init__(self, folder: Path, threads: int = 0, *, stream: str | None = None, sort: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = 0,
+        *,
+        sensor: SensorSize | None = None,
+        stream: str | None = None,
+        sort: bool = False,
+    ) -> None:
         """Open the index ``folder``; a query is encoded on ``threads`` threads, 0 for all cores.
 
-        Queries are read as the index's recordings were, with ``stream`` and ``sort`` as asked for besides.
+        Queries are read as the index's recordings were, with ``sensor``, ``stream`` and ``sort`` as asked for besides.
 
         Raises:
             SpikinghashError: it, or a part of it, cannot be used.
         """
         self.manifest = Manifest(folder)
-        self._encoder = load_hasher(encoder_path(folder, self.manifest.facts), threads=threads)
-        self.reader = self.manifest.facts.reader.asked(stream, sort)
+        self.encoder = load_hasher(encoder_path(folder, self.manifest.facts), threads=threads)
+        self.reader = self.manifest.facts.reader.asked(stream, sort, sensor)
         self.index = open_index(folder, self.manifest)
         self._thumbnails = self.manifest.thumbnails()
         self._bare = not self._thumbnails.any()
@@ -120,7 +129,7 @@ class Searcher:
         modes: Sequence[Find],
         at: float | None,
     ) -> list[Answer]:
-        encoder = self._encoder
+        encoder = self.encoder
         parts, stacked = binned(self.reader.read(recording, name), encoder.time_steps, encoder.size)
         starts = [(part.window or (0, 0))[0] / 1e6 for part in parts]
         chosen = len(parts) // 2 if at is None else max(0, sum(start <= at for start in starts) - 1)
@@ -150,11 +159,11 @@ class Searcher:
         Raises:
             RecordingError: its events span too little time.
         """
-        return self.read_frames(recording.frames(self._encoder.time_steps, self._encoder.size))
+        return self.read_frames(recording.frames(self.encoder.time_steps, self.encoder.size))
 
     def read_frames(self, frames: Frames) -> Query:
         """Code and thumbnails of frames (T, 2, S, S)."""
-        return Query(self._encoder.encode(frames[None])[0], query_thumbnails(frames))
+        return Query(self.encoder.encode(frames[None])[0], query_thumbnails(frames))
 
     def rank(self, query: Query, k: int | None, radius: int | None, find: Find) -> Ranking:
         """As ``deploy.search.ranking.rank``.

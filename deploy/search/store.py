@@ -46,7 +46,7 @@ def open_or_create(
         raise SearchError(f"--kind {kind}: --milvus ADDRESS goes with milvus-flat and milvus-ivf, and only with them")
     if milvus is not None and not milvus.startswith(("http://", "https://")):
         milvus = os.path.abspath(milvus)
-    digest, reader = _sha256(encoder), reader or Reader()
+    digest, reader = sha256_of(encoder), reader or Reader()
     if not Manifest.exists(folder):
         copy = f"encoder{encoder.suffix}"
         with atomic_path(folder / copy) as temporary:
@@ -116,7 +116,7 @@ def encoder_path(folder: Path, facts: Facts) -> Path:
     path = folder / facts.encoder
     if not path.is_file():
         raise SearchError(f"{path}: the index's encoder is missing: copy it back, or build again in another folder")
-    if _sha256(path) != facts.encoder_sha256:
+    if sha256_of(path) != facts.encoder_sha256:
         raise SearchError(
             f"{path}: not the encoder that made the codes (SHA-256 is not {facts.encoder_sha256[:12]}...): copy it "
             "back, or build again in another folder"
@@ -188,7 +188,12 @@ def _open_milvus(folder: Path, facts: Facts) -> MilvusIndex:
     return MilvusIndex(MilvusSettings(uri=facts.milvus, collection=name, bits=facts.bits, kind=kind))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Digest of an encoder's file, in hex.
+
+    Raises:
+        SearchError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from deploy.backends.encoders import load_encoder
+from deploy.backends.encoders import load_hasher
 from deploy.search.files import RecordingFile
 from deploy.search.page import FILM_STEPS, LARGEST_FILM, film
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
@@ -38,6 +38,7 @@ def write_page(
 
     Raises:
         GraphError: the encoder is no .onnx model.
+        SpikinghashError: it gives classes, not codes.
         RecordingError: a recording cannot be used, or there are too many.
         MissingToolError: a package is missing.
     """
@@ -60,7 +61,7 @@ def write_page(
 
 def facts_of(encoder: Path, sources: Sequence[RecordingFile], sensor: SensorSize | None) -> dict[str, Any]:
     """What the script knows of encoder and recordings: sizes, and code, label and film of each recording."""
-    loaded = load_encoder(encoder, "onnxruntime")
+    loaded = load_hasher(encoder, backend="onnxruntime")
     recordings = [load_recording(source.path, sensor) for source in sources]
     entries = []
     for number, (source, recording) in enumerate(zip(sources, recordings, strict=True)):

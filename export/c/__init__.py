@@ -9,7 +9,7 @@
 
 What it rests on:
 
-- **Spikes** are bits, and a map walks those that are set: each adds its row of weights to eight channels at once.
+- **Spikes** are bits, and a map walks those that are set: each adds its row of weights to sixteen channels at once.
 - **Two lanes.** A word holds the currents of two channels, each raised so that none borrows from the other. Sums of
   words are then sums of lanes, whatever the partial sums do; the certificate says whether they fit. Where they do not,
   a stream has one channel per word.

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from export.encoder.executor import require_equal_counts
 from export.encoder.network import Network, probe_frames
 from spikinghash.errors import BackendError, ComparisonError, MissingToolError, in_one_line
 from spikinghash.files import private_folder
@@ -108,14 +110,8 @@ def check(network: Network, files: dict[str, str]) -> None:
 def compare(network: Network, frames: NDArray[np.uint8], result: Result) -> None:
     """Raise a ComparisonError where the program gives other codes or counts than ``network``."""
     executor = network.executor()
-    codes, spikes = executor.layers(frames)
-    wanted = np.stack([spikes[name].sum((1, 2, 3, 4)) for name in executor.populations], axis=1)
-    differing = np.argwhere(result.counts != wanted)
-    if len(differing):
-        sample, layer = differing[np.argmin(differing[:, 1])]
-        raise ComparisonError(
-            f"the C program parts from the network in layer {executor.populations[layer]}, recording {sample}: "
-            f"{result.counts[sample, layer]} spikes, not {int(wanted[sample, layer])}; nothing was written"
-        )
+    with torch.no_grad():
+        codes, wanted = (each.numpy() for each in executor(torch.from_numpy(frames)))
+    require_equal_counts("the C program", executor.populations, result.counts, wanted)
     if not np.array_equal(result.codes, codes):
         raise ComparisonError("the C program gives other codes than the network; nothing was written")

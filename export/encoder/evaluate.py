@@ -129,8 +129,8 @@ def classes_table(dataset: Dataset, sets: Split, figures: RetrievalFigures) -> T
     for label in np.unique(dataset.labels[np.concatenate([sets.database, sets.test])]).tolist():
         parts = (part[dataset.labels[part] == label] for part in (sets.database, sets.test))
         found = figures.by_class.get(label)
-        name = dataset.names(np.array([label]))[0]
-        table.add_row(name, *(count_rows(dataset, part) for part in parts), "" if found is None else f"{found:.4f}")
+        rows = (count_rows(dataset, part) for part in parts)
+        table.add_row(dataset.name(label), *rows, "" if found is None else f"{found:.4f}")
     return table
 
 

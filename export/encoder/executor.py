@@ -1,6 +1,6 @@
 """The encoder's graph as a torch module: what the torch backend runs, and what written files are compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from export.encoder.graph import Graph
 from export.encoder.node import Array, Map, Node
 from export.encoder.operations import Lif, Output
+from spikinghash.errors import ComparisonError
 
 
 class Encoding(NamedTuple):
@@ -115,6 +116,21 @@ class GraphExecutor(nn.Module):
 def population_names(graph: Graph) -> list[str]:
     """Nodes whose spikes are counted: neurons, and the coincidence gates of each attention."""
     return [name for name, node in graph.nodes.items() if node.counted]
+
+
+def require_equal_counts(what: str, populations: Sequence[str], counts: NDArray[Any], wanted: NDArray[Any]) -> None:
+    """Spikes of the populations, both (B, populations), as something that was written counts them and as it should.
+
+    Raises:
+        ComparisonError: they differ; with the first layer that does. ``what`` is in the message.
+    """
+    differing = np.argwhere(counts != wanted)
+    if len(differing):
+        sample, layer = differing[np.argmin(differing[:, 1])]
+        raise ComparisonError(
+            f"{what} parts from the network in layer {populations[layer]}, recording {sample}: "
+            f"{counts[sample, layer]} spikes, not {int(wanted[sample, layer])}; nothing was written"
+        )
 
 
 def pack_bits(bits: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.encoder.certificate import Certificate
 from export.encoder.certify import certify
-from export.encoder.executor import GraphExecutor
+from export.encoder.executor import GraphExecutor, population_names
 from export.encoder.forms import Numbers
 from export.encoder.frontend import build_graph
 from export.encoder.graph import Graph
@@ -45,10 +45,14 @@ class Network:
     data: DataFacts | None = None
     """What its recordings were; ``None`` where that is not known."""
 
+    @property
+    def exact_in_float32(self) -> bool:
+        """Whether the certificate says so; float numbers have none."""
+        return self.certificate is not None and self.certificate.exact_in == "float32"
+
     def executor(self) -> GraphExecutor:
         """The network as a torch module, in the narrowest arithmetic that is exact."""
-        exact32 = self.certificate is not None and self.certificate.exact_in == "float32"
-        return GraphExecutor(self.graph, torch.float32 if exact32 else torch.float64).eval()
+        return GraphExecutor(self.graph, torch.float32 if self.exact_in_float32 else torch.float64).eval()
 
     def integer(self) -> IntegerNetwork:
         """The network as records.
@@ -62,7 +66,7 @@ class Network:
         left = {name for name, node in graph.nodes.items() if isinstance(node, Input | Counter | Output)}
         left |= {source for name, _ in graph.find(Counter) for source in graph.sources(name)}
         layers = tuple(self._record(name, tuple(graph.sources(name))) for name in graph.nodes if name not in left)
-        populations = tuple(name for name, node in graph.nodes.items() if node.counted)
+        populations = tuple(population_names(graph))
         return IntegerNetwork(graph.time_steps, self.config.size, ballot, layers, populations, self.classes)
 
     def _ballot(self) -> Vote | Tally:

@@ -19,8 +19,6 @@ from export.nir.stepwise.dynamics import NEURONS
 from export.nir.tools import Tool
 from spikinghash.errors import GraphError
 
-"""Tools whose files can be read as they are meant."""
-
 Rule = Callable[[Any], dict[str, Any]]
 """From a neuron as written to the parameters that it should have."""
 

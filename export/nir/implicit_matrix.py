@@ -4,7 +4,6 @@ Of a map of 128x128 pixels the synapses of one wave mixer fill gigabytes as a sp
 """
 
 import math
-from collections.abc import Sequence
 from typing import Protocol
 
 import nir
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from export.nir.synapse_matrix import Axis, axes_of, synapse_matrix
+from export.nir.synapse_matrix import axes_of, reads_of, synapse_matrix
 
 Values = NDArray[np.float64]
 
@@ -45,7 +44,7 @@ class ConvolutionMatrix:
         out, channel, tap = np.nonzero(weight)
         columns = (channel + out // (outputs // groups) * inner) * taps + tap
         self._kernel = sparse.csr_matrix((weight[out, channel, tap], (out, columns)), (outputs, self._channels * taps))
-        reads, inside = _reads(axes)
+        reads, inside = reads_of(axes)
         self._length, self._positions = math.prod(axis.length for axis in axes), reads.shape[1]
         self._whole = inside.all() and np.array_equal(reads, [np.arange(self._length)])
         self._reads = np.where(inside, reads, self._length)
@@ -65,18 +64,6 @@ class ConvolutionMatrix:
             maps = padded[:, self._reads]
         result: Values = self._kernel @ maps.reshape(self._kernel.shape[1], self._positions * samples)
         return result.reshape(-1, samples)
-
-
-def _reads(axes: Sequence[Axis]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """What each tap reads at each output position, flat, (taps, positions), and whether that is on the input."""
-    reads, inside = np.zeros((1, 1), np.intp), np.ones((1, 1), bool)
-    for axis in axes:
-        read = axis.reads()
-        valid = (read >= 0) & (read < axis.length)
-        size = len(reads) * len(read), -1
-        reads = (axis.length * reads[:, None, :, None] + np.where(valid, read, 0)[None, :, None]).reshape(size)
-        inside = (inside[:, None, :, None] & valid[None, :, None]).reshape(size)
-    return reads, inside
 
 
 def matrix_of(node: nir.NIRNode) -> Matrix:

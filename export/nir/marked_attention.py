@@ -36,6 +36,12 @@ class MarkedAttention:
     """Polyphase factor f of the layout of either: (f^2 C, H/f, W/f), in which a channel's f^2 phases follow on each
     other. Its tokens then stand in another order, the same for queries, keys, values and counts."""
 
+    @classmethod
+    def stored(cls, shape: tuple[int, ...], heads: int, factor: int) -> "MarkedAttention":
+        """The one whose counts have ``shape`` in their layout."""
+        channels, height, width = shape
+        return cls((channels // factor**2, height * factor, width * factor), heads, factor)
+
     @property
     def stored_shape(self) -> tuple[int, int, int]:
         """Shape of the counts in their layout."""
@@ -130,4 +136,4 @@ def read_marked(name: str, node: nir.NIRNode) -> MarkedAttention | None:
             f"node {name}: marked as attention of {heads} heads in polyphase layout {factor}, but it maps "
             f"{arriving} to {(channels, height, width)}: export the graph again"
         )
-    return MarkedAttention((channels // phases, height * factor, width * factor), heads, factor)
+    return MarkedAttention.stored((channels, height, width), heads, factor)

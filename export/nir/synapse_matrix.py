@@ -123,12 +123,6 @@ class Axis(NamedTuple):
         room = self.length + self.begin + self.end - self.dilation * (self.kernel - 1) - 1
         return max(0, room // self.stride + 1)
 
-    def pairs(self, tap: int) -> tuple[Array, Array]:
-        """Output positions whose window has ``tap`` on the input, and the input positions that it reads."""
-        read = self.reads()[tap]
-        inside = (read >= 0) & (read < self.length)
-        return np.flatnonzero(inside), read[inside]
-
     def reads(self) -> Array:
         """Input position that each tap reads at each output position, (kernel, outputs); some lie on the padding."""
         return np.arange(self.outputs) * self.stride - self.begin + self.dilation * np.arange(self.kernel)[:, None]
@@ -153,6 +147,18 @@ def axes_of(node: nir.Conv1d | nir.Conv2d | nir.SumPool2d | nir.AvgPool2d) -> li
         whole = [step * (width - 1) for step, width in zip(dilation, kernel, strict=True)]
         begin, end = tuple(each // 2 for each in whole), tuple(each - each // 2 for each in whole)
     return [Axis(*settings) for settings in zip(size, kernel, stride, begin, end, dilation, strict=True)]
+
+
+def reads_of(axes: Sequence[Axis]) -> tuple[Array, Array]:
+    """What each tap reads at each output position, flat, (taps, positions), and whether that is on the input."""
+    reads, inside = np.zeros((1, 1), np.intp), np.ones((1, 1), bool)
+    for axis in axes:
+        read = axis.reads()
+        valid = (read >= 0) & (read < axis.length)
+        size = len(reads) * len(read), -1
+        reads = (axis.length * reads[:, None, :, None] + np.where(valid, read, 0)[None, :, None]).reshape(size)
+        inside = (inside[:, None, :, None] & valid[None, :, None]).reshape(size)
+    return reads, inside
 
 
 @singledispatch
@@ -202,14 +208,14 @@ def _connected(weight: Array, axes: Sequence[Axis], groups: int) -> sparse.coo_m
     written, read = (math.prod(getattr(axis, side) for axis in axes) for side in ("outputs", "length"))
     shape = (weight.shape[0] * written, weight.shape[1] * groups * read)
     size = np.int32 if max(shape) <= np.iinfo(np.int32).max else np.int64
-    kernels = np.moveaxis(weight, (0, 1), (-2, -1))
-    used = np.argwhere(kernels.any(axis=(-2, -1)))
+    kernels = np.moveaxis(weight.reshape(*weight.shape[:2], -1), -1, 0)
+    reads, inside = reads_of(axes)
     parts = []
-    for position in map(tuple, used.tolist()):
-        out, channel = np.nonzero(kernels[position])
-        values = kernels[position][out, channel].astype(np.float64)
+    for tap in np.flatnonzero(kernels.any(axis=(1, 2))):
+        out, channel = np.nonzero(kernels[tap])
+        values = kernels[tap][out, channel].astype(np.float64)
         channel = channel + out // (weight.shape[0] // groups) * weight.shape[1]
-        targets, sources = _positions(axes, position)
+        targets, sources = np.flatnonzero(inside[tap]), reads[tap][inside[tap]]
         rows = np.add.outer((out * written).astype(size), targets.astype(size)).ravel()
         columns = np.add.outer((channel * read).astype(size), sources.astype(size)).ravel()
         parts.append((np.repeat(values, len(targets)), rows, columns))
@@ -217,16 +223,6 @@ def _connected(weight: Array, axes: Sequence[Axis], groups: int) -> sparse.coo_m
         return sparse.coo_matrix(shape)
     data, rows, columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return sparse.coo_matrix((data, (rows, columns)), shape)
-
-
-def _positions(axes: Sequence[Axis], taps: Sequence[int]) -> tuple[Array, Array]:
-    """Output positions at which a tap lies on the input, and the input positions there, both flat."""
-    targets = sources = np.zeros(1, np.int64)
-    for axis, tap in zip(axes, taps, strict=True):
-        output, read = axis.pairs(tap)
-        targets = np.add.outer(targets * axis.outputs, output).ravel()
-        sources = np.add.outer(sources * axis.length, read).ravel()
-    return targets, sources
 
 
 def _per_axis(value: Any, axes: int) -> Shape:

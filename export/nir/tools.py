@@ -4,3 +4,4 @@ from typing import Literal, get_args
 
 Tool = Literal["norse", "snntorch", "spikingjelly", "sinabs"]
 TOOLS: tuple[Tool, ...] = get_args(Tool)
+"""Tools whose files can be read as they are meant."""

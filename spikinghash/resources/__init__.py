@@ -12,7 +12,6 @@ FOLDER = Path(str(files(__name__)))
 CHECKPOINTS, CONFIGS, RECORDINGS, RESULTS = (
     FOLDER / name for name in ("checkpoints", "configs", "recordings", "results")
 )
-LAVA_PINS = FOLDER / "constraints-lava.txt"
 
 
 def named(path: str | Path, folder: Path, suffix: str) -> Path:

@@ -12,6 +12,11 @@ CROPPED_SHARE = 8
 """A sensor that is larger than the frame by at most 1/8 of the frame is cropped, a larger one scaled down."""
 
 
+def is_scaled(side: int, size: int) -> bool:
+    """Whether a sensor whose longer side is ``side`` is scaled down to frames of ``size``, not cropped to them."""
+    return side - size > size // CROPPED_SHARE
+
+
 def place_events(
     events: Events, sensor_size: SensorSize, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -27,10 +32,10 @@ def place_events(
     width, height = sensor_size[:2]
     side = max(width, height)
     x, y = events["x"].astype(np.int64), events["y"].astype(np.int64)
-    if side - size <= size // CROPPED_SHARE:
-        x, y = x - (width - size) // 2, y - (height - size) // 2
-    else:
+    if is_scaled(side, size):
         x, y = (x + (side - width) // 2) * size // side, (y + (side - height) // 2) * size // side
+    else:
+        x, y = x - (width - size) // 2, y - (height - size) // 2
     return x, y, (x >= 0) & (x < size) & (y >= 0) & (y < size)
 
 

@@ -33,10 +33,9 @@ def load_data(config: Config) -> tuple[Dataset, Split]:
         dataset = _with_test(dataset, config)
     elif data.group == "folder":
         dataset = replace(dataset, test=_folders_of_one_name(dataset))
-    files = dataset.files if dataset.of_file else None
     windows = windows_of(data)
     overlap = 0 if windows is None else windows.overlap
-    sets = split(dataset.labels, official=dataset.test, files=files, overlap=overlap, classes=dataset.classes)
+    sets = split(dataset.labels, official=dataset.test, files=dataset.files, overlap=overlap, classes=dataset.classes)
     for name in data.also:
         extra = _load(DataConfig(name=name), config.encoder)
         allowed = np.ones(len(extra), bool)
@@ -62,7 +61,7 @@ def facts_of(data: DataConfig, dataset: Dataset, sets: Split) -> DataFacts:
         window_us=None if windows is None else windows.length,
         hop_us=None if windows is None else windows.hop,
         sensor=dataset.sensor,
-        fill=quantiles(fill_of(dataset.frames[training])),
+        fill=quantiles(fill_of(dataset.frames)[training]),
         seconds=None if spans is None or not spans.any() else quantiles(spans),
     )
 
@@ -106,9 +105,9 @@ def _with_test(dataset: Dataset, config: Config) -> Dataset:
     """
     data, asked = config.data, str(config.data.test)
     root = Path(data.root or ".").resolve()
-    outside = Path(asked).resolve()
-    if not Path(asked).is_absolute() or outside.is_relative_to(root):
-        inside = outside.relative_to(root).as_posix() if Path(asked).is_absolute() else asked.rstrip("/")
+    outside, absolute = Path(asked).resolve(), Path(asked).is_absolute()
+    if not absolute or outside.is_relative_to(root):
+        inside = outside.relative_to(root).as_posix() if absolute else asked.rstrip("/")
         chosen = np.array([fnmatchcase(file, inside) or file.startswith(f"{inside}/") for file in dataset.files])
         if not chosen.any() or chosen.all():
             raise RecordingError(
@@ -125,8 +124,8 @@ def _beside(dataset: Dataset, queries: Dataset, place: str) -> Dataset:
         raise RecordingError("data.test {}: a sensor of {} pixels, that of data.root has {}".format(place, *sizes))
     known = {name: number for number, name in enumerate(dataset.classes)}
     names = queries.names(queries.labels)
-    kept = np.flatnonzero([name in known for name in names])
-    if not len(kept):
+    kept = [index for index, name in enumerate(names) if name in known]
+    if not kept:
         raise RecordingError(f"data.test {place}: its classes {sorted(set(names))} are not among {sorted(known)}")
     lacking = sorted(set(names) - set(known))
     left_out = tuple(f"data.test {place}: class {name} is not trained on, left out" for name in lacking)
@@ -153,12 +152,12 @@ def _folders_of_one_name(dataset: Dataset, share: float = 0.1, seed: int = 0) ->
     names = np.unique(folders)
     drawn = np.random.default_rng(seed).permutation(names)[: max(1, round(share * len(names)))]
     test: Mask = np.isin(folders, drawn)
-    for label in np.unique(dataset.labels):
+    for label in np.unique(dataset.labels).tolist():
         own = dataset.labels == label
         if test[own].all() or not test[own].any():
             counts = ", ".join(f"{name}: {count}" for name, count in sorted(Counter(folders[own].tolist()).items()))
             raise RecordingError(
-                f'data.group = "folder": test is {", ".join(drawn)}, but class {dataset.names(np.array([label]))[0]} '
+                f'data.group = "folder": test is {", ".join(drawn)}, but class {dataset.name(label)} '
                 f"has windows in {counts}: it needs some there and some elsewhere; use data.test or group by file"
             )
     return test

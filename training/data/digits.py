@@ -71,7 +71,7 @@ def parameters() -> dict[str, Any]:
     return {"version": _VERSION, "sensor": asdict(SENSOR), "saccade": _SACCADE, "corners": _CORNERS.tolist()}
 
 
-def source(reader: Reader | None = None) -> Source:
+def source(reader: Reader) -> Source:
     """The data set, opened when its frames are not in the cache."""
 
     def open_recordings() -> Recordings:

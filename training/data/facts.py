@@ -23,7 +23,7 @@ LONGER = 2.0
 LARGER = 1.25
 """... and sensors so many times as wide."""
 FULL = 0.3
-"""Share of the frame beyond which it is hardly a picture, where it is not known what the network was trained on."""
+"""Share of the frame beyond which it is hardly a picture."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -51,7 +51,7 @@ class DataFacts(BaseModel):
     @property
     def windows(self) -> Windows | None:
         """How recordings were cut."""
-        return None if self.window_us is None else Windows(self.window_us, self.hop_us or self.window_us)
+        return Windows.of_us(self.window_us, self.hop_us)
 
     @property
     def sensor_size(self) -> SensorSize | None:
@@ -78,7 +78,7 @@ def unlike(facts: DataFacts | None, parts: list[Recording], frames: NDArray[np.u
     if isinstance(parts[0], Still):  # it has no duration, no sensor, and no windows as a remedy
         return []
     facts, fill = facts or DataFacts(), float(np.median(fill_of(frames)))
-    seconds = float(np.median([int(part.events["t"][-1] - part.events["t"][0]) / 1e6 for part in parts]))
+    seconds = float(np.median([part.span / 1e6 for part in parts]))
     return [*_sensor(facts, parts[0]), *_fill(facts, fill), *_duration(facts, seconds)]
 
 

@@ -1,7 +1,7 @@
 """Whole data sets as binary frames, kept in the user's cache folder."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Dataset:
     sensor: tuple[int, int] | None = None
     """Width and height, where all recordings have the same."""
     of_file: tuple[str, ...] = ()
-    """Name of the file that each row is of; empty where each row is a file."""
+    """Name of the file that each row is of; empty: each row is a file."""
     skipped: tuple[str, ...] = ()
     """Why files were left out, a line each."""
 
@@ -52,14 +52,17 @@ class Dataset:
         return len(self.labels)
 
     @property
-    def files(self) -> list[str]:
+    def files(self) -> Sequence[str]:
         """Name of the file of each row."""
-        return list(self.of_file) or self.ids
+        return self.of_file or self.ids
 
     def names(self, labels: NDArray[np.int64]) -> list[str]:
         """Names of classes; their numbers where they have none."""
-        known = dict(enumerate(self.classes))
-        return [known.get(label, str(label)) for label in labels.tolist()]
+        return [self.name(label) for label in labels.tolist()]
+
+    def name(self, label: int) -> str:
+        """Name of a class; its number where it has none."""
+        return self.classes[label] if label < len(self.classes) else str(label)
 
 
 def load_dataset(
@@ -153,9 +156,9 @@ def _make(recordings: Recordings, name: str, time_steps: int, size: int) -> Arra
     sources: list[int] = []
     for index in track(range(count), f"{name}: recordings to frames", count):
         try:
-            made.append(recordings.rows(index, time_steps, size))
-            sources += [index] * len(made[-1].frames)
-            made[-1] = replace(made[-1], frames=np.packbits(made[-1].frames, axis=-1))
+            rows = recordings.rows(index, time_steps, size)
+            sources += [index] * len(rows.frames)
+            made.append(replace(rows, frames=np.packbits(rows.frames, axis=-1)))
         except RecordingError as error:
             if name != "folder":
                 raise

@@ -15,7 +15,7 @@ from training.data.source import Recordings, Source, file_key, rows_of
 REMEDY = "give the folder that holds NMNIST/Train/DIGIT/ID.bin"
 
 
-def source(root: Path, reader: Reader | None = None) -> Source:
+def source(root: Path, reader: Reader) -> Source:
     """The recordings below ``root``; the folder Test, where it is there, is the official test set."""
     found = list_recordings(root)
     paths = [path for path, _ in found]

@@ -46,9 +46,10 @@ class Reader:
         facts = facts or DataFacts()
         return cls(sensor or facts.sensor_size, windows or facts.windows)
 
-    def asked(self, stream: str | None = None, sort: bool = False) -> "Reader":
+    def asked(self, stream: str | None = None, sort: bool = False, sensor: SensorSize | None = None) -> "Reader":
         """As this one, with what is asked for besides."""
-        return replace(self, stream=self.stream if stream is None else stream, sort=self.sort or sort)
+        stream = self.stream if stream is None else stream
+        return replace(self, stream=stream, sort=self.sort or sort, sensor=sensor or self.sensor)
 
     def whole(self, path: str | Path, name: str | None = None) -> Recording:
         """The recording or picture ``path``, uncut; arguments and errors are those of ``load_recording``."""
@@ -62,8 +63,9 @@ class Reader:
         Raises:
             RecordingError: it is shorter than a window.
         """
-        whole = self.windows is None or isinstance(recording, Still)
-        return [recording] if whole or self.windows is None else self.windows.cut(recording)
+        if self.windows is None or isinstance(recording, Still):
+            return [recording]
+        return self.windows.cut(recording)
 
     def read(self, path: str | Path, name: str | None = None) -> list[Recording]:
         """The windows of the recording ``path``.

@@ -1,4 +1,4 @@
-"""Single recordings, in any format of ``FORMATS``: ``recording_frames`` is the one way from a file to frames."""
+"""Single recordings, in any format of ``FORMATS``: ``load_recording`` is the one way from a file to events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_e
 
 __all__ = [
     "BYTES_PER_EVENT", "EVENT_DTYPE", "NMNIST_SENSOR", "SUFFIXES", "Events", "Recording", "SensorSize", "check_events",
-    "decode_events", "encode_events", "is_recording", "load_recording", "parse_sensor", "recording_frames",
+    "decode_events", "encode_events", "is_recording", "load_recording", "parse_sensor",
     "write_recording",
 ]  # fmt: skip
 
@@ -94,6 +94,11 @@ class Recording:
     window: tuple[int, int] | None = None
     """Start and end in microseconds since the first event of its file; ``None``: all of the file."""
 
+    @property
+    def span(self) -> int:
+        """Microseconds from the first event to the last."""
+        return int(self.events["t"][-1] - self.events["t"][0])
+
     def frames(self, time_steps: int, size: int) -> NDArray[np.uint8]:
         """Frames (T, 2, size, size) of zeros and ones; see ``events_to_frames``.
 
@@ -101,13 +106,6 @@ class Recording:
             RecordingError: the events span too little time.
         """
         return events_to_frames(self.events, self.sensor, time_steps, size, self.name)
-
-
-def recording_frames(
-    path: str | Path, time_steps: int, size: int, sensor_size: SensorSize | None = None
-) -> NDArray[np.uint8]:
-    """Frames (T, 2, size, size) of the recording ``path``; arguments and errors are those of ``load_recording``."""
-    return load_recording(path, sensor_size).frames(time_steps, size)
 
 
 def load_recording(

@@ -42,7 +42,7 @@ _DIRECTIONS = ((1, 0), (0, 1))  # x and y
 _VERSION = 6  # raise it when the same parameters make other events
 
 
-def source(reader: Reader | None = None) -> Source:
+def source(reader: Reader) -> Source:
     """All recordings: 200 of each class, made in a few seconds and cached."""
     key = {"version": _VERSION, "sensor": asdict(SENSOR), "per_class": PER_CLASS, "classes": CLASSES, "steps": _STEPS}
 

@@ -52,13 +52,11 @@ class Source:
     """Names of the classes, in the order of the labels."""
 
 
-def rows_of(read: Callable[[int], Recording], reader: Reader | None = None) -> Callable[[int, int, int], Rows]:
+def rows_of(read: Callable[[int], Recording], reader: Reader) -> Callable[[int, int, int], Rows]:
     """The ``rows`` of ``Recordings`` that are events; ``reader`` cuts them."""
-    cut = (reader or Reader()).cut
-
     def rows(index: int, time_steps: int, size: int) -> Rows:
-        parts, frames = binned(cut(read(index)), time_steps, size)
-        spans = [int(part.events["t"][-1] - part.events["t"][0]) for part in parts]
+        parts, frames = binned(reader.cut(read(index)), time_steps, size)
+        spans = [part.span for part in parts]
         windows = [(*(part.window or (0, span)), span) for part, span in zip(parts, spans, strict=True)]
         return Rows(frames, np.array(windows, np.int64), parts[0].sensor[:2])
 
@@ -106,13 +104,13 @@ def class_folders(
             f"CLASS/SESSION/FILE with one of {', '.join(suffixes)}"
         )
 
+    names = [class_of(path, root) for path in paths]
+
     def open_files() -> Recordings:
         ids = [path.relative_to(root).as_posix() for path in paths]
-        labels = class_labels([class_of(path, root) for path in paths])
-        return Recordings(labels, ids, lambda index, *sizes: rows(paths[index], *sizes))
+        return Recordings(class_labels(names), ids, lambda index, *sizes: rows(paths[index], *sizes))
 
-    classes = tuple(sorted({class_of(path, root) for path in paths}))
-    return Source({"files": file_key(paths, root), **key}, open_files, classes)
+    return Source({"files": file_key(paths, root), **key}, open_files, tuple(sorted(set(names))))
 
 
 def class_of(path: Path, root: Path) -> str:

@@ -52,7 +52,7 @@ SETS = {
 }
 
 
-def source(name: str, root: Path, reader: Reader | None = None) -> Source:
+def source(name: str, root: Path, reader: Reader) -> Source:
     """The data set ``name`` below ``root`` (the folder that tonic calls ``save_to``).
 
     Raises:
@@ -71,7 +71,7 @@ def source(name: str, root: Path, reader: Reader | None = None) -> Source:
     return Source({"files": file_key(paths, folder)}, opened, tuple(map(str, classes)))
 
 
-def _open(layout: _TonicSet, root: Path, reader: Reader | None) -> Recordings:
+def _open(layout: _TonicSet, root: Path, reader: Reader) -> Recordings:
     """All parts, each sorted by path: tonic lists files in the order of the file system."""
     parts = [_present(layout.kind)(save_to=str(root), **arguments) for arguments in layout.parts]
     found = sorted(

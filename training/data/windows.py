@@ -41,6 +41,11 @@ class Windows:
                 raise RecordingError(f"--{name} {value:g}: milliseconds from 0.001 to {LARGEST_MS:g} are needed")
         return cls(*(round(1000 * value) for value in times.values()))
 
+    @classmethod
+    def of_us(cls, length: int | None, hop: int | None) -> "Windows | None":
+        """From what files keep, microseconds: without a length, whole recordings; without a hop, it is the length."""
+        return None if length is None else cls(length, hop or length)
+
     def __str__(self) -> str:
         every = "" if self.hop == self.length else f" every {self.hop / 1000:g} ms"
         return f"windows of {self.length / 1000:g} ms{every}"
@@ -59,7 +64,7 @@ class Windows:
             RecordingError: the recording is shorter than a window, or has far too many of them.
         """
         times = recording.events["t"]
-        span = int(times[-1] - times[0])
+        span = recording.span
         spare = span - int(SHORTEST_SHARE * self.length)
         if spare < 0:
             raise RecordingError(
@@ -87,6 +92,11 @@ def clip(recording: Recording, window: tuple[int, int] | None) -> Recording:
         return recording
     first, after = np.searchsorted(recording.events["t"], recording.events["t"][0] + np.array(window))
     return replace(recording, events=recording.events[first:after], window=window, notes=())
+
+
+def span_text(window: tuple[int, int] | None) -> str:
+    """Start and end of a window behind the name of its file; nothing for ``None``."""
+    return "" if window is None else "  {start:.3f}-{end:.3f} s".format(**in_seconds(window))
 
 
 def in_seconds(window: tuple[int, int] | None) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The integer network in a file: in the metadata of an ONNX model, or to be built from a checkpoint."""
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,6 +7,7 @@ from pydantic import ValidationError
 from export.encoder.integer import KEY, IntegerNetwork
 from export.onnx.properties import METADATA_KEY, read_property
 from spikinghash.errors import GraphError
+from spikinghash.seal import parse_json
 from spikinghash.validation import first_fault
 from training.data.facts import DataFacts
 
@@ -29,7 +29,7 @@ def read_encoder(path: Path) -> tuple[IntegerNetwork, DataFacts | None]:
 
 def _read_facts(path: Path) -> DataFacts | None:
     try:
-        facts = json.loads(read_property(path, METADATA_KEY) or "{}").get("data")
+        facts = parse_json(read_property(path, METADATA_KEY) or "{}").get("data")
         return None if facts is None else DataFacts.model_validate(facts)
     except (ValueError, AttributeError) as error:
         why = first_fault(error) if isinstance(error, ValidationError) else "no JSON of this project"

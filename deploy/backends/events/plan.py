@@ -11,10 +11,9 @@ from deploy.backends.events.check import check_network
 from deploy.backends.events.kernels import LINEAR, MIX, NEURONS, NIBBLES, PRODUCT, STEP
 from deploy.backends.events.tables import QUAD, block_table, linear_table
 from deploy.backends.events.width import CHUNK, Width, choose_width
-from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons
+from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Whole
 from spikinghash.errors import GraphError
 
-Whole = NDArray[np.int64]
 _AT_ONCE = 1536
 """Lanes whose currents and potentials are worked on together: they stay in a core's first cache."""
 

@@ -1,13 +1,12 @@
 """Weights as tables of sums: the spikes of four inputs choose one row."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.backends.events.kernels import NIBBLES
 from deploy.backends.events.width import Width
 from export.encoder.haar import BlockMap
+from export.encoder.integer import Whole
 
-Whole = NDArray[np.int64]
 QUAD = 4
 """Inputs that choose a row together."""
 _CHOSEN = (np.arange(NIBBLES)[:, None] >> np.arange(QUAD) & 1).astype(np.int64)

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from export.encoder.integer import IntegerNetwork, Neurons
+from export.encoder.integer import IntegerNetwork, Neurons, Whole
 from spikinghash.errors import GraphError
 
-Whole = NDArray[np.int64]
 CHUNK = 8
 """Words that are summed at once."""
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.live.source import NOTHING, PATIENCE
+from deploy.live.source import NOTHING, PATIENCE, events_of
 from spikinghash.errors import RecordingError, in_one_line
 from spikinghash.extras import told_of_extras
-from training.data.events import FIELDS, Events, SensorSize, find_fields, pack_events
+from training.data.events import Events, SensorSize
 
 
 class Camera:
@@ -41,8 +41,7 @@ class Camera:
             if array is None or not len(array):
                 yield NOTHING
                 continue
-            names = find_fields(array.dtype.names)
-            yield pack_events({field: array[names[field]] for field in FIELDS}, "camera")
+            yield events_of(array, "camera")
 
     def __enter__(self) -> Self:
         return self

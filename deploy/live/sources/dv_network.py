@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from deploy.live.source import NOTHING, PATIENCE, PAUSE
+from deploy.live.source import NOTHING, PATIENCE, PAUSE, events_of
 from spikinghash.errors import RecordingError, in_one_line
 from spikinghash.extras import told_of_extras
-from training.data.events import FIELDS, Events, SensorSize, find_fields, pack_events
+from training.data.events import Events, SensorSize
 
 
 class DvNetwork:
@@ -44,8 +44,7 @@ class DvNetwork:
             if batch is not None and batch.size():
                 quiet = time.monotonic()
                 array = batch.numpy()
-                names = find_fields(array.dtype.names)
-                yield pack_events({field: array[names[field]] for field in FIELDS}, "dv-processing")
+                yield events_of(array, "dv-processing")
                 continue
             time.sleep(PAUSE)
             if time.monotonic() - quiet > PATIENCE:

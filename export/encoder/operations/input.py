@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from export.encoder.node import CWriter, Dialect, Node, OnnxWriter, Shape, Value
+from export.encoder.node import Dialect, Node, OnnxWriter, Shape, Value
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,3 @@ class Input(Node):
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """Frames (B, T, C, H, W) as images (T B, C, H, W)."""
         return writer.frames(self.shape)
-
-    def to_c(self, record: Any, writer: CWriter) -> None:
-        """Bits, two channels of a pixel in a word."""
-        writer.frames()

@@ -45,5 +45,4 @@ class Native(Dialect):
 
     def product(self, shape: Shape, heads: int, factor: int) -> nir.NIRNode:
         """A marked subgraph."""
-        channels, height, width = shape
-        return MarkedAttention((channels // factor**2, height * factor, width * factor), heads, factor).subgraph()
+        return MarkedAttention.stored(shape, heads, factor).subgraph()
