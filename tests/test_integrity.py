@@ -117,6 +117,17 @@ def test_an_archive_is_no_larger_than_its_file(tmp_path: Path) -> None:
         load_archive(tmp_path / "b.pt")
 
 
+def test_an_archive_whose_shapes_claim_less_than_it_holds_is_not_read_in_part(tmp_path: Path) -> None:
+    """The CRC of a member is checked at its end, which such an array does not reach."""
+    path = tmp_path / "spikes.npz"
+    np.savez(path, spikes=np.ones((300, 2, 5), np.float32))
+    content = path.read_bytes()
+    assert content.count(b"(300, 2, 5)") == 1
+    path.write_bytes(content.replace(b"(300, 2, 5)", b"(100, 2, 5)"))
+    with pytest.raises(GraphError, match=r"claims shape \(100, 2, 5\) of float32, its member has 12,000 bytes"):
+        read_spikes(path)
+
+
 def test_what_a_library_cites_of_a_damaged_file_is_cut(tmp_path: Path) -> None:
     """Of a member whose two names differ, zipfile cites both."""
     long = "n" * 20_000

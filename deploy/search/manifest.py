@@ -302,6 +302,8 @@ class Manifest:
             rows = self._database.execute("SELECT id, thumbnail FROM recordings WHERE thumbnail IS NOT NULL")
             while part := rows.fetchmany(_READ_AT_ONCE):
                 packed, ids = self._packed(part, thumbnails.BYTES)
+                if not ((ids > 0) & (ids < len(found))).all():
+                    raise SearchError(f"{self.path}: its largest id is not the largest: {_REPAIR}")
                 found[ids] = packed
                 total += sum_of_codes(packed, ids)
             if self._has_seals() and total % _MODULUS != self._totals()[1]:
@@ -450,6 +452,8 @@ class Manifest:
                 remedy = f"{_UNWRITABLE[primary]}, then run the same again: it goes on where it was"
                 raise SearchError(f"{self.path}: {remedy} ({in_one_line(error)})") from None
             raise SearchError(f"{self.path}: not a readable manifest: {in_one_line(error)}: build it again") from None
+        except UnicodeDecodeError:  # of a text, or of SQLite's own message that cites one
+            raise SearchError(f"{self.path}: not a readable manifest: a text is not UTF-8: build it again") from None
 
 
 def _of_this_version(facts: Facts) -> Facts:

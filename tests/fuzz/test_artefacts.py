@@ -30,7 +30,7 @@ from export.nir.metadata import read_encoder
 from export.nir.to_nir import export_nir
 from export.onnx.to_onnx import export_onnx
 from spikinghash.arrays import read_spikes
-from spikinghash.errors import SpikinghashError
+from spikinghash.errors import SearchError, SpikinghashError
 from spikinghash.seal import sealed_json, sealed_row
 from tests.energy_cases import small_counts
 from tests.networks import TINY, calibrated, random_frames
@@ -40,7 +40,7 @@ from training.archive import content_digest
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import Config
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 """Damaged files of each kind."""
 LARGEST_MEMORY = 512 * 2**20
 """Over the size of the file."""
@@ -204,6 +204,20 @@ def test_overwritten_parts_are_never_used_silently(
     part = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "seed of the part")).bytes(1 + begin % 64)
     damaged = content[:begin] + part + content[begin + len(part) :]
     assert_right_or_refused(artefact, content, damaged)
+
+
+def test_a_manifest_whose_schema_is_no_text_is_refused(artefacts: dict[str, Artefact]) -> None:
+    """SQLite cites what it cannot parse, and its citation is not UTF-8 then."""
+    artefact = artefacts["index/manifest.sqlite"]
+    content = artefact.content
+    damaged = content.replace(b"CREATE TABLE facts", b"CREATE T\xff\xfeLE facts")
+    assert damaged != content
+    try:
+        artefact.path.write_bytes(damaged)
+        with pytest.raises(SearchError, match=r"manifest\.sqlite: not a readable manifest: a text is not UTF-8"):
+            artefact.use(artefact.path)
+    finally:
+        artefact.path.write_bytes(content)
 
 
 def test_an_index_of_other_codes_is_not_taken(artefacts: dict[str, Artefact], tmp_path: Path) -> None:
