@@ -16,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 
 from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.lava_backend import find_interpreter
+from export.encoder.integer import IntegerNetwork
 from export.encoder.lowering import lower
 from export.encoder.network import Network, build_network
 from export.encoder.operations import Attention, Lif
+from export.encoder.recorded import recorded_network
 from export.nir.describe import describe
 from export.nir.dialects.native import write_native
 from export.nir.interpreter import Interpreter
@@ -118,6 +120,7 @@ def same_everywhere(config: EncoderConfig, seed: int) -> tuple[Network, Any, Spi
     last = wanted["class_lif" if network.classes else "hash_lif"].sum(1).reshape(SAMPLES, -1)
     by_hand = last.astype(np.int32) if network.classes else np.packbits(last >= config.votes, axis=1)
     np.testing.assert_array_equal(answers, by_hand)
+    require_rebuilt(network)
     runtime = EventsEncoder(network.integer(), threads=1).trace(frames)
     np.testing.assert_array_equal(runtime.codes, answers)
     assert first_difference(spikes, runtime.spikes) is None
@@ -126,6 +129,18 @@ def same_everywhere(config: EncoderConfig, seed: int) -> tuple[Network, Any, Spi
     np.testing.assert_array_equal(found, answers)
     np.testing.assert_array_equal(counts, np.stack([each.sum((1, 2, 3, 4)) for each in spikes.values()], axis=1))
     return network, answers, spikes
+
+
+def require_rebuilt(network: Network) -> None:
+    """The records, as an ONNX model holds them, lead back to every number of the network."""
+    read = IntegerNetwork.from_text(network.integer().to_text(), "text")
+    found = recorded_network(network.config, read, checkpoint_sha256="", grid_steps={}, classes=network.classes)
+    assert found.certificate == network.certificate
+    assert (found.graph.edges, found.graph.groups) == (network.graph.edges, network.graph.groups)
+    assert list(found.graph.nodes) == list(network.graph.nodes)
+    for name, node in network.graph.nodes.items():
+        for key, value in vars(node).items():
+            np.testing.assert_array_equal(getattr(found.graph.nodes[name], key), value, f"{name}: {key}")
 
 
 def has_few_gates(network: Network) -> bool:

@@ -30,7 +30,9 @@ from training.window_options import Sensor, Sort, Stream, chosen_reader
 
 
 def main(
-    encoder: Annotated[Path | None, typer.Argument(help="Encoder as NIR file, as export.to_nir writes it.")] = None,
+    encoder: Annotated[
+        Path | None, typer.Argument(help="Encoder (.nir, .onnx, .pt), or the name of one that comes along.")
+    ] = None,
     recordings: Annotated[
         list[Path] | None,
         typer.Option(help="Recordings, or folders of them, to trace. Default: 20 digits, of what learned them."),

@@ -1,11 +1,11 @@
 """Reading what a report is made of: the traced counts, the encoder's sizes, retrieval figures, measured hosts."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from deploy.backends.as_nir import as_nir
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.compiled import read_compiled
 from deploy.report.build import Form, Inputs
@@ -53,6 +53,7 @@ def read_inputs(
     """Everything about the networks.
 
     Args:
+        encoder: as ``as_nir`` takes it.
         dataset: overrides what the encoder was trained on, unless empty.
         others: the same encoder, lowered otherwise.
         asked: how recordings are read, where they are not read as those of the training.
@@ -62,6 +63,19 @@ def read_inputs(
     """
     if others and (counts is not None or encoder is None):
         raise GraphError(f"--form {others[0]}: counts are of one graph alone: give the encoder, and no --counts")
+    with nullcontext() if encoder is None else as_nir(encoder) as graph:
+        return _read(graph, recordings, counts, results, dataset, others, asked)
+
+
+def _read(
+    encoder: Path | None,
+    recordings: Sequence[Path],
+    counts: Path | None,
+    results: Path | None,
+    dataset: str,
+    others: Sequence[Path],
+    asked: Reader | None,
+) -> Inputs:
     about = read_about(encoder, dataset)
     selection, source = read_selection(results, about)
     networks, lacking = _networks(about, selection, source)
@@ -126,7 +140,7 @@ def read_counts(
             read.require_network(encoder, str(counts))
         return _described(read, str(counts))
     if encoder is None:
-        raise GraphError("no network: give an encoder (encoder.nir, from export.to_nir) or --counts counts.json")
+        raise GraphError("no network: give an encoder (.nir, .onnx or .pt) or --counts counts.json")
     return _described(_trace(encoder, recordings, asked), str(encoder))
 
 
@@ -191,14 +205,9 @@ def read_about(encoder: Path | None, dataset: str = "") -> Encoder:
         metadata.encoder,
         "top-1" if metadata.classes else "mAP",
     )
-    if metadata.encoder is None:
-        note = "No conventional networks: the encoder's file does not state its sizes. Export it again."
-        return Encoder(weights, note=note)
-    try:
-        return Encoder(weights, EncoderConfig.model_validate(metadata.encoder))
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise GraphError(f"{encoder}: its metadata's encoder.{where} cannot be used: export it again") from None
+    sizes = metadata.config(str(encoder))
+    unknown = "" if sizes else "No conventional networks: the encoder's file does not state its sizes. Export it again."
+    return Encoder(weights, sizes, unknown)
 
 
 def read_selection(results: Path | None, encoder: Encoder) -> tuple[Selection, str]:

@@ -78,6 +78,26 @@ def split_levels(weight: NDArray[Any], levels: int) -> BlockMap:
     return BlockMap(_between(full, members)[None], members, (block, block, block))
 
 
+def join_levels(blocks: BlockMap) -> NDArray[Any]:
+    """What ``split_levels`` took apart, (groups, out, t, y, x, in, t, y, x)."""
+    side = max(blocks.sides)
+    whole = blocks.whole()
+    groups, _, out, _, inp = whole.shape
+    full = np.zeros((groups, out, side, side, side, inp, side, side, side), whole.dtype)
+    for shift in _shifts(blocks.sides):
+        t, y, x = (blocks.members + shift).T
+        rows, columns = (t[:, None], y[:, None], x[:, None]), (t, y, x)
+        full[:, :, *rows, :, *columns] = whole.transpose(1, 3, 0, 2, 4)  # the places come first
+    return full
+
+
+def _shifts(sides: tuple[int, int, int]) -> NDArray[np.int64]:
+    """By how much the positions differ that a transform does not join: along the axes that it leaves alone."""
+    side = max(sides)
+    others = [range(side if own < side else 1) for own in sides]
+    return np.stack(np.meshgrid(*others, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
 def _split(full: NDArray[Any], levels: int, axes: str) -> BlockMap | None:
     """The map by levels of a transform along ``axes``, or None if it is not one."""
     members, children = _members(levels, axes), 2 ** len(axes)
@@ -91,7 +111,7 @@ def _split(full: NDArray[Any], levels: int, axes: str) -> BlockMap | None:
         kernels.append(kernel)
     block = 2**levels
     result = BlockMap(np.stack(kernels), members, tuple(block if axis in axes else 1 for axis in "thw"))  # type: ignore[arg-type]
-    return result if np.array_equal(result.whole(), between) and _is_diagonal(full, axes, between, members) else None
+    return result if np.array_equal(result.whole(), between) and _is_diagonal(full, result, between) else None
 
 
 def _between(full: NDArray[Any], members: NDArray[np.int64]) -> NDArray[Any]:
@@ -101,12 +121,10 @@ def _between(full: NDArray[Any], members: NDArray[np.int64]) -> NDArray[Any]:
     return np.moveaxis(rows[:, :, :, :, t, y, x], 4, 3)
 
 
-def _is_diagonal(full: NDArray[Any], axes: str, between: NDArray[Any], members: NDArray[np.int64]) -> bool:
+def _is_diagonal(full: NDArray[Any], blocks: BlockMap, between: NDArray[Any]) -> bool:
     """Whether positions that differ along another axis do not reach each other, and are alike."""
-    block = full.shape[2]
-    others = [range(1) if axis in axes else range(block) for axis in "thw"]
-    shifts = np.stack(np.meshgrid(*others, indexing="ij"), axis=-1).reshape(-1, 3)
-    alike = all(np.array_equal(_between(full, members + shift), between) for shift in shifts)
+    shifts = _shifts(blocks.sides)
+    alike = all(np.array_equal(_between(full, blocks.members + shift), between) for shift in shifts)
     return alike and int(np.count_nonzero(full)) == len(shifts) * int(np.count_nonzero(between))
 
 

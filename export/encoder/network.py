@@ -63,9 +63,7 @@ class Network:
         if self.certificate is None:
             raise GraphError("the network has float numbers: only an integer network can be written as records")
         graph, ballot = self.graph, self._ballot()
-        left = {name for name, node in graph.nodes.items() if isinstance(node, Input | Counter | Output)}
-        left |= {source for name, _ in graph.find(Counter) for source in graph.sources(name)}
-        layers = tuple(self._record(name, tuple(graph.sources(name))) for name in graph.nodes if name not in left)
+        layers = tuple(self._record(name, tuple(graph.sources(name))) for name in recorded_nodes(graph))
         populations = tuple(population_names(graph))
         return IntegerNetwork(graph.time_steps, self.config.size, ballot, layers, populations, self.classes)
 
@@ -84,6 +82,13 @@ class Network:
         assert self.certificate is not None
         (bound,) = (bound for bound in self.certificate.bounds if bound.population == name)
         return Neurons(name, sources, node.shape, math.floor(node.threshold), int(bound.lowest), int(bound.highest))
+
+
+def recorded_nodes(graph: Graph) -> list[str]:
+    """The nodes of a folded graph that are layers of its ``IntegerNetwork``."""
+    left = {name for name, node in graph.nodes.items() if isinstance(node, Input | Counter | Output)}
+    left |= {source for name, _ in graph.find(Counter) for source in graph.sources(name)}
+    return [name for name in graph.nodes if name not in left]
 
 
 def build_network(

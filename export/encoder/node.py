@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.encoder.integer import Layer
+from export.encoder.integer import Convolution, Layer
 from spikinghash.errors import GraphError
 from training.quantised import LARGEST_MANTISSA, exponent
 
@@ -120,6 +120,10 @@ class Node:
         """It, in an integer graph, as a record that no torch is needed for."""
         self.refuse(name, "has no place in the record of an integer network")
 
+    def recorded(self, name: str, record: Layer, time_steps: int) -> "Node":
+        """The same with the numbers that a node of its sizes gave to ``record``, of a window of ``time_steps``."""
+        self.refuse(name, f"has no record, but there is one of kind {record.kind}: export it again")
+
     def to_c(self, record: Any, writer: CWriter) -> None:
         """Write it as a call of a C function with its tables."""
         self.refuse(record.name, "has no C form: give the integer network before it is lowered")
@@ -191,6 +195,20 @@ class Linear(Map):
         unit = 2 ** exponent(self.full_scale, step)
         whole = np.clip(np.round(self.weight / (step * unit)), -LARGEST_MANTISSA, LARGEST_MANTISSA) * unit
         return self.with_numbers(whole + 0.0, None if self.bias is None else np.round(self.bias / step))
+
+    def recorded(self, name: str, record: Layer, time_steps: int) -> Self:
+        """Its weights in the order in which a ``Convolution`` holds them."""
+        if not isinstance(record, Convolution):
+            self.refuse(name, f"has a record of kind {record.kind}: export it again")
+        return self.filled(name, record.weight, record.bias)
+
+    def filled(self, name: str, weight: NDArray[np.int64], bias: NDArray[np.int64]) -> Self:
+        """The same map with the whole numbers of a record, ``weight`` of as many as its own."""
+        channels = self.shape[0]
+        if weight.size != self.weight.size or bias.shape != (channels,):
+            self.refuse(name, f"of {self.weight.size:,} weights has a record of {weight.size:,}: export it again")
+        kept = None if self.bias is None else bias.astype(np.float64)
+        return self.with_numbers(weight.reshape(self.weight.shape).astype(np.float64), kept)
 
     def current_range(self, name: str) -> tuple[Array, Array]:
         """All inhibitory synapses active, and all excitatory ones."""

@@ -14,7 +14,7 @@ from export.nir.read import KEY, read_graph
 from spikinghash.errors import GraphError
 from spikinghash.seal import NIR, parse_json
 from spikinghash.validation import first_fault
-from training.config import LARGEST_SIZE, LARGEST_STEPS, LARGEST_WIDTH
+from training.config import LARGEST_SIZE, LARGEST_STEPS, LARGEST_WIDTH, EncoderConfig
 from training.data.facts import DataFacts
 
 FORMAT = 1
@@ -109,6 +109,20 @@ class Metadata(BaseModel):
     def form(self) -> str:
         """How the encoder was lowered, in words."""
         return f"{self.dialect}, streams {self.streams}, biases {self.biases}"
+
+    def config(self, source: str) -> EncoderConfig | None:
+        """Sizes of the encoder, where they are told; ``source`` is named in messages.
+
+        Raises:
+            GraphError: they cannot be used.
+        """
+        if self.encoder is None:
+            return None
+        try:
+            return EncoderConfig.model_validate(self.encoder)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise GraphError(f"{source}: its metadata's encoder.{where} cannot be used: {_AGAIN}") from None
 
     @property
     def steps(self) -> int:

@@ -96,7 +96,8 @@ def report(
     """What a code costs on each platform, in energy and in time.
 
     Args:
-        encoder: a .nir file that ``export`` wrote.
+        encoder: an encoder (.nir, .onnx, .pt), or the name of one that comes along. What is no .nir is lowered
+            first (extra ``export``).
         recordings: files, or folders of them, to count spikes on; by default 20 of the digits (extra ``train``).
         profiles: ``all``, or ids of platforms and paths of profiles by commas.
         out: folder for page, figures and counts; by default nothing is written.

@@ -1,4 +1,4 @@
-"""Place a network on the cores of a platform: ``python -m deploy.place ENCODER.nir --profile loihi1 [--json]``.
+"""Place a network on the cores of a platform: ``python -m deploy.place ENCODER --profile loihi1 [--json]``.
 
 Prints how full the cores are and every limit that the network breaks. Exit code 1 when it does not fit.
 """
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from deploy.backends.as_nir import as_nir
 from deploy.energy.mapping.place import place
 from deploy.energy.mapping.placement import Fit, Placement
 from export.synaptic.counted import read_network
@@ -20,13 +21,14 @@ from spikinghash.errors import ComparisonError
 
 
 def main(
-    encoder: Annotated[Path, typer.Argument(help="NIR graph, an encoder or any other.", metavar="ENCODER.nir")],
+    encoder: Annotated[Path, typer.Argument(help="Any NIR graph; or an encoder (.onnx, .pt).")],
     profile: Annotated[str, typer.Option(help="Id of a built-in profile, or path of one.")] = "loihi1",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Map a network onto cores: cores and chips used, the busiest core, and every limit broken."""
     loaded = load_profile(profile)
-    fit = place(read_network(encoder), loaded.profile)
+    with as_nir(encoder) as graph:
+        fit = place(read_network(graph), loaded.profile)
     if as_json:
         json.dump({"network": encoder.name, "profile": loaded.profile.meta.id, **fit.as_dict()}, sys.stdout, indent=1)
         print()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.encoder.graph import Graph, Parts
-from export.encoder.integer import Coincidences
+from export.encoder.integer import Coincidences, Layer
 from export.encoder.layout import polyphase_shape
 from export.encoder.node import Array, CWriter, Dialect, Map, OnnxWriter, Shape, Value, require_whole
 from export.encoder.operations.conv import Conv, add_conv
@@ -158,6 +158,12 @@ class Attention(Map):
     def record(self, name: str, sources: tuple[str, ...]) -> Coincidences:
         """Itself."""
         return Coincidences(name, sources, self.shape, self.heads, round(self.weight))
+
+    def recorded(self, name: str, record: Layer, time_steps: int) -> "Attention":
+        """Its weight."""
+        if not isinstance(record, Coincidences) or record.heads != self.heads:
+            self.refuse(name, f"of {self.heads} heads has another record, a {record.kind}: export it again")
+        return replace(self, weight=float(record.weight))
 
     def to_c(self, record: Coincidences, writer: CWriter) -> None:
         """Pairs of keys and values, counted for the queries."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from export.encoder.integer import Vote
+from export.encoder.integer import Layer, Vote
 from export.encoder.node import CWriter, Dialect, Node, OnnxWriter, Shape, Value
 
 
@@ -33,6 +33,12 @@ class Counter(Node):
     def record(self, name: str, sources: tuple[str, ...]) -> Vote:
         """Itself."""
         return Vote(name, sources, self.shape, self.votes)
+
+    def recorded(self, name: str, record: Layer, time_steps: int) -> "Counter":
+        """Itself."""
+        if not isinstance(record, Vote) or record.votes != self.votes:
+            self.refuse(name, f"of {self.votes} votes has another record, a {record.kind}: export it again")
+        return self
 
     def to_onnx(self, name: str, writer: OnnxWriter, total: Value) -> Value:
         """The sum over the steps, compared."""

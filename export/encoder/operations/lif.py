@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from export.encoder.graph import Graph
-from export.encoder.integer import Neurons
+from export.encoder.integer import Layer, Neurons
 from export.encoder.layout import polyphase_shape
 from export.encoder.node import Array, CWriter, Dialect, Node, OnnxWriter, Shape, Value
 from training.model.lif import DECAY, THRESHOLD
@@ -71,6 +71,12 @@ class Lif(Node):
         # ONNX Runtime has no ThresholdedRelu in float64.
         kept = writer.op("Greater", writer.constant(-self.threshold), negated)
         return writer.op("Where", kept, writer.constant(0.0), negated)
+
+    def recorded(self, name: str, record: Layer, time_steps: int) -> "Lif":
+        """Its threshold, in steps of the grid."""
+        if not isinstance(record, Neurons) or record.threshold < 0:
+            self.refuse(name, f"with a threshold of 0 or more has another record, a {record.kind}: export it again")
+        return replace(self, threshold=float(record.threshold)).on_grid(1.0, time_steps)
 
     def to_c(self, record: Neurons, writer: CWriter) -> None:
         """With the map in front of them where they alone read it."""

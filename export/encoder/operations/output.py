@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from export.encoder.integer import Tally
+from export.encoder.integer import Layer, Tally
 from export.encoder.node import CWriter, Dialect, Node, OnnxWriter, Shape, Value
 
 
@@ -25,6 +25,12 @@ class Output(Node):
     def record(self, name: str, sources: tuple[str, ...]) -> Tally:
         """The sums over the window."""
         return Tally(name, sources, self.shape)
+
+    def recorded(self, name: str, record: Layer, time_steps: int) -> "Output":
+        """Itself."""
+        if not (self.classes and isinstance(record, Tally)):
+            self.refuse(name, f"has another record, a {record.kind}: export it again")
+        return self
 
     def to_nir(self, name: str, dialect: Dialect, gain: float) -> Any:
         """The node of the same name."""

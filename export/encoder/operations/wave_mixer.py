@@ -1,13 +1,14 @@
 """Spiking WaveMixer: fusion of wavelet subbands, as one linear map per block of space and time."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from export.encoder.graph import Graph
-from export.encoder.haar import BlockMap, split_levels
+from export.encoder.haar import BlockMap, join_levels, split_levels
 from export.encoder.integer import Blocks, Convolution, Layer
 from export.encoder.layout import polyphase_shape
 from export.encoder.node import Array, CWriter, Linear, OnnxWriter, Shape, Value, stored_once, whole_numbers
@@ -120,6 +121,14 @@ class WaveMixer(Linear):
             return Convolution(name, sources, self.shape, flat, bias, groups=self.groups)
         split = split_levels(weight, self.levels)
         return Blocks(name, sources, self.shape, split.kernels, split.members, bias, split.sides)
+
+    def recorded(self, name: str, record: Layer, time_steps: int) -> Self:
+        """Its levels put together."""
+        if not isinstance(record, Blocks):
+            return super().recorded(name, record, time_steps)
+        if max(record.sides) != 2**self.levels:
+            self.refuse(name, f"of {self.levels} levels has a record of blocks {record.sides}: export it again")
+        return self.filled(name, join_levels(record.block_map), record.bias)
 
     def to_c(self, record: Layer, writer: CWriter) -> None:
         """Level by level, or as the convolution that it is without levels."""
