@@ -73,6 +73,44 @@ def test_extras_are_those_of_the_package() -> None:
     assert not EXTRAS.keys() & {re.split(r"[^\w-]", each)[0] for each in project["dependencies"]}
 
 
+RUN_ALL = """
+import contextlib, io, json, runpy
+results = {}
+for module in json.loads(sys.argv[1]):
+    sys.argv, printed = [module, "--help"], io.StringIO()
+    with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            code = 0
+        except SystemExit as end:
+            code = end.code
+    results[module] = code, printed.getvalue()
+print(json.dumps(results))
+"""
+
+
+def test_every_command_runs_or_names_its_extra_in_one_line() -> None:
+    """As ``spikinghash COMMAND`` and as ``python -m MODULE``, also what docs/commands.md does not list."""
+    rooms = [ROOT / room for room in ("spikinghash", "training", "export", "deploy", "hardware_profiles")]
+    paths = [path for room in rooms for path in sorted(room.rglob("*.py")) if "resources" not in path.parts]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in paths
+        if 'if __name__ == "__main__"' in path.read_text()
+    ]
+    modules = [name for name in modules if not name.startswith(ELSEWHERE)]
+    done = without_extras(RUN_ALL, json.dumps(modules))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    asking = {module for module, (code, _) in results.items() if code}
+    assert asking >= {"training.train", "training.figures", "training.publish", "export.evaluate", "export.to_nir"}
+    assert "deploy.run" not in asking
+    for module in asking:
+        code, told = results[module]
+        assert code == 2, module
+        assert re.fullmatch(r"error: \w+ is not installed, which this needs: pip install 'spikinghash\[\w+\]'\n", told)
+
+
 def test_a_missing_extra_is_named_in_one_line() -> None:
     done = without_extras("sys.argv[1:] = ['train', '--help']\nfrom spikinghash.__main__ import main\nmain()")
     wanted = "error: torch is not installed, which this needs: pip install 'spikinghash[train]'\n"

@@ -1,5 +1,11 @@
 """Pictures of a training: its course, and similarity matrices: ``python -m training.figures CKPT --out DIR``."""
 
+if __name__ == "__main__":  # before torch is imported, which may be missing
+    from spikinghash.cli import run
+
+    run("training.figures")
+
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +18,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikinghash.cli import run
 from spikinghash.errors import CheckpointError, ConfigError
 from spikinghash.files import atomic_path
 from training.checkpoint import Checkpoint, load_checkpoint
@@ -121,7 +126,3 @@ def main(
         loaded = replace(loaded, config=moved)
     draw(similarity_matrices(loaded, per_class), out / PICTURE)
     print(f"wrote {out / PICTURE}")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,12 +1,17 @@
 """Strip a trained checkpoint to what deployment needs: ``python -m training.publish LAST.pt OUT.pt``."""
 
+if __name__ == "__main__":  # before torch is imported, which may be missing
+    from spikinghash.cli import run
+
+    run("training.publish")
+
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from spikinghash.cli import run
 from spikinghash.errors import CheckpointError
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.train import score_names
@@ -36,7 +41,3 @@ def main(
     )
     save_checkpoint(published, replace(checkpoint, config=portable, resume=None))
     print(f"wrote {published}: {published.stat().st_size / 1e6:.1f} MB, {name} {checkpoint.metrics[key]:.4f}")
-
-
-if __name__ == "__main__":
-    run(main)

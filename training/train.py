@@ -1,5 +1,11 @@
 """Train an encoder: ``python -m training.train --config FILE --out DIR``."""
 
+if __name__ == "__main__":  # before torch is imported, which may be missing
+    from spikinghash.cli import run
+
+    run("training.train")
+
+
 import json
 import random
 import sys
@@ -13,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from spikinghash.cli import SKIPPED, run
+from spikinghash.cli import SKIPPED
 from spikinghash.errors import CheckpointError, ConfigError, in_one_line
 from spikinghash.files import atomic_path
 from spikinghash.resources import CONFIGS, named
@@ -286,7 +292,3 @@ def main(
     if dataset.skipped:
         print(f"{len(dataset.skipped)} skipped", file=sys.stderr)
         raise typer.Exit(SKIPPED)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deploy.backends.encoder import Executor
 from deploy.backends.encoders import Codes, Encoder, RunNumbers, load_encoder
 from export.nir.tools import Tool
-from spikinghash.cli import MOST_WORKERS, SKIPPED, run
+from spikinghash.cli import MOST_WORKERS, SKIPPED
 from spikinghash.errors import RecordingError, SpikinghashError
 from spikinghash.resources import CHECKPOINTS, named
 from training.data.facts import unlike
@@ -209,7 +209,3 @@ def _tell(done: "GraphRun", output: Path | None, as_json: bool) -> None:
     if output is not None:
         done.save(output)
     print(json.dumps(done.as_dict()) if as_json else f"{done}" + (f"\nwrote {output}" if output else ""))
-
-
-if __name__ == "__main__":
-    run(main)

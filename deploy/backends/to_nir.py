@@ -12,7 +12,6 @@ from export.encoder.forms import Attentions, Biases, Numbers, Streams
 from export.encoder.network import Network, load_network, probe_frames
 from export.nir.metadata import Dialect, Metadata
 from export.nir.to_nir import GraphSize, export_nir
-from spikinghash.cli import run
 from spikinghash.errors import ComparisonError, GraphError, SpikinghashError
 from spikinghash.files import atomic_path, beside
 
@@ -124,7 +123,3 @@ def _tell(network: Network, path: Path, metadata: Metadata, size: GraphSize) -> 
         f"checked: every spike of {len(metadata.populations)} layers equals the network's on 8 random recordings"
     )
     console.print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -21,7 +21,6 @@ from export.synaptic.lowering import lower
 from export.synaptic.relays import SUFFIX, with_relays
 from export.synaptic.schedule import schedule
 from hardware_profiles.loader import load_profile
-from spikinghash.cli import run
 from spikinghash.errors import ComparisonError, GraphError
 from spikinghash.files import atomic_path, beside, private_folder
 from training.config import EncoderConfig
@@ -156,7 +155,3 @@ def main(
         groups = sum(SUFFIX not in each.name for each in made.network.neurons)
         print(f"run in SANA-FE: every spike of {groups} populations is the graph's on {PROBES} inputs")
     print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -21,7 +21,7 @@ from export.nir.metadata import Dialect, read_encoder
 from export.nir.to_nir import export_nir
 from export.nir.trace import Difference, first_difference
 from export.onnx.to_onnx import export_onnx
-from spikinghash.cli import run, wide_console
+from spikinghash.cli import wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
 from spikinghash.files import private_folder
 from training.checkpoint import Checkpoint, load_checkpoint
@@ -249,7 +249,3 @@ def _kind_of(path: Path) -> tuple[str, Path]:
         return "onnx", path
     _, metadata = read_encoder(path)
     return ("dense" if metadata.flat else str(metadata.dialect)), path
-
-
-if __name__ == "__main__":
-    run(main)

@@ -13,7 +13,6 @@ from rich.console import Console
 from export.c.check import PROBES, check, find_compiler
 from export.c.render import Source, render
 from export.encoder.network import load_network
-from spikinghash.cli import run
 from spikinghash.errors import GraphError
 from spikinghash.files import atomic_path, beside
 
@@ -53,7 +52,3 @@ def main(
         console.print(line)
     console.print(f"checked: compiled by {Path(find_compiler()).name}, codes and spike counts of {PROBES} equal")
     console.print(f"wrote {folder}: {', '.join(source.files)}")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -19,7 +19,6 @@ from rich.table import Table
 
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
-from spikinghash.cli import run
 from spikinghash.files import atomic_path
 from spikinghash.seal import sealed_row
 from training.augment import frame_shift
@@ -270,7 +269,3 @@ def main(
             name = loaded.config.data.name if data is None else data_name(loaded.config.data.name, data)
             sealed = [*map(sealed_row, result_rows(checkpoint, loaded.config, rows, name))]
             path.write_text(json.dumps(sealed, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -29,7 +29,7 @@ from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
 from export.encoder.operations import Lif, Output
 from export.loihi.executor import LoihiExecutor
-from spikinghash.cli import run, wide_console
+from spikinghash.cli import wide_console
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.classes import Classify, accuracy
 from training.codes import Encode, retrieval_figures
@@ -171,7 +171,3 @@ def main(
     console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))
     if with_figures:
         console.print(figures(loaded, dataset, sets))
-
-
-if __name__ == "__main__":
-    run(main)

@@ -20,7 +20,7 @@ from export.nir.marked_attention import MarkedAttention, as_gates, as_product
 from export.nir.metadata import Metadata, parse_metadata, read_metadata
 from export.nir.read import KEY, read_graph
 from export.nir.structure import Node, Structure, describe_structure
-from spikinghash.cli import run, wide_console
+from spikinghash.cli import wide_console
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.files import beside
 from spikinghash.seal import ONNX
@@ -194,7 +194,3 @@ def main(
     if out or nodes:
         raise SpikinghashError(f"{file}: --out and --nodes are for NIR graphs: leave them out for an ONNX model")
     inspect_onnx(file, console)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -25,7 +25,6 @@ from export.nir.metadata import EncoderLayer, Metadata
 from export.nir.read import KEY
 from export.onnx.int8 import store_weights_as_int8
 from export.onnx.writer import OnnxWriter
-from spikinghash.cli import run
 from spikinghash.errors import ComparisonError
 from spikinghash.files import atomic_path, beside
 from spikinghash.seal import ONNX
@@ -126,7 +125,3 @@ def main(
         "network's"
     )
     console.print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB, opset {OPSET}")
-
-
-if __name__ == "__main__":
-    run(main)
