@@ -30,9 +30,7 @@ from training.window_options import Sensor, Sort, Stream, chosen_reader
 
 
 def main(
-    encoder: Annotated[
-        Path | None, typer.Argument(help="Encoder (.nir, .onnx, .pt), or the name of one that comes along.")
-    ] = None,
+    encoder: Annotated[Path | None, typer.Argument(help="Encoder (.nir, .onnx, .pt), or one's name.")] = None,
     recordings: Annotated[
         list[Path] | None,
         typer.Option(help="Recordings, or folders of them, to trace. Default: 20 digits, of what learned them."),
