@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import numpy as np
 import pytest
 import schemathesis
 from browser import PHONE, too_faint, visit
@@ -36,6 +37,7 @@ from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import SearchError
 from spikinghash.files import private_folder
+from training.data.recordings import load_recording
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -126,6 +128,9 @@ def test_a_recording_finds_itself(server: SearchServer, recordings: list[Path]) 
         (post(b"12345", "..%2f..%2fetc%2fpasswd"), 415, "^passwd: no recording"),
         (post(b"12345", "a.bin&films=2"), 400, "films is true or false"),
         (post(b"12345", "a.bin&find=all"), 400, "find is class or recording"),
+        (post(b"12345", "a.npy&sensor=34"), 400, "sensor 34: WIDTHxHEIGHT in pixels is needed"),
+        (post(b"12345", "a.npy&sensor=0x0"), 400, "sensor 0x0: WIDTHxHEIGHT"),
+        (post(b"12345", "a.npy&sensor=99999999x9"), 400, "sensor"),
         (post(b"12345", "a.bin", "Origin: http://elsewhere.example"), 403, "another site"),
         (post(b"12345", "a.bin", "Origin: null"), 403, "another site"),
         (post(b"12345", "a.bin", "Origin: http://[1"), 400, "no address"),
@@ -284,6 +289,43 @@ def test_films_are_sent_when_asked_for(server: SearchServer, recordings: list[Pa
     for shown in (also["query"], *also["hits"]):
         del shown["film"], shown["frames"]
     assert without == also
+
+
+@pytest.fixture(scope="module")
+def bare(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fifth recording in a file that does not tell its sensor."""
+    path = tmp_path_factory.mktemp("bare") / "bare.npy"
+    np.save(path, load_recording(recordings[4]).events)
+    return path
+
+
+def test_a_sensor_is_told_where_a_recording_does_not(
+    server: SearchServer, index: Path, recordings: list[Path], bare: Path
+) -> None:
+    content, known = bare.read_bytes(), describe_answer(server.service.searcher.query(recordings[4], name="a"))
+    status, refusal = ask(server, post(content, "bare.npy"))
+    assert status == 422
+    assert refusal["error"].startswith("bare.npy: it does not tell the size of its sensor")
+    for text, side in (("34x34", 34), ("340x340", 96)):
+        status, answer = ask(server, post(content, f"bare.npy&films=true&sensor={text}"))
+        assert (status, answer["query"]["film"]["size"]) == (200, side)
+        assert (answer["query"]["frames"] == known["query"]["frames"]) == (side == 34)
+    own = Searcher(index, sensor=(34, 34, 2)).query(bare, name="a")
+    assert describe_answer(own) == known
+
+
+def test_the_page_asks_for_the_sensor(chromium: "Browser", server: SearchServer, bare: Path) -> None:
+    with visit(chromium, server.url + "/", size=PHONE) as opened:
+        page = opened.page
+        page.set_input_files("#file", bare)
+        page.wait_for_selector("#state.error")
+        assert "bare.npy: it does not tell the size of its sensor" in page.inner_text("#state")
+        page.get_by_label("Sensor").fill("34x34")
+        page.get_by_label("Sensor").press("Enter")
+        page.wait_for_selector("ol.cards li")
+        assert "distance 0" in page.locator("ol.cards li").first.inner_text()
+        assert opened.overflow() <= 0
+        assert too_faint(page) == []
 
 
 def test_the_recording_itself_is_looked_for(server: SearchServer, recordings: list[Path]) -> None:

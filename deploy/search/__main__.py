@@ -153,13 +153,15 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
     max_upload: Annotated[int, typer.Option(min=1, help="Largest upload, MiB.")] = 16,
+    sensor: Sensor = None,
     stream: Stream = None,
     sort: Sort = False,
 ) -> None:
     """Serve a web page: drop a recording, see its neighbours."""
     from deploy.search.serve import serve as serve_page
 
-    serve_page(Searcher(index, threads=1, stream=stream, sort=sort), host, port, max_upload * 2**20)
+    size = None if sensor is None else parse_sensor(sensor)
+    serve_page(Searcher(index, threads=1, sensor=size, stream=stream, sort=sort), host, port, max_upload * 2**20)
 
 
 def check(

@@ -52,6 +52,8 @@ def _query(suffixes: Sequence[str], max_upload: int, neighbours: int) -> dict[st
              "description": "Whether to send the events of each recording as small pictures."},
             {"name": "find", "in": "query", "schema": {"enum": FINDS, "default": FINDS[0]},
              "description": "What is looked for: recordings of the same class, or the recording itself."},
+            {"name": "sensor", "in": "query", "schema": {"type": "string", "pattern": "^[1-9][0-9]*x[1-9][0-9]*$"},
+             "description": "WIDTHxHEIGHT in pixels, for a recording that does not tell it."},
         ],
         "requestBody": {
             "required": True,

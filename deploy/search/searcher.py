@@ -92,6 +92,7 @@ class Searcher:
         name: str | None = None,
         find: Find = "class",
         at: float | None = None,
+        sensor: SensorSize | None = None,
     ) -> Answer:
         """The ``k`` recordings nearest to the file ``recording``, or with ``radius`` the (first ``k``) within it.
 
@@ -102,12 +103,13 @@ class Searcher:
             find: what decides on their order; see ``rank``.
             at: which window of a long recording to search for: the last that begins by so many seconds; by default the
                 one in the middle.
+            sensor: of a file that does not tell it; by default that of all queries.
 
         Raises:
             RecordingError: the recording cannot be used.
             SearchError: ``k`` or ``radius`` cannot be, or a recording is to be found and the index has no thumbnails.
         """
-        return self._answers(recording, k, radius, name, (find,), at)[0]
+        return self._answers(recording, k, radius, name, (find,), at, sensor)[0]
 
     def both(
         self,
@@ -128,9 +130,10 @@ class Searcher:
         name: str | None,
         modes: Sequence[Find],
         at: float | None,
+        sensor: SensorSize | None = None,
     ) -> list[Answer]:
-        encoder = self.encoder
-        parts, stacked = binned(self.reader.read(recording, name), encoder.time_steps, encoder.size)
+        encoder, reader = self.encoder, self.reader.asked(sensor=sensor)
+        parts, stacked = binned(reader.read(recording, name), encoder.time_steps, encoder.size)
         starts = [(part.window or (0, 0))[0] / 1e6 for part in parts]
         chosen = len(parts) // 2 if at is None else max(0, sum(start <= at for start in starts) - 1)
         part, frames = parts[chosen], stacked[chosen]

@@ -15,6 +15,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ import anyio
 import h11
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -36,8 +37,9 @@ from deploy.search.openapi import api_description
 from deploy.search.page import TEMPLATES, TITLES, describe_answer
 from deploy.search.ranking import FINDS, NEIGHBOURS, Find
 from deploy.search.searcher import Searcher
-from spikinghash.errors import SearchError, SpikinghashError
+from spikinghash.errors import RecordingError, SearchError, SpikinghashError
 from spikinghash.files import private_folder
+from training.data.events import SensorSize, parse_sensor
 from training.data.reader import INPUTS
 
 HEAD_SECONDS = 20.0
@@ -110,26 +112,15 @@ class SearchService:
         return JSONResponse(api_description(INPUTS, self.max_upload, NEIGHBOURS))
 
     async def _query(self, request: Request) -> Response:
-        length = self._length(request.headers)
-        name = safe_name(request.query_params.get("name", ""))
-        films, wanted = request.query_params.get("films", "false"), request.query_params.get("find", "class")
-        find = next((find for find in FINDS if find == wanted), None)
-        suffix = next((suffix for suffix in INPUTS if name.lower().endswith(suffix)), None)
-        if suffix is None:
-            raise HTTPException(415, f"{name or 'no name'}: no recording; use {', '.join(INPUTS)}")
-        if films not in ("true", "false"):
-            raise HTTPException(400, "films is true or false")
-        if find is None:
-            raise HTTPException(400, f"find is {' or '.join(FINDS)}")
-        with self._place(length), tempfile.NamedTemporaryFile(dir=self.folder, suffix=suffix) as file:
-            await _receive(request, file, name)
-            answer = await anyio.to_thread.run_sync(
-                self._answer, Path(file.name), name, find, films == "true", limiter=self.pool
-            )
+        length, asked = self._length(request.headers), _Asked.of(request.query_params)
+        with self._place(length), tempfile.NamedTemporaryFile(dir=self.folder, suffix=asked.suffix) as file:
+            await _receive(request, file, asked.name)
+            answer = await anyio.to_thread.run_sync(self._answer, Path(file.name), asked, limiter=self.pool)
         return JSONResponse(answer)
 
-    def _answer(self, recording: Path, name: str, find: Find, films: bool) -> dict[str, Any]:
-        return describe_answer(self.searcher.query(recording, NEIGHBOURS, name=name, find=find), films=films)
+    def _answer(self, recording: Path, asked: "_Asked") -> dict[str, Any]:
+        found = self.searcher.query(recording, NEIGHBOURS, name=asked.name, find=asked.find, sensor=asked.sensor)
+        return describe_answer(found, films=asked.films)
 
     def _length(self, headers: Headers) -> int:
         """Bytes that the client is going to send; uvicorn has checked that it is a number, and takes no more."""
@@ -152,6 +143,35 @@ class SearchService:
             yield
         finally:
             self.waiting, self.held = self.waiting - 1, self.held - length
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The parameters of a query."""
+
+    name: str
+    suffix: str
+    find: Find
+    films: bool
+    sensor: SensorSize | None
+
+    @classmethod
+    def of(cls, given: QueryParams) -> "_Asked":
+        """Raises HTTPException where one of them cannot be used."""
+        name, films, wanted = safe_name(given.get("name", "")), given.get("films", "false"), given.get("find", "class")
+        find = next((find for find in FINDS if find == wanted), None)
+        suffix = next((suffix for suffix in INPUTS if name.lower().endswith(suffix)), None)
+        if suffix is None:
+            raise HTTPException(415, f"{name or 'no name'}: no recording; use {', '.join(INPUTS)}")
+        if films not in ("true", "false"):
+            raise HTTPException(400, "films is true or false")
+        if find is None:
+            raise HTTPException(400, f"find is {' or '.join(FINDS)}")
+        try:
+            sensor = parse_sensor(given["sensor"], "sensor") if "sensor" in given else None
+        except RecordingError as error:
+            raise HTTPException(400, str(error)) from None
+        return cls(name, suffix, find, films == "true", sensor)
 
 
 async def _receive(request: Request, file: IO[bytes], name: str) -> None:

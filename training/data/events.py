@@ -52,17 +52,17 @@ class Decoded:
     """What was left out or assumed, each fit to be shown to the user."""
 
 
-def parse_sensor(text: str) -> SensorSize:
-    """The sensor that ``text`` names as ``WIDTHxHEIGHT``.
+def parse_sensor(text: str, name: str = "--sensor") -> SensorSize:
+    """The sensor that ``text`` names as ``WIDTHxHEIGHT``; ``name`` says in messages where it stands.
 
     Raises:
         RecordingError: it is no such text, or no size of a sensor.
     """
     found = re.fullmatch(r"(0*[1-9]\d{0,8})x(0*[1-9]\d{0,8})", text)
     if found is None:
-        raise RecordingError(f"--sensor {text[:40]}: WIDTHxHEIGHT in pixels is needed, as 346x260")
+        raise RecordingError(f"{name} {text[:40]}: WIDTHxHEIGHT in pixels is needed, as 346x260")
     sensor = int(found[1]), int(found[2]), 2
-    check_sensor(sensor, "--sensor")
+    check_sensor(sensor, name)
     return sensor
 
 
