@@ -7,11 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import dv_processing as dv
 import hypothesis.strategies as st
@@ -19,6 +17,7 @@ import numpy as np
 import pytest
 from event_files import FORMATS, Row
 from hypothesis import given, settings
+from live_cases import SENSOR, WINDOW, Listed, as_events, await_listener, digits
 
 from deploy.backends.encoders import load_encoder
 from deploy.live.pump import Pump
@@ -34,8 +33,6 @@ from training.data.formats.parts import parts_of
 from training.data.recordings import load_recording
 from training.data.windows import Windows
 
-SENSOR = (34, 34, 2)
-WINDOW = 5_000
 ENCODER = Path(__file__).parents[1] / "checkpoints" / "digits.onnx"
 COMMAND = [sys.executable, "-m", "deploy.live"]
 
@@ -45,21 +42,6 @@ def rows_of(count: int, seed: int = 0, step: int = 40) -> list[Row]:
     times = np.sort(generator.integers(0, step * count, count))
     columns = generator.integers(0, 34, count), generator.integers(0, 34, count), times, generator.integers(0, 2, count)
     return [tuple(row) for row in np.stack(columns, 1).tolist()]
-
-
-def digits() -> list[Row]:
-    """The ten digits, one in a window, a third of their events: codes differ."""
-    rows: list[Row] = []
-    for number in range(10):
-        events = load_recording(example(str(number))).events[::3]
-        times = (events["t"] - events["t"][0]) * (WINDOW - 1) // (events["t"][-1] - events["t"][0])
-        columns = events["x"], events["y"], times + number * WINDOW, events["p"]
-        rows += [tuple(row) for row in np.stack(columns, 1).astype(int).tolist()]
-    return rows
-
-
-def as_events(rows: Sequence[Row]) -> Events:
-    return np.array([tuple(row) for row in rows], EVENT_DTYPE)
 
 
 def expected(events: Events, encoder_path: Path, sensor: SensorSize = SENSOR) -> list[str | None]:
@@ -158,24 +140,6 @@ def test_a_clock_that_stands_still_does_not_fill_the_memory(monkeypatch: pytest.
         assert list(windower.push(as_events([(0, 0, 5, 1)] * 100))) == []
     (window,) = windower.finish()
     assert len(window.events) + windower.left_out >= 5000 > len(window.events) + 3900
-
-
-class Listed:
-    """A source of chunks that are there already."""
-
-    def __init__(self, chunks: list[Events], *, waits: bool) -> None:
-        self.sensor: SensorSize | None = SENSOR
-        self.waits, self.lost, self._chunks = waits, Counter[str](), chunks
-
-    def __iter__(self) -> Iterator[Events]:
-        yield from self._chunks
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def pumped(chunks: list[Events], *, waits: bool = True, before: float = 0) -> tuple[list[Window], Pump]:
@@ -315,7 +279,7 @@ def test_udp_gives_the_codes_of_the_file_and_drops_what_is_damaged() -> None:
             address = free.getsockname()
         options = f"udp://127.0.0.1:{address[1]}", "--sensor", "34x34", "--silence", 2, "--pending", 100
         with subprocess.Popen(command(*options, encoder=ENCODER), stdout=-1, stderr=-1, text=True) as process:
-            _await_listener(address[1])
+            await_listener(address[1])
             for datagram in (words[:32].tobytes(), b"abc", words[:1].tobytes()[:7]):
                 sender.sendto(datagram, address)
             for start in range(32, len(words), 32):
@@ -324,12 +288,6 @@ def test_udp_gives_the_codes_of_the_file_and_drops_what_is_damaged() -> None:
             output, said = process.communicate()
     assert codes(output) == expected(as_events(rows), ENCODER)
     assert "2 damaged datagrams were left out" in said
-
-
-def _await_listener(port: int) -> None:
-    """Wait until some socket of this machine listens for datagrams on ``port``."""
-    while f":{port:04X} " not in Path("/proc/net/udp").read_text():
-        time.sleep(0.05)
 
 
 SENDER = """

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.backends.encoders import load_hasher
+from deploy.backends.encoders import Encoder, load_hasher
 from deploy.search.searcher import Searcher
 from deploy.search.store import sha256_of
 from spikinghash.errors import RecordingError, SpikinghashError
 from training.data.events import Events, SensorSize
 from training.data.facts import DataFacts
+from training.data.reader import Reader
 from training.data.recordings import Recording
 
 
@@ -28,29 +29,17 @@ class Nearest:
 
 
 class Coder:
-    """An encoder, and an index that was made with it."""
+    """An encoder, and an index that was made with it. May be used from several threads at once."""
 
-    def __init__(self, encoder: Path | None, index: Path | None, threads: int) -> None:
-        """Load the encoder, by default that of ``index``, for ``threads`` threads.
+    def __init__(self, encoder: Encoder, searcher: Searcher | None = None) -> None:
+        """Encode with ``encoder``, which is that of ``searcher`` where one is given."""
+        self._encoder, self._searcher = encoder, searcher
+        self._encoder.encode(np.zeros((1, self.time_steps, 2, encoder.size, encoder.size), np.uint8))  # loads kernels
 
-        Raises:
-            SpikinghashError: one of them cannot be used, or the index was made with another encoder.
-        """
-        self._searcher = None if index is None else Searcher(index, threads=threads)
-        if self._searcher is not None and index is not None:
-            facts = self._searcher.manifest.facts
-            if encoder is not None and (digest := sha256_of(encoder)) != facts.encoder_sha256:
-                raise SpikinghashError(
-                    f"{index}: holds codes of the encoder {facts.encoder_sha256[:12]}, but {encoder} is {digest[:12]}: "
-                    "leave --encoder out, or give another --index"
-                )
-            self._encoder = self._searcher.encoder
-        elif encoder is not None:
-            self._encoder = load_hasher(encoder, threads=threads)
-        else:
-            raise SpikinghashError("no encoder: give --encoder FILE, or --index, which has one")
-        size = self._encoder.size
-        self._encoder.encode(np.zeros((1, self.time_steps, 2, size, size), np.uint8))  # the first call loads kernels
+    @property
+    def reader(self) -> Reader:
+        """How the recordings of the index were read, or those of the training."""
+        return Reader.of(self.data) if self._searcher is None else self._searcher.reader
 
     @property
     def data(self) -> DataFacts | None:
@@ -81,3 +70,23 @@ class Coder:
         pairs = zip(entries, found.distances.tolist(), strict=True)
         nearest = [Nearest(label, distance, str(path)) for (path, label), distance in pairs]
         return query.code.tobytes().hex(), next(iter(nearest), None)
+
+
+def load_coder(encoder: Path | None, index: Path | None, threads: int) -> Coder:
+    """The encoder, by default that of ``index``, for ``threads`` threads.
+
+    Raises:
+        SpikinghashError: one of them cannot be used, or the index was made with another encoder.
+    """
+    if index is None:
+        if encoder is None:
+            raise SpikinghashError("no encoder: give --encoder FILE, or --index, which has one")
+        return Coder(load_hasher(encoder, threads=threads))
+    searcher = Searcher(index, threads=threads)
+    facts = searcher.manifest.facts
+    if encoder is not None and (digest := sha256_of(encoder)) != facts.encoder_sha256:
+        raise SpikinghashError(
+            f"{index}: holds codes of the encoder {facts.encoder_sha256[:12]}, but {encoder} is {digest[:12]}: "
+            "leave --encoder out, or give another --index"
+        )
+    return Coder(searcher.encoder, searcher)

@@ -21,6 +21,8 @@ from spikinghash.errors import RecordingError
 from training.data.events import LARGEST_STEP_BACK, Events, SensorSize, drop_outside
 from training.data.windows import Windows
 
+PENDING = 4
+"""Windows that may wait for the encoder."""
 _LOOK = 0.1
 """Seconds after which a thread that waits looks whether it is to end."""
 
@@ -46,7 +48,8 @@ class Pump:
             pending: windows that may wait for the encoder.
             silence: seconds without an event after which the stream has ended; 0: it never does by itself.
         """
-        self._source, self._windows, self._silence = source, windows, silence
+        self._source, self._windows, self.silence = source, windows, silence
+        """Seconds."""
         self._windower = Windower(windows)
         self._queue: queue.Queue[Arrived | BaseException | None] = queue.Queue(pending)
         self._stopped = threading.Event()
@@ -69,15 +72,25 @@ class Pump:
         return self._left_out + self._windower.left_out
 
     def __iter__(self) -> Iterator[Arrived]:
-        """Windows in order of time, until the source ends.
+        """Windows in order of time, until the source ends or ``stop`` is called.
 
         Raises:
             SpikinghashError: the source cannot be read on.
         """
-        while (item := self._queue.get()) is not None:
+        while not self._stopped.is_set():
+            try:
+                item = self._queue.get(timeout=_LOOK)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+    def stop(self) -> None:
+        """Read and hand over no more."""
+        self._stopped.set()
 
     def _run(self) -> None:
         end: BaseException | None = None
@@ -96,7 +109,7 @@ class Pump:
             if len(events):
                 quiet_since = now
                 self._take(events)
-            elif self._silence and now - quiet_since > self._silence:
+            elif self.silence and now - quiet_since > self.silence:
                 self.silent = True
                 break
         self._hand_over(self._windower.finish())
@@ -146,5 +159,5 @@ class Pump:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopped.set()
+        self.stop()
         self._thread.join(2 * _LOOK)

@@ -14,6 +14,10 @@ import numpy as np
 import typer
 
 from deploy.backends.encoders import load_hasher
+from deploy.live.coded import live_windows
+from deploy.live.coder import Coder
+from deploy.live.feed import Feed
+from deploy.live.opening import SOURCE_HELP, Format, open_source
 from deploy.search.building import Engine, Report, add_sources
 from deploy.search.bulk import encode_files
 from deploy.search.checking import faults, repair
@@ -156,12 +160,29 @@ def serve(
     sensor: Sensor = None,
     stream: Stream = None,
     sort: Sort = False,
+    live: Annotated[str | None, typer.Option(help=f"A stream to show: {SOURCE_HELP}", metavar="SOURCE")] = None,
+    window: Window = None,
+    hop: Hop = None,
+    suffix: Format = None,
 ) -> None:
-    """Serve a web page: drop a recording, see its neighbours."""
+    """Serve a web page: drop a recording, see its neighbours; or watch a live stream, with --live."""
     from deploy.search.serve import serve as serve_page
 
     size = None if sensor is None else parse_sensor(sensor)
-    serve_page(Searcher(index, threads=1, sensor=size, stream=stream, sort=sort), host, port, max_upload * 2**20)
+    searcher = Searcher(index, threads=1, sensor=size, stream=stream, sort=sort)
+    if live is None:
+        if window is not None or hop is not None or suffix is not None:
+            raise SearchError("--window, --hop and --format are of a stream; give it too: --live SOURCE")
+        serve_page(searcher, host, port, max_upload * 2**20)
+        return
+    coder = Coder(searcher.encoder, searcher)
+    windows = live_windows(coder, window, hop)
+    with Feed(live, open_source(live, suffix, searcher.reader.sensor), windows, coder) as feed:
+        try:
+            serve_page(searcher, host, port, max_upload * 2**20, feed)
+        finally:
+            for line in feed.told():
+                print(line, file=sys.stderr)
 
 
 def check(

@@ -15,12 +15,15 @@ _ERRORS = {
     "415": "the name is not that of a recording",
     "422": "the recording cannot be used; the message says why",
     "500": "the server failed",
-    "503": "too many recordings wait; Retry-After says when to come again",
+    "503": "too many recordings wait, or pages watch; Retry-After says when to come again",
 }
 
 
-def api_description(suffixes: Sequence[str], max_upload: int, neighbours: int) -> dict[str, Any]:
+def api_description(suffixes: Sequence[str], max_upload: int, neighbours: int, *, live: bool) -> dict[str, Any]:
     """The OpenAPI document of a server that takes recordings with ``suffixes``, of at most ``max_upload`` bytes."""
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    summary = "Windows of a stream as they are encoded: server-sent events, the data of each as schema Live."
+    watched = {"/live": {"get": _get(summary, events, "503")}} if live else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Spikinghash search", "version": version("spikinghash")},
@@ -29,15 +32,16 @@ def api_description(suffixes: Sequence[str], max_upload: int, neighbours: int) -
             "/health": {"get": _get("Whether the server answers, and how many uploads wait.", _json("Health"))},
             "/openapi.json": {"get": _get("This document.", {"application/json": {"schema": {"type": "object"}}})},
             "/query": {"post": _query(suffixes, max_upload, neighbours)},
+            **watched,
         },
         "components": {"schemas": _SCHEMAS},
     }
 
 
-def _get(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+def _get(summary: str, content: dict[str, Any], *refusals: str) -> dict[str, Any]:
     return {
         "summary": summary,
-        "responses": {"200": {"description": "done", "content": content}} | _errors("400", "403"),
+        "responses": {"200": {"description": "done", "content": content}} | _errors("400", "403", *refusals),
     }
 
 
@@ -110,6 +114,22 @@ _SCHEMAS = {
         film=_FILM,
         frames=_FILM,
         note={"type": "string", "description": "Why there is no film."},
+    ),
+    "Live": _object(
+        count={**_COUNT, "description": "Windows encoded so far."},
+        windows={"type": "array", "items": {"$ref": "#/components/schemas/Window"}, "description": "The new ones."},
+        dropped={**_COUNT, "description": "Windows that were not encoded, since the encoder was too slow."},
+        said={"type": "array", "items": _TEXT, "description": "What was left out."},
+        ended={"type": "boolean", "description": "Whether no more will come."},
+        error={"type": ["string", "null"], "description": "Why the source failed."},
+    ),
+    "Window": _object(
+        start={"type": "number", "description": "Seconds on the clock of the stream."},
+        end={"type": "number"},
+        events=_COUNT,
+        code={"type": ["string", "null"], "description": "Null if frames cannot be made of its events."},
+        latency_ms={"type": "number", "description": "From the event that ended the window to its code."},
+        nearest={"type": ["object", "null"], "description": "Label, distance and name of the nearest recording."},
     ),
     "Film": _object(
         size={"type": "integer", "description": "Width and height in pixels."},

@@ -7,6 +7,7 @@ messages. No path of a client is opened.
 """
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -28,11 +29,12 @@ from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from deploy.live.feed import Feed
 from deploy.search.openapi import api_description
 from deploy.search.page import TEMPLATES, TITLES, describe_answer
 from deploy.search.ranking import FINDS, NEIGHBOURS, Find
@@ -54,6 +56,12 @@ WAITING_QUERIES = 256
 """Uploads held at most, those that are answered included; further ones are told to come again."""
 WAITING_BYTES = 16
 """What they may take together, in uploads of the largest size. Bounds the disk."""
+WATCHERS = 32
+"""Pages that may look at a live stream at once; each holds a connection."""
+LIVE_SECONDS = 0.1
+"""Between two looks at the stream for a page: windows that end within are sent together."""
+BEAT_SECONDS = 1.0
+"""A page hears so often that the server is there, whether or not windows end."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LONGEST_NAME = 80
 _FIXED_HEADERS = {
@@ -70,9 +78,17 @@ class SearchService:
     folder: Path
     """Where uploads lie while they are read; it is there while the application runs."""
 
-    def __init__(self, searcher: Searcher, max_upload: int, *, local: bool = True) -> None:
-        """Take recordings of at most ``max_upload`` bytes. ``local``: answer only under names of this machine."""
-        self.searcher, self.max_upload = searcher, max_upload
+    def __init__(self, searcher: Searcher, max_upload: int, feed: Feed | None = None, *, local: bool = True) -> None:
+        """Take recordings of at most ``max_upload`` bytes.
+
+        Args:
+            feed: the stream that the page shows.
+            local: answer only under names of this machine.
+        """
+        self.searcher, self.max_upload, self.feed = searcher, max_upload, feed
+        self.closing = False
+        """Whether pages that look at the stream are to be let go."""
+        self._watchers = 0
         self.pool = anyio.CapacityLimiter(CONCURRENT_QUERIES)
         self.waiting = self.held = 0
         self.app = Starlette(
@@ -81,6 +97,7 @@ class SearchService:
                 Route("/query", self._query, methods=["POST"]),
                 Route("/health", self._health),
                 Route("/openapi.json", self._openapi),
+                *([] if feed is None else [Route("/live", self._live)]),
             ],
             middleware=[Middleware(_Guard, local=local)],
             exception_handlers={
@@ -97,7 +114,7 @@ class SearchService:
     async def _page(self, _: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
         page = TEMPLATES.get_template("serve.html").render(
-            nonce=nonce, count=len(self.searcher), suffixes=INPUTS, limit=self.max_upload, titles=TITLES
+            nonce=nonce, count=len(self.searcher), suffixes=INPUTS, limit=self.max_upload, titles=TITLES, feed=self.feed
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
@@ -109,7 +126,31 @@ class SearchService:
         return JSONResponse({"status": "ok", "recordings": len(self.searcher), "waiting": self.waiting})
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(api_description(INPUTS, self.max_upload, NEIGHBOURS))
+        return JSONResponse(api_description(INPUTS, self.max_upload, NEIGHBOURS, live=self.feed is not None))
+
+    async def _live(self, request: Request) -> Response:
+        assert self.feed is not None
+        if self._watchers >= WATCHERS:
+            raise HTTPException(503, f"{WATCHERS} pages look at the stream already", {"Retry-After": "1"})
+        seen = request.headers.get("last-event-id", "")  # of a page that was cut off
+        number = int(seen) if seen.isdecimal() and len(seen) < 16 else 0
+        return StreamingResponse(self._messages(self.feed, number), media_type="text/event-stream")
+
+    async def _messages(self, feed: Feed, seen: int) -> AsyncIterator[str]:
+        """Server-sent events: what is new, as it comes."""
+        self._watchers += 1
+        try:
+            last, spoken = None, 0.0
+            while not self.closing:
+                state, now = feed.since(seen), anyio.current_time()
+                if state != last or now - spoken > BEAT_SECONDS:
+                    seen, last, spoken = state["count"], {**state, "windows": []}, now
+                    yield f"id: {seen}\ndata: {json.dumps(state)}\n\n"
+                if state["ended"]:
+                    return
+                await anyio.sleep(LIVE_SECONDS)
+        finally:
+            self._watchers -= 1
 
     async def _query(self, request: Request) -> Response:
         length, asked = self._length(request.headers), _Asked.of(request.query_params)
@@ -270,8 +311,8 @@ class _Protocol(H11Protocol):
 class SearchServer(uvicorn.Server):
     """A ``SearchService`` that listens on an address from the start, and answers while ``run`` runs."""
 
-    def __init__(self, searcher: Searcher, address: tuple[str, int], max_upload: int) -> None:
-        """Listen on ``address``; recordings of at most ``max_upload`` bytes are taken.
+    def __init__(self, searcher: Searcher, address: tuple[str, int], max_upload: int, feed: Feed | None = None) -> None:
+        """Listen on ``address``; recordings of at most ``max_upload`` bytes are taken, and ``feed`` is shown.
 
         Raises:
             OSError, OverflowError: the address cannot be used.
@@ -279,7 +320,7 @@ class SearchServer(uvicorn.Server):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.create_server(address, family=family)
         self.local = address[0] in LOOPBACK
-        self.service = SearchService(searcher, max_upload, local=self.local)
+        self.service = SearchService(searcher, max_upload, feed, local=self.local)
         config = uvicorn.Config(
             self.service.app, http=_Protocol, ws="none", lifespan="on", log_config=None, log_level=logging.ERROR,
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=int(LINGER_SECONDS),
@@ -298,6 +339,7 @@ class SearchServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End; clients that are cut off now are no errors to be told."""
+        self.service.closing = True
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
 
@@ -308,19 +350,26 @@ def safe_name(name: str) -> str:
     return "".join(letter for letter in last if letter.isprintable())[-_LONGEST_NAME:]
 
 
-def serve(searcher: Searcher, host: str = "127.0.0.1", port: int = 8000, max_upload: int = 16 * 2**20) -> None:
+def serve(
+    searcher: Searcher,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    max_upload: int = 16 * 2**20,
+    feed: Feed | None = None,
+) -> None:
     """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
         host: address to listen on; any but that of this machine lets others in.
         port: 0 for any that is free.
         max_upload: longest recording that is taken, in bytes.
+        feed: a live stream that the page shows; it is not started here.
 
     Raises:
         SearchError: the address cannot be used.
     """
     try:
-        server = SearchServer(searcher, (host, port), max_upload)
+        server = SearchServer(searcher, (host, port), max_upload, feed)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SearchError(f"--host {host} --port {port}: {reason}; use another port") from None

@@ -54,6 +54,7 @@ class Source:
 
 def rows_of(read: Callable[[int], Recording], reader: Reader) -> Callable[[int, int, int], Rows]:
     """The ``rows`` of ``Recordings`` that are events; ``reader`` cuts them."""
+
     def rows(index: int, time_steps: int, size: int) -> Rows:
         parts, frames = binned(reader.cut(read(index)), time_steps, size)
         spans = [part.span for part in parts]
