@@ -22,6 +22,13 @@ _LONGEST_STEM = 64
 """Letters of a final name that the temporary one takes over, so that it is no longer than file systems allow."""
 
 
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files in ``folder`` and all folders below, without what is hidden there; ``folder`` itself may be hidden."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
 @contextlib.contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``final``; rename it to ``final`` on success, delete it on any failure.

@@ -8,7 +8,9 @@ import event_files
 import numpy as np
 import PIL.Image
 import pytest
+from search_cases import write_random_recording
 
+from deploy.search.files import find_sources, passed_over
 from spikinghash.errors import RecordingError
 from training.config import Config, DataConfig, DataName, EncoderConfig
 from training.data import frames
@@ -16,6 +18,7 @@ from training.data.binning import events_to_frames
 from training.data.configured import load_data
 from training.data.events import EVENT_DTYPE, Events
 from training.data.frames import load_dataset
+from training.data.sampling import recording_files
 from training.data.stills import image_to_frames, read_image
 
 Rows = list[event_files.Row]
@@ -324,3 +327,15 @@ def test_a_cut_picture_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(RecordingError, match=r"cut\.png: damaged, or no image"):
         load_dataset("images", root=tmp_path)
+
+
+def test_what_is_hidden_below_a_folder_is_left_out_alike_everywhere(tmp_path: Path) -> None:
+    root = tmp_path / ".set"  # that is named, and may be hidden
+    shown = ["a/1.bin", "a/deep/2.bin", "b/3.bin"]
+    for name in (*shown, "b/.4.bin", ".c/5.bin", "a/.old/6.bin", "a/.old/deep/7.bin"):
+        write_random_recording(root / name, 0)
+        (root / name).with_suffix(".pdf").touch()
+    assert load_dataset("folder", root=root).ids == shown
+    assert list(recording_files([root])) == [root / name for name in shown]
+    assert [source.path for source in find_sources(root)] == [root / name for name in shown]
+    assert sorted(passed_over(root)) == [(root / name).with_suffix(".pdf") for name in shown]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikinghash.errors import SearchError
+from spikinghash.files import visible_files
 from training.data.reader import INPUTS, is_input
 from training.data.source import class_of
 
@@ -39,7 +40,7 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
         return
     if not place.is_dir():
         raise SearchError(f"{place}: no such file or folder")
-    paths = sorted(filter(is_input, place.rglob("[!.]*")))
+    paths = sorted(filter(is_input, visible_files(place)))
     if not paths:
         raise SearchError(f"{place}: 0 recordings found, at least 1 is needed ({', '.join(INPUTS)})")
     for path in paths:
@@ -48,7 +49,7 @@ def find_sources(place: Path, label: str | None = None) -> Iterator[RecordingFil
 
 def passed_over(place: Path) -> Iterator[Path]:
     """The files in the folder ``place`` and below it that are neither recordings nor pictures; hidden ones apart."""
-    return (path for path in place.rglob("[!.]*") if path.is_file() and not is_input(path))
+    return (path for path in visible_files(place) if path.is_file() and not is_input(path))
 
 
 def _source(path: Path, label: str) -> RecordingFile:

@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from spikinghash.files import visible_files
 from training.data.recordings import SUFFIXES, is_recording
 
 
 def recording_files(places: Sequence[Path]) -> Iterator[Path]:
-    """The files among ``places``, and those in folders among them, however deep.
+    """The files among ``places``, and those in folders among them, however deep; see ``visible_files``.
 
     Raises:
         RecordingError: a folder holds none.
     """
     for place in places:
-        found = sorted(filter(is_recording, place.rglob("[!.]*"))) if place.is_dir() else [place]
+        found = sorted(filter(is_recording, visible_files(place))) if place.is_dir() else [place]
         if not found:
             raise RecordingError(f"{place}: holds no recording ({', '.join(SUFFIXES)})")
         yield from found

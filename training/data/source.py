@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from spikinghash.files import visible_files
 from training.data.reader import Reader, binned
 from training.data.recordings import Recording
 
@@ -97,8 +98,7 @@ def class_folders(
     Raises:
         RecordingError: there are none.
     """
-    found = sorted(path for path in root.rglob("*") if path.parent != root and wanted(path))
-    paths = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    paths = sorted(path for path in visible_files(root) if path.parent != root and wanted(path))
     if not paths:
         raise RecordingError(
             f"{root}: 0 {what} found, at least 1 is needed; give the folder that holds CLASS/FILE or "
