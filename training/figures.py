@@ -20,6 +20,7 @@ from torch import Tensor
 
 from spikinghash.errors import CheckpointError, ConfigError
 from spikinghash.files import atomic_path
+from spikinghash.progress import working
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import batches
 from training.data.configured import load_data
@@ -124,5 +125,7 @@ def main(
         config = loaded.config
         moved = config.model_copy(update={"data": config.data.model_copy(update={"root": data})})
         loaded = replace(loaded, config=moved)
-    draw(similarity_matrices(loaded, per_class), out / PICTURE)
+    with working("comparing recordings"):
+        matrices = similarity_matrices(loaded, per_class)
+    draw(matrices, out / PICTURE)
     print(f"wrote {out / PICTURE}")

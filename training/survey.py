@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from spikinghash.errors import RecordingError
+from spikinghash.progress import track
 from training.data.facts import fill_of, quantiles
 from training.data.reader import Reader, binned
 from training.data.recordings import Recording
@@ -61,7 +62,7 @@ def look(folder: Path, reader: Reader) -> Found:
     each = max(1, LOOKED_AT // len(classes))
     chosen = [path for files in classes.values() for path in files[:: max(1, -(-len(files) // each))]]
     recordings, skipped = [], []
-    for path in chosen:
+    for path in track(chosen, "reading recordings", len(chosen)):
         try:
             recordings.append(reader.whole(path))
         except RecordingError as error:
@@ -75,7 +76,8 @@ def try_lengths(
     recordings: Sequence[Recording], time_steps: int, size: int, lengths: Sequence[float] = LENGTHS
 ) -> list[Length]:
     """How full the frames (T, 2, size, size) of windows of each of ``lengths`` (ms) are."""
-    return [_try(recordings, time_steps, size, length) for length in lengths]
+    tried = track(lengths, "trying windows", len(lengths))
+    return [_try(recordings, time_steps, size, length) for length in tried]
 
 
 def _try(recordings: Sequence[Recording], time_steps: int, size: int, length: float) -> Length:

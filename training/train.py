@@ -16,12 +16,12 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from spikinghash.cli import SKIPPED
 from spikinghash.errors import CheckpointError, ConfigError, in_one_line
 from spikinghash.files import atomic_path
+from spikinghash.progress import shown as shown_progress
 from spikinghash.resources import CONFIGS, named
 from training import tells
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -226,8 +226,7 @@ def finish(experiment: Experiment, out: Path) -> Experiment:
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn(f"loss {{task.fields[loss]:.3f}}  {score_name} {{task.fields[score]:.3f}}{{task.fields[spent]}}"),
     )  # fmt: skip
-    console = Console(stderr=True, soft_wrap=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with shown_progress(*columns, transient=False) as progress:
         steps, epochs = steps_per_epoch(config.train, experiment.sets), config.train.epochs
         shown: dict[str, Any] = {"epoch": f"{experiment.epoch}/{epochs}", "loss": float("nan"), "score": float("nan")}
         shown["spent"] = ""
@@ -240,9 +239,9 @@ def finish(experiment: Experiment, out: Path) -> Experiment:
                 record |= experiment.economy.measure(experiment.model, experiment.dataset, experiment.sets.validation)
                 progress.update(task, score=record[score_key])
             experiment.history.append(record)
-            if not console.is_terminal:
+            if progress.disable:
                 scored = f"  {score_name} {record[score_key]:.3f}" if score_key in record else ""
-                console.print(f"epoch {experiment.epoch}/{epochs}  loss {record['loss']:.3f}{scored}", highlight=False)
+                progress.console.print(f"epoch {experiment.epoch}/{epochs}  loss {record['loss']:.3f}{scored}")
             progress.update(task, epoch=f"{experiment.epoch}/{epochs}")
             _save(experiment, out)
     return experiment

@@ -13,6 +13,7 @@ from export.nir.metadata import parse_metadata
 from export.onnx.properties import METADATA_KEY, read_property
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.extras import told_of_extras
+from spikinghash.progress import working
 from spikinghash.resources import CHECKPOINTS, named
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def as_nir(encoder: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{encoder.stem}.nir"
-        with told_of_extras():
+        with told_of_extras(), working(f"lowering {encoder.name}"):
             _lower(encoder, path)
         try:
             yield path

@@ -19,6 +19,7 @@ from deploy.backends.encoders import Codes, Encoder, RunNumbers, load_encoder
 from export.nir.tools import Tool
 from spikinghash.cli import MOST_WORKERS, SKIPPED
 from spikinghash.errors import RecordingError, SpikinghashError
+from spikinghash.progress import track
 from spikinghash.resources import CHECKPOINTS, named
 from training.data.facts import unlike
 from training.data.reader import INPUTS, Reader, binned
@@ -92,7 +93,7 @@ def code_recordings(
         parts.clear()
         frames.clear()
 
-    for path in paths:
+    for path in track(paths, "encoding", len(paths)):
         try:
             whole = reader.whole(path)
             kept, made = binned(reader.cut(whole), encoder.time_steps, encoder.size)

@@ -14,6 +14,7 @@ from export.nir.metadata import Dialect, Metadata
 from export.nir.to_nir import GraphSize, export_nir
 from spikinghash.errors import ComparisonError, GraphError, SpikinghashError
 from spikinghash.files import atomic_path, beside
+from spikinghash.progress import working
 
 PROBES = 2
 """Random recordings on which a tool has to give the network's spikes before its file is written."""
@@ -99,12 +100,13 @@ def main(
     path = out or beside(checkpoint, ".nir")
     if target is not None and (no_conv or dialect is not None):
         raise SpikinghashError(f"--for {target} chooses the form: leave --dialect and --no-conv out")
-    network = load_network(checkpoint, numbers)
-    if target is not None:
-        written = write_for(target, network, path, streams, biases, attention)
-    else:
-        form: Dialect = "portable" if no_conv else dialect or "native"
-        written = export_nir(network, path, form, no_conv, streams, biases, attention)
+    form: Dialect = "portable" if no_conv else dialect or "native"
+    with working("lowering, writing, running, comparing"):
+        network = load_network(checkpoint, numbers)
+        if target is not None:
+            written = write_for(target, network, path, streams, biases, attention)
+        else:
+            written = export_nir(network, path, form, no_conv, streams, biases, attention)
     _tell(network, path, *written)
     if target is not None:
         print(f"run in {target}: every spike of every layer is the network's on {PROBES} random recordings")

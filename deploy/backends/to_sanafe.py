@@ -23,6 +23,7 @@ from export.synaptic.schedule import schedule
 from hardware_profiles.loader import load_profile
 from spikinghash.errors import ComparisonError, GraphError
 from spikinghash.files import atomic_path, beside, private_folder
+from spikinghash.progress import working
 from training.config import EncoderConfig
 
 PROFILE = "loihi1"
@@ -143,7 +144,8 @@ def main(
 ) -> None:
     """Write a network and its mapping for SANA-FE, run it there, and compare every spike."""
     path = out or beside(graph, ".yaml")
-    made = write_sanafe(graph, path, steps, check)
+    with working("mapping and writing" + (", running in SANA-FE, comparing" if check else "")):
+        made = write_sanafe(graph, path, steps, check)
     relays = sum(each.neurons for each in made.network.neurons if SUFFIX in each.name)
     neurons = sum(each.neurons for each in made.network.neurons)
     synapses = sum(each.weights.nnz for each in made.network.projections)

@@ -24,6 +24,7 @@ from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
 from spikinghash.files import private_folder
+from spikinghash.progress import track
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.data import nmnist
 from training.data.frames import Dataset, load_dataset
@@ -129,7 +130,7 @@ def verify(
     codes, spikes = network.executor().layers(frames)
     with private_folder() as folder:
         results = []
-        for backend in backends:
+        for backend in track(backends, "verifying", len(backends)):
             kind = FILES[backend]
             encoder = files.get(kind) or write_encoder(network, kind, checkpoint, folder)
             results.append(compare(backend, codes, spikes, trace_backend(backend, encoder, frames)))

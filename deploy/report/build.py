@@ -28,6 +28,7 @@ from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile, load_profile
 from hardware_profiles.schema import Profile
+from spikinghash.progress import track
 
 _HELPERS = ("delay", "threshold", "counter")
 ASSUMPTIONS = (
@@ -101,7 +102,8 @@ class Inputs:
 
 def build_report(inputs: Inputs) -> model.Report:
     """Assess the networks on every platform and lay out all figures."""
-    platforms = [_cheapest(loaded, inputs) for loaded in inputs.profiles]
+    profiles = track(inputs.profiles, "billing platforms", len(inputs.profiles))
+    platforms = [_cheapest(loaded, inputs) for loaded in profiles]
     platforms.sort(key=lambda each: (each.spiking is None, each.spiking is not None and not each.spiking.complete))
     spiking = _spiking(inputs)
     baselines = tuple(_baseline(network, inputs.selection) for network in inputs.networks)

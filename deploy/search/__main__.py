@@ -19,7 +19,7 @@ from deploy.live.coder import Coder
 from deploy.live.feed import Feed
 from deploy.live.opening import SOURCE_HELP, Format, open_source
 from deploy.search.building import Engine, Report, add_sources
-from deploy.search.bulk import encode_files
+from deploy.search.bulk import CHUNK, encode_files
 from deploy.search.checking import faults, repair
 from deploy.search.evaluation import Queries, evaluate_index
 from deploy.search.files import find_sources, passed_over
@@ -30,6 +30,7 @@ from deploy.search.searcher import Answer, Searcher
 from deploy.search.store import Kind, encoder_path, open_index, open_or_create, writing
 from spikinghash.cli import MOST_WORKERS, SKIPPED, run
 from spikinghash.errors import SearchError
+from spikinghash.progress import track, working
 from spikinghash.resources import CHECKPOINTS, named
 from training.data.events import parse_sensor
 from training.data.reader import Reader
@@ -104,8 +105,9 @@ def query(
 ) -> None:
     """Print the recordings that are nearest to one."""
     size = None if sensor is None else parse_sensor(sensor)
-    searcher = Searcher(index, sensor=size, stream=stream, sort=sort)
-    answer = searcher.query(recording, k, radius, find=find, at=at)
+    with working("searching"):
+        searcher = Searcher(index, sensor=size, stream=stream, sort=sort)
+        answer = searcher.query(recording, k, radius, find=find, at=at)
     tell_once((recording, remark) for remark in answer.remarks)
     if html is not None:
         from deploy.search.page import write_html
@@ -169,7 +171,8 @@ def serve(
     from deploy.search.serve import serve as serve_page
 
     size = None if sensor is None else parse_sensor(sensor)
-    searcher = Searcher(index, threads=1, sensor=size, stream=stream, sort=sort)
+    with working("opening the index"):
+        searcher = Searcher(index, threads=1, sensor=size, stream=stream, sort=sort)
     if live is None:
         if window is not None or hop is not None or suffix is not None:
             raise SearchError("--window, --hop and --format are of a stream; give it too: --live SOURCE")
@@ -191,7 +194,8 @@ def check(
 ) -> None:
     """Look at everything that an index holds: is it what was written?"""
     manifest = Manifest(index)
-    found = list(faults(index, manifest))
+    with working("looking at all parts"):
+        found = list(faults(index, manifest))
     for fault in found:
         print(fault)
     if mend:
@@ -207,7 +211,8 @@ def check(
 
 def _encode_queries(folder: Path, encoder: Path, workers: int, reader: Reader) -> tuple[Queries, list[str]]:
     sources = list(find_sources(folder))
-    outcomes = list(chain.from_iterable(encode_files([source.path for source in sources], encoder, workers, reader)))
+    chunks = encode_files([source.path for source in sources], encoder, workers, reader)
+    outcomes = list(chain.from_iterable(track(chunks, "encoding queries", -(-len(sources) // CHUNK))))
     errors = [outcome.error for outcome in outcomes if outcome.error]
     _told(errors)
     source_of = {source.path: source for source in sources}

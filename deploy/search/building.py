@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import rich.console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from deploy.search.bulk import CHUNK, Outcome, encode_files
 from deploy.search.files import RecordingFile
 from deploy.search.manifest import Manifest
 from deploy.search.store import encoder_path, open_index, save_index
+from spikinghash.progress import shown
 from training.data.reader import Reader
 
 Engine = Literal["local", "ray"]
@@ -96,19 +96,14 @@ def _tracked(
 ) -> Iterator[list[tuple[RecordingFile, Outcome]]]:
     """The good ``outcomes`` of ``sources``, which come in the same order, chunk by chunk; the others are reported."""
     source_of = {source.path: source for source in sources}
-    with _progress() as progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with shown(*columns) as progress:
         task = progress.add_task(what, total=len(sources))
         for chunk in outcomes:
             yield [(source_of[outcome.path], outcome) for outcome in chunk if not outcome.error]
             for outcome in chunk:
                 if outcome.error:
                     report.errors.append(outcome.error)
-                    progress.console.print(f"skipped: {outcome.error}", markup=False, soft_wrap=True)
+                    progress.console.print(f"skipped: {outcome.error}", markup=False)
                 report.remarks += [(outcome.path, remark) for remark in outcome.remarks]
             progress.advance(task, len({outcome.path for outcome in chunk}))
-
-
-def _progress() -> Progress:
-    console = rich.console.Console(stderr=True, highlight=False)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

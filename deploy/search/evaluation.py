@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deploy.search.index import CodeIndex, Codes, Ids
 from spikinghash.errors import SearchError
-from training.data.progress import track
+from spikinghash.progress import track
 from training.retrieval import (
     DistanceCounts,
     average_precision,

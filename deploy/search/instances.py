@@ -8,8 +8,8 @@ import numpy as np
 from deploy.search.ranking import Find, Query
 from deploy.search.searcher import Searcher
 from spikinghash.errors import SearchError, SpikinghashError
+from spikinghash.progress import track
 from training.code_figures import expected_recall
-from training.data.progress import track
 from training.data.recordings import Recording
 from training.data.views import view
 from training.data.windows import clip

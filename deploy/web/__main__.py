@@ -8,6 +8,7 @@ import typer
 from deploy.search.files import find_sources
 from deploy.web.build import write_page
 from spikinghash.cli import run
+from spikinghash.progress import working
 from training.data.events import parse_sensor
 
 
@@ -23,7 +24,8 @@ def main(
     """Write one page that encodes recordings and shows their neighbours, without a server or a network."""
     size = None if sensor is None else parse_sensor(sensor)
     sources = list(find_sources(recordings))
-    written = write_page(encoder, sources, modules, out, size)
+    with working("encoding recordings and writing the page"):
+        written = write_page(encoder, sources, modules, out, size)
     print(f"wrote {out}: {written / 1e6:.1f} MB, {len(sources)} recordings; open it in a browser")
 
 

@@ -15,6 +15,7 @@ from export.c.render import Source, render
 from export.encoder.network import load_network
 from spikinghash.errors import GraphError
 from spikinghash.files import atomic_path, beside
+from spikinghash.progress import working
 
 KILO = 1024
 
@@ -39,10 +40,11 @@ def main(
 ) -> None:
     """Write a checkpoint as C for a microcontroller, compile and run it on this machine, and compare."""
     folder = out or beside(checkpoint, ".c")
-    network = load_network(checkpoint)
-    source = render(network)
-    require_room(source, flash, ram)
-    check(network, source.files)
+    with working("writing, compiling, running, comparing"):
+        network = load_network(checkpoint)
+        source = render(network)
+        require_room(source, flash, ram)
+        check(network, source.files)
     for name, content in source.files.items():
         with atomic_path(folder / name) as path:
             path.write_text(content)

@@ -20,6 +20,7 @@ from rich.table import Table
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
 from spikinghash.files import atomic_path
+from spikinghash.progress import working
 from spikinghash.seal import sealed_row
 from training.augment import frame_shift
 from training.checkpoint import Checkpoint, load_checkpoint
@@ -253,17 +254,22 @@ def main(
     dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop), size, stream=stream, sort=sort)
     console = Console()
     if loaded.config.encoder.head == "classes":
-        rows = held_out_accuracies(loaded, dataset, sets)
+        with working("encoding the data set"):
+            rows = held_out_accuracies(loaded, dataset, sets)
         console.print(accuracies_table(rows, len(sets.test)))
     else:
-        figures = held_out_figures(loaded, dataset, sets)
+        with working("encoding the data set"):
+            figures = held_out_figures(loaded, dataset, sets)
+            told = held_out_codes(loaded, dataset, sets)
         rows = {name: each.mean_average_precision for name, each in figures.items()}
         console.print(figures_table(figures))
         console.print(classes_table(dataset, sets, figures["integer"]))
         print("\n".join(split_lines(dataset, sets, figures["integer"])))
-        console.print(codes_table(held_out_codes(loaded, dataset, sets)))
+        console.print(codes_table(told))
         if shifts:
-            console.print(shifts_table(shifted_figures(loaded, dataset, sets, shifts)))
+            with working("encoding queries moved aside"):
+                moved = shifted_figures(loaded, dataset, sets, shifts)
+            console.print(shifts_table(moved))
     if out is not None:
         with atomic_path(out) as path:
             name = loaded.config.data.name if data is None else data_name(loaded.config.data.name, data)

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
 from export.encoder.evaluate import (
@@ -30,6 +28,7 @@ from export.encoder.network import build_network
 from export.encoder.operations import Lif, Output
 from export.loihi.executor import LoihiExecutor
 from spikinghash.cli import wide_console
+from spikinghash.progress import track, working
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.classes import Classify, accuracy
 from training.codes import Encode, retrieval_figures
@@ -96,7 +95,7 @@ def drift(model: Spikinghash, frames: NDArray[np.uint8]) -> list[LayerDrift]:
     executor, loihi = deployed.executor(), LoihiExecutor(deployed.graph)
     layers: dict[str, LayerDrift] = {}
     starts = range(0, len(frames), BATCH)
-    for start in track(starts, "drift", console=Console(stderr=True), transient=True):
+    for start in track(starts, "drift", len(starts)):
         batch = frames[start : start + BATCH]
         networks = zip(*(_traced(each, batch) for each in (trained, executor, loihi)), strict=True)
         for (layer, a), (_, b), (_, c) in networks:
@@ -170,4 +169,6 @@ def main(
     console = wide_console()
     console.print(drift_table(drift(loaded.model(), dataset.frames[chosen])))
     if with_figures:
-        console.print(figures(loaded, dataset, sets))
+        with working("encoding the whole data set in three arithmetics"):
+            table = figures(loaded, dataset, sets)
+        console.print(table)

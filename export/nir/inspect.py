@@ -23,6 +23,7 @@ from export.nir.structure import Node, Structure, describe_structure
 from spikinghash.cli import wide_console
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.files import beside
+from spikinghash.progress import working
 from spikinghash.seal import ONNX
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> No
     """
     graph = read_graph(path)
     metadata = read_metadata(graph, str(path))
-    structure = describe_structure(graph, metadata, str(path))
+    with working("following shapes and synapses"):
+        structure = describe_structure(graph, metadata, str(path))
     console.print(nodes_table(structure) if every_node else groups_table(structure))
     size = path.stat().st_size
     console.print(
@@ -147,7 +149,8 @@ def inspect_nir(path: Path, out: Path, every_node: bool, console: Console) -> No
         console.print(attentions_table(attentions))
     from export.nir.picture import draw  # networkx lays it out
 
-    draw(structure, path.name, out)
+    with working("drawing"):
+        draw(structure, path.name, out)
     console.print(f"wrote {out}")
 
 

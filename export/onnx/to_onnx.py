@@ -27,6 +27,7 @@ from export.onnx.int8 import store_weights_as_int8
 from export.onnx.writer import OnnxWriter
 from spikinghash.errors import ComparisonError
 from spikinghash.files import atomic_path, beside
+from spikinghash.progress import working
 from spikinghash.seal import ONNX
 
 OPSET = 20
@@ -116,8 +117,9 @@ def main(
 ) -> None:
     """Write a checkpoint as an ONNX model, run what was written, and compare."""
     path = out or beside(checkpoint, ".onnx")
-    network = load_network(checkpoint, numbers)
-    export_onnx(network, path, int8)
+    with working("writing, running, comparing"):
+        network = load_network(checkpoint, numbers)
+        export_onnx(network, path, int8)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
     console.print(

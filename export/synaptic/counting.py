@@ -20,7 +20,7 @@ from export.synaptic.natural import NaturalCounts, count_natural
 from export.synaptic.populations import Population, SynapseNetwork, operations
 from export.synaptic.schedule import Schedule, schedule
 from export.synaptic.sizes import stored_weights, widest_weight
-from training.data.progress import track
+from spikinghash.progress import track
 
 BATCH = 8
 """Recordings traced at once; bounds the memory."""

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikinghash.progress import track
 from training.data.cache import cached
 from training.data.dvs import Sensor, record
 from training.data.events import Events
 from training.data.formats.bin40 import BYTES_PER_EVENT, decode_events, encode_events, write_recording
-from training.data.progress import track
 from training.data.reader import Reader
 from training.data.recordings import NMNIST_SENSOR, Recording
 from training.data.source import Recordings, Source, rows_of

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from spikinghash.arrays import Arrays
 from spikinghash.errors import RecordingError
+from spikinghash.progress import track
 from training.config import DataName
 from training.data import digits, images, nmnist, reversal
 from training.data.cache import cached
-from training.data.progress import track
 from training.data.reader import Reader
 from training.data.recordings import SUFFIXES, is_recording
 from training.data.source import Frames, Recordings, Rows, Source, class_folders, rows_of

@@ -18,6 +18,7 @@ from export.synaptic.counted import read_network
 from hardware_profiles.loader import load_profile
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError
+from spikinghash.progress import working
 
 
 def main(
@@ -27,7 +28,7 @@ def main(
 ) -> None:
     """Map a network onto cores: cores and chips used, the busiest core, and every limit broken."""
     loaded = load_profile(profile)
-    with as_nir(encoder) as graph:
+    with as_nir(encoder) as graph, working("placing populations on cores"):
         fit = place(read_network(graph), loaded.profile)
     if as_json:
         json.dump({"network": encoder.name, "profile": loaded.profile.meta.id, **fit.as_dict()}, sys.stdout, indent=1)

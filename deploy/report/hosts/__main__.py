@@ -20,9 +20,9 @@ from deploy.report.hosts.results import Hosts, read_hosts
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError, SpikinghashError
 from spikinghash.files import atomic_path
+from spikinghash.progress import track
 from spikinghash.seal import sealed_json
 from training.data import digits
-from training.data.progress import track
 
 BATCHES = (1, 64)
 LONGEST = 86_400
