@@ -8,8 +8,10 @@ import pytest
 from own_recordings import CONFIG, write_sessions
 
 from spikinghash.__main__ import main
+from tests.commands import Call
 from training.checkpoint import load_checkpoint
 from training.config import load_config
+from training.try_windows import main as try_windows
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "own-recordings.md"
 
@@ -58,3 +60,18 @@ def test_the_page_leads_from_a_folder_to_a_figure_an_index_and_a_report(
     assert "recordings" in report
     assert "not measured" in report
     assert "digits, simulated" not in report
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_lengths_are_tried_with_a_config_that_comes_along(call: Call, tmp_path: Path) -> None:
+    """By its name, on recordings of a sensor that neither they nor the config tell."""
+    write_sessions(tmp_path / "recordings", side=48, seconds=0.5, files=2, things=("bar", "ring"))
+    given = (tmp_path / "recordings", "--sensor", "48x48", "--lengths", "200,900", "--epochs", 1)
+    done = call(try_windows, *given, "--config", "folder")
+    assert done.code == 0, done.err
+    short, long = (line for line in done.out.splitlines() if " ms" in line and "│" in line)
+    assert re.search(r" 0\.\d{3} ", short)
+    assert "nan" in long  # no recording is so long
+    done = call(try_windows, *given, "--config", "no-such")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "no-such" in done.err
