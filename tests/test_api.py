@@ -213,14 +213,27 @@ def test_commands_take_the_name_of_an_encoder_that_comes_along(tmp_path: Path) -
     script = f"""
 import sys
 from spikinghash.__main__ import main
-for line in (["run", "digits", "{seven}"], ["search", "build", "{seven.parent}", "--encoder", "digits"]):
+lines = [
+    ["run", "digits", "{seven}"],
+    ["search", "build", "{seven.parent}", "--encoder", "digits"],
+    ["inspect", "digits"],
+    ["to-onnx", "digits", "-o", "again.onnx"],
+    ["verify", "digits", "--backends", "torch", "--samples", "1", "--data", "{seven}"],
+]
+for line in lines:
     sys.argv = ["spikinghash", *line]
     try:
         main()
     except SystemExit as end:
-        assert not end.code, end.code
+        assert not end.code, (line, end.code)
+sys.argv = ["spikinghash", "run", "digitz", "{seven}"]
+main()
 """
     done = python(script, tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2, done.stderr
+    own = "one that comes along: digits, nmnist; did you mean 'digits'?"
+    assert done.stderr == f"error: digitz: unknown kind of encoder: use .pt, .onnx, .nir, or {own}\n"
     assert done.stdout.split()[0] == "8ed1c341"
     assert (tmp_path / "idx").is_dir()
+    written = spikinghash.load(tmp_path / "again.onnx").encode(spikinghash.read_events(seven))
+    assert written.tobytes().hex() == "8ed1c341"

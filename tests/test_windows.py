@@ -156,6 +156,7 @@ def test_a_training_tells_what_it_is_of_and_what_comes_next(call: Call, config_f
     for line in (
         "class bar: 48 windows of 6 recordings (train 21, validation 3, test 24)",
         "database: 63 windows of 9 recordings",
+        "validation queries: 9 windows of 9 recordings",
         "test queries: 72 windows of 9 recordings",
         "chance: a mAP of 0.3",
         "frames: ",

@@ -21,6 +21,7 @@ from torch import Tensor
 from spikinghash.errors import CheckpointError, ConfigError
 from spikinghash.files import atomic_path
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.codes import batches
 from training.data.configured import load_data
@@ -116,6 +117,7 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
 ) -> None:
     """Draw S_soft and S_hash of test recordings side by side."""
+    checkpoint = named(checkpoint, CHECKPOINTS, ".pt")
     loaded = load_checkpoint(checkpoint)
     if loaded.config.encoder.head != "hash":
         raise ConfigError(

@@ -19,7 +19,7 @@ SUGGESTED_START = "nmnist"
 def count_rows(dataset: Dataset, rows: Indices) -> str:
     """How many recordings, or windows of how many recordings, ``rows`` are."""
     files = len({dataset.files[row] for row in rows.tolist()})
-    if files == len(rows):
+    if len(set(dataset.files)) == len(dataset):
         return f"{len(rows):,} recording{'s' * (len(rows) != 1)}"
     return f"{len(rows):,} windows of {files:,} recording{'s' * (files != 1)}"
 

@@ -15,6 +15,7 @@ from deploy.backends.encoder import Trace as Trace
 from deploy.backends.simulators import RUNNERS
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.names import meant
+from spikinghash.resources import CHECKPOINTS
 
 BACKENDS: dict[str, tuple[str, ...]] = {
     ".pt": ("events", "numpy", "torch"),
@@ -44,7 +45,11 @@ def load_encoder(
     """
     allowed = BACKENDS.get(path.suffix)
     if allowed is None:
-        raise GraphError(f"{path}: unknown kind of encoder: use {', '.join(BACKENDS)}")
+        own = sorted(file.stem for file in CHECKPOINTS.glob("*.onnx"))
+        raise GraphError(
+            f"{path}: unknown kind of encoder: use {', '.join(BACKENDS)}, or one that comes along: {', '.join(own)}"
+            f"{meant(path.name, own)}"
+        )
     if backend is not None and backend not in allowed:
         others = f"{' or '.join(allowed)}{meant(backend, allowed)}"
         raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {others}")

@@ -15,6 +15,7 @@ from export.nir.to_nir import GraphSize, export_nir
 from spikinghash.errors import ComparisonError, GraphError, SpikinghashError
 from spikinghash.files import atomic_path, beside
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 
 PROBES = 2
 """Random recordings on which a tool has to give the network's spikes before its file is written."""
@@ -102,7 +103,7 @@ def main(
         raise SpikinghashError(f"--for {target} chooses the form: leave --dialect and --no-conv out")
     form: Dialect = "portable" if no_conv else dialect or "native"
     with working("lowering, writing, running, comparing"):
-        network = load_network(checkpoint, numbers)
+        network = load_network(named(checkpoint, CHECKPOINTS, ".pt"), numbers)
         if target is not None:
             written = write_for(target, network, path, streams, biases, attention)
         else:

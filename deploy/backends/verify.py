@@ -25,6 +25,7 @@ from spikinghash.cli import wide_console
 from spikinghash.errors import BackendError, ComparisonError, SpikinghashError
 from spikinghash.files import private_folder
 from spikinghash.progress import track
+from spikinghash.resources import CHECKPOINTS, named
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.data import nmnist
 from training.data.frames import Dataset, load_dataset
@@ -215,7 +216,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare codes and layers of all backends; exit code 1 on any difference."""
-    names = parse_backends(backends)
+    names, checkpoint = parse_backends(backends), named(checkpoint, CHECKPOINTS, ".pt")
     loaded = load_checkpoint(checkpoint)
     network = load_network(checkpoint)
     answers = "counts of classes" if network.classes else "bits of codes"

@@ -9,6 +9,7 @@ from deploy.search.files import find_sources
 from deploy.web.build import write_page
 from spikinghash.cli import run
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 from training.data.events import parse_sensor
 
 
@@ -22,6 +23,7 @@ def main(
     sensor: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, where files do not tell it.")] = None,
 ) -> None:
     """Write one page that encodes recordings and shows their neighbours, without a server or a network."""
+    encoder = named(encoder, CHECKPOINTS, ".onnx")
     size = None if sensor is None else parse_sensor(sensor)
     sources = list(find_sources(recordings))
     with working("encoding recordings and writing the page"):

@@ -16,6 +16,7 @@ from export.encoder.network import load_network
 from spikinghash.errors import GraphError
 from spikinghash.files import atomic_path, beside
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 
 KILO = 1024
 
@@ -41,7 +42,7 @@ def main(
     """Write a checkpoint as C for a microcontroller, compile and run it on this machine, and compare."""
     folder = out or beside(checkpoint, ".c")
     with working("writing, compiling, running, comparing"):
-        network = load_network(checkpoint)
+        network = load_network(named(checkpoint, CHECKPOINTS, ".pt"))
         source = render(network)
         require_room(source, flash, ram)
         check(network, source.files)

@@ -14,13 +14,14 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
+from spikinghash.cli import wide_console
 from spikinghash.files import atomic_path
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.seal import sealed_row
 from training.augment import frame_shift
 from training.checkpoint import Checkpoint, load_checkpoint
@@ -249,10 +250,11 @@ def main(
     And what its codes tell apart, with the share of copies (2 pixels aside, a tenth of the pixels missing) that find
     the recording that they are copies of. Of a classification head: top-1 accuracy on the test recordings.
     """
+    checkpoint = named(checkpoint, CHECKPOINTS, ".pt")
     loaded = load_checkpoint(checkpoint)
     size = None if sensor is None else parse_sensor(sensor)
     dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop), size, stream=stream, sort=sort)
-    console = Console()
+    console = wide_console()
     if loaded.config.encoder.head == "classes":
         with working("encoding the data set"):
             rows = held_out_accuracies(loaded, dataset, sets)

@@ -29,6 +29,7 @@ from export.encoder.operations import Lif, Output
 from export.loihi.executor import LoihiExecutor
 from spikinghash.cli import wide_console
 from spikinghash.progress import track, working
+from spikinghash.resources import CHECKPOINTS, named
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.classes import Classify, accuracy
 from training.codes import Encode, retrieval_figures
@@ -163,6 +164,7 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder of the data set, where it is not made here.")] = None,
 ) -> None:
     """Print the share of neuron-steps that differ, layer by layer, between float, integer and Loihi's arithmetic."""
+    checkpoint = named(checkpoint, CHECKPOINTS, ".pt")
     loaded = load_checkpoint(checkpoint)
     dataset, sets = held_out(loaded, data)
     chosen = np.random.default_rng(0).permutation(sets.test)[:samples]

@@ -24,6 +24,7 @@ from spikinghash.cli import wide_console
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.files import beside
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.seal import ONNX
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def main(
     nodes: Annotated[bool, typer.Option("--nodes", help="One row for every node instead of every block.")] = False,
 ) -> None:
     """Show the nodes, sizes and metadata of a NIR or ONNX file, and draw a NIR graph."""
-    console = wide_console()
+    console, file = wide_console(), named(file, CHECKPOINTS, ".onnx")
     if file.suffix != ".onnx":
         inspect_nir(file, out or beside(file, ".svg"), nodes, console)
         return

@@ -28,6 +28,7 @@ from export.onnx.writer import OnnxWriter
 from spikinghash.errors import ComparisonError
 from spikinghash.files import atomic_path, beside
 from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.seal import ONNX
 
 OPSET = 20
@@ -118,7 +119,7 @@ def main(
     """Write a checkpoint as an ONNX model, run what was written, and compare."""
     path = out or beside(checkpoint, ".onnx")
     with working("writing, running, comparing"):
-        network = load_network(checkpoint, numbers)
+        network = load_network(named(checkpoint, CHECKPOINTS, ".pt"), numbers)
         export_onnx(network, path, int8)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")

@@ -21,6 +21,7 @@ from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError, SpikinghashError
 from spikinghash.files import atomic_path
 from spikinghash.progress import track
+from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.seal import sealed_json
 from training.data import digits
 
@@ -53,7 +54,8 @@ def main(
         if not 0 < value <= LONGEST:
             raise ConfigError(f"--{name} {value:g}: use more than 0, at most {LONGEST:,}")
     with atomic_path(out) as path:  # a place that cannot be written is told before the measurement
-        hosts = read_hosts(earlier) if earlier else _measure(encoders or [], Plan(repetitions, seconds), idle)
+        paths = [named(each, CHECKPOINTS, ".onnx") for each in encoders or []]
+        hosts = read_hosts(earlier) if earlier else _measure(paths, Plan(repetitions, seconds), idle)
         if meter is not None:
             hosts = add_meter(hosts, read_meter(meter))
         path.write_text(sealed_json(hosts.to_json()))
