@@ -105,6 +105,7 @@ def use_own_places(folder: Path) -> None:
     for variable, place in (("TMPDIR", "temporary"), ("XDG_CACHE_HOME", "cache")):
         (folder / place).mkdir()
         os.environ[variable] = str(folder / place)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "cache")  # torch makes it where there is an optimiser
     tempfile.tempdir = None  # it asks the environment anew
 
 
@@ -203,15 +204,17 @@ def survives(command: Command, fault: str, place: Path) -> str:
     told = [line for line in errors.splitlines() if line.startswith("error: ")]
     if code != 2 or len(told) != 1 or "Traceback" in errors:
         return f"exit code {code}: {errors.strip()[-300:]!r}"
-    if not is_file:  # its folders may be there, and the lock
-        after = {name: content for name, content in after.items() if content or name in before}
+    if not is_file:  # its folders may be there, and the lock of an index
+        lock = f"{command.target}/lock"
+        after = {name: each for name, each in after.items() if name in before or not (each is None or name == lock)}
     return "" if before == after else f"left {sorted(after.keys() ^ before.keys()) or 'other content'}"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Everything below ``folder``."""
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below ``folder``; ``None`` for folders."""
     return {
-        str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes() for path in sorted(folder.rglob("*"))
+        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
     }
 
 

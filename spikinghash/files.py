@@ -99,23 +99,32 @@ def private_folder(prefix: str = "snh-job-", parent: Path | None = None) -> Iter
     for left in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError), _locked(left):
             shutil.rmtree(left)
-    made = Path(tempfile.mkdtemp(dir=parent))  # under a name that nobody sweeps, until it is locked
-    folder = made.with_name(prefix + made.name)
-    with _locked(made):
-        made.rename(folder)
+    with contextlib.ExitStack() as held:
+        folder = _locked_folder(prefix, parent, held)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _locked_folder(prefix: str, parent: Path, held: contextlib.ExitStack) -> Path:
+    """A new folder, locked until ``held`` is closed."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):  # swept before it was locked
+            handle = held.enter_context(_locked(folder))
+            if os.path.samestat(os.fstat(handle), folder.stat()):
+                return folder
+        held.close()
+
+
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock on ``folder``; OSError if another process does."""
+def _locked(folder: Path) -> Iterator[int]:
+    """Hold the lock on ``folder``, which is opened; OSError if another process does."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

@@ -1,5 +1,6 @@
 """The frame of every command: exit codes, one line of error, and nothing half-written under a final name."""
 
+import fcntl
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from spikinghash import errors
 from spikinghash.__main__ import COMMANDS
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, private_folder
 
 FRAME = """
 from spikinghash.cli import run
@@ -88,6 +89,33 @@ def test_a_signal_ends_a_command_cleanly(number: signal.Signals, code: int, mess
     assert folder.exists() == (number == signal.SIGKILL)
     assert python("-c", "from spikinghash.files import private_folder as p; p().__enter__()", TMPDIR=str(tmp_path))
     assert not folder.exists()
+
+
+def test_a_folder_goes_whenever_its_process_was_killed(tmp_path: Path) -> None:
+    """Killed when the folder is made, but not locked yet."""
+    makes = "from spikinghash.files import private_folder as p; p().__enter__()"
+    killed = f"import fcntl, os; fcntl.flock = lambda *_: os.kill(os.getpid(), 9); {makes}"
+    assert python("-c", killed, TMPDIR=str(tmp_path)).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    assert python("-c", makes, TMPDIR=str(tmp_path)).returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def swept_first(handle: int, how: int) -> None:
+        monkeypatch.undo()
+        (folder,) = tmp_path.iterdir()
+        folder.rmdir()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", swept_first)
+    with private_folder(parent=tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -11,8 +11,8 @@ TILES, CORES_PER_TILE, ROWS = 32, 4, 4
 
 
 def load_architecture(text: str) -> sanafe.Architecture:
-    """The architecture that the YAML ``text`` describes."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+    """The architecture that the YAML ``text`` describes; it is written to the worker's folder, which goes with it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=".") as file:
         file.write(text)
         file.flush()
         return sanafe.load_arch(file.name)
