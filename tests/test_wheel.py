@@ -95,3 +95,16 @@ def test_what_is_missing_is_asked_for_without_a_makefile(installed: Path, tmp_pa
     assert told.startswith(f"no Lava environment at {tmp_path}/data/spikinghash/.venv-lava/bin/python: ")
     assert "run `spikinghash setup-lava`" in told
     assert "setup-lava" in started([installed / "spikinghash", "--help"], tmp_path)
+
+
+def test_the_page_of_a_browser_is_asked_for_without_a_makefile(installed: Path, tmp_path: Path) -> None:
+    """What is told to run is where the wheel has it."""
+    command = [installed / "spikinghash", "web", "digits", "."]
+    (tmp_path / "7").mkdir()
+    shutil.copy(spikinghash.example("7"), tmp_path / "7")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 2
+    assert "make web" not in done.stderr
+    (copied,) = (word for word in done.stderr.split() if word.endswith("package.json"))
+    assert Path(copied).is_relative_to(installed.parent)
+    assert Path(copied).is_file()

@@ -16,7 +16,7 @@ from training.data.events import parse_sensor
 def main(
     encoder: Annotated[Path, typer.Argument(help="Model written by export.to_onnx.", metavar="ENCODER.onnx")],
     recordings: Annotated[Path, typer.Argument(help="Folder of recordings that the page finds, a folder per class.")],
-    modules: Annotated[Path, typer.Option(help="Folder node_modules, as `make web` fills it.")] = Path(
+    modules: Annotated[Path, typer.Option(help="Folder node_modules, where npm put what the page is made of.")] = Path(
         "build/web/node_modules"
     ),
     out: Annotated[Path, typer.Option(help="Page to write.")] = Path("build/web/spikinghash.html"),

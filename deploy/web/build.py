@@ -12,6 +12,7 @@ import jinja2
 from deploy.backends.encoders import load_hasher
 from deploy.search.files import RecordingFile
 from deploy.search.page import FILM_STEPS, LARGEST_FILM, film
+from spikinghash.environments import in_checkout
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
 from spikinghash.files import atomic_path
 from training.data.recordings import SensorSize, load_recording
@@ -80,7 +81,10 @@ def bundle(modules: Path) -> str:
     """
     esbuild = modules / ".bin" / "esbuild"
     if not esbuild.exists() or not (modules / RUNTIME).exists():
-        raise MissingToolError(f"{modules}: no esbuild and onnxruntime-web in it: run `make web`, which needs npm")
+        place, wanted = modules.parent, HERE / "package.json"
+        by_hand = f"mkdir -p {place} && cp {wanted} {place} && npm install --prefix {place}"
+        remedy = "make web" if in_checkout() else by_hand
+        raise MissingToolError(f"{modules}: no esbuild and onnxruntime-web in it: run `{remedy}`, which needs npm")
     command = [str(esbuild.resolve()), "app.js", "--bundle", "--minify", "--format=esm", "--charset=utf8"]
     # What ONNX Runtime asks for under Node.js is never reached in a browser.
     command += ["--external:node:*", "--external:worker_threads", "--log-level=error"]
