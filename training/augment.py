@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.config import TrainConfig
-from training.data.binning import is_scaled
+from training.data.binning import Crop, square_side
 
 _BENDS = 5
 """Points along each side between which the field of an elastic distortion is smooth."""
@@ -19,30 +19,37 @@ SHIFTED_SHARE = 5
 """Those of sensors that are, by up to 1/5 of the side (26 of 128 pixels)."""
 
 
-def frame_shift(largest: int | None, sensor: tuple[int, int] | None, size: int) -> int:
+def frame_shift(
+    largest: int | None, sensor: tuple[int, int] | None, size: int, crop: Crop | None = None
+) -> int:
     """``largest``, in pixels of the sensor, in those of a frame of ``size``; ``None``: the default.
 
     >>> frame_shift(24, (128, 128), 32), frame_shift(None, (128, 128), 32), frame_shift(None, (34, 34), 32)
     (6, 6, 2)
     """
-    side = 0 if sensor is None else max(sensor)
-    scaled = is_scaled(side, size)
+    side = size if sensor is None else square_side(sensor, size, crop)
+    scaled = side > size
     if largest is None:
         return round(size / SHIFTED_SHARE) if scaled else LEAST_SHIFT
     return min(size, math.ceil(largest * size / side) if scaled else largest)
 
 
 def augment(
-    frames: Tensor, settings: TrainConfig, generator: torch.Generator, sensor: tuple[int, int] | None = None
+    frames: Tensor,
+    settings: TrainConfig,
+    generator: torch.Generator,
+    sensor: tuple[int, int] | None = None,
+    crop: Crop | None = None,
 ) -> Tensor:
-    """Change each recording of ``frames``, of ``sensor``, at random, as far as ``settings`` says.
+    """Change each recording of ``frames``, the ``crop`` of a ``sensor``, at random, as far as ``settings`` says.
 
     All numbers are drawn from ``generator`` (of the CPU), and none for a change that is left out.
     """
     frames = random_warp(frames, settings.rotate, settings.zoom, settings.elastic, generator)
     if settings.flip:
         frames = random_flip(frames, generator)
-    frames = random_shift(frames, frame_shift(settings.max_shift, sensor, frames.shape[-1]), generator)
+    shift = frame_shift(settings.max_shift, sensor, frames.shape[-1], crop)
+    frames = random_shift(frames, shift, generator)
     frames = random_delay(frames, settings.time_jitter, generator)
     return random_drop(frames, settings.drop, generator)
 

@@ -10,6 +10,7 @@ from spikinghash.files import read_file
 from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.toml import parse_toml
 from spikinghash.validation import first_fault
+from training.data.binning import Crop
 from training.data.events import LARGEST_SIDE
 
 DataName = Literal["digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "folder", "images", "reversal"]
@@ -51,6 +52,12 @@ class DataConfig(_Section):
     """Name or number of the stream of events to read, for files of ``folder`` that have several."""
     sort: bool = False
     """Put events of ``folder`` in order of time however late they are."""
+    crop: Crop | None = None
+    """Which square of the sensor becomes the frame, whatever their sizes. ``whole``: the one around the sensor, scaled
+    down. ``centre``: in its middle, the largest multiple of the frame that fits in, so that each pixel of the frame
+    gathers equally many of the sensor's. ``activity``: as large, but on the median column and row of the events of
+    each window. By default the middle, unscaled, of a sensor that is larger by at most 1/8 of the frame, the whole of
+    any other."""
     window_ms: float | None = Field(None, ge=1e-3, le=1e9)
     """Length of the windows that recordings are cut into, in milliseconds; ``None``: a file is one recording."""
     hop_ms: float | None = Field(None, ge=1e-3, le=1e9)
@@ -67,6 +74,8 @@ class DataConfig(_Section):
             raise ValueError(f"hop_ms is {self.hop_ms:g}, but window_ms is not given: give both")
         if self.name == "images" and self.window_ms is not None:
             raise ValueError(f"window_ms is {self.window_ms:g}, but images have no time: leave it out")
+        if self.name == "images" and self.crop is not None:
+            raise ValueError(f"crop is {self.crop!r}, but images have no sensor: leave it out")
         if self.test is not None and self.name not in ("folder", "images"):
             raise ValueError(f"test is {self.test!r}, but {self.name} has a split of its own: leave it out")
         return self

@@ -41,7 +41,8 @@ def epoch(
     taken = sets.training[order][: steps_per_epoch(settings, sets) * settings.batch_size]
     for batch in batches(taken, settings.batch_size):
         before(batch)
-        frames = augment(torch.from_numpy(dataset.frames[batch]), settings, generator, dataset.sensor)
+        frames = torch.from_numpy(dataset.frames[batch])
+        frames = augment(frames, settings, generator, dataset.sensor, dataset.crop)
         yield frames, torch.from_numpy(dataset.labels[batch])
 
 

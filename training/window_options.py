@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from training.data.binning import Crop
 from training.data.events import parse_sensor
-from training.data.facts import DataFacts
+from training.data.facts import DataFacts, crop_of
 from training.data.reader import Reader
 from training.data.windows import Windows
 
@@ -17,6 +18,9 @@ Sensor = Annotated[str | None, typer.Option("--sensor", help="WIDTHxHEIGHT, for 
 Stream = Annotated[str | None, typer.Option("--stream", help="Of several streams of events: its number or name.")]
 Sort = Annotated[bool, typer.Option("--sort", help="Put events in order of time however late they are.")]
 Window = Annotated[float | None, typer.Option("--window", help="Milliseconds, instead of those of the training.")]
+CropOption = Annotated[
+    Crop | None, typer.Option("--crop", help="Square of the sensor that is the frame, instead of that of the training.")
+]
 Hop = Annotated[float | None, typer.Option("--hop", help="Milliseconds from one window to the next.")]
 
 
@@ -28,16 +32,26 @@ def chosen_reader(
     *,
     stream: str | None = None,
     sort: bool = False,
+    crop: Crop | None = None,
 ) -> Reader:
     """How recordings are read for a network that was trained on ``facts``, and as the user asks, which goes first.
 
-    Windows of another length than those of the training are warned of.
+    Windows of another length than those of the training, and another crop, are warned of.
 
     Raises:
         RecordingError: an option cannot be used.
     """
     windows = chosen_windows(facts, window, hop)
-    return Reader.of(facts, None if sensor is None else parse_sensor(sensor), windows).asked(stream, sort)
+    size = None if sensor is None else parse_sensor(sensor)
+    return Reader.of(facts, size, windows).asked(stream, sort, crop=chosen_crop(facts, crop))
+
+
+def chosen_crop(facts: DataFacts | None, crop: Crop | None) -> Crop | None:
+    """That which the user asks for, warned of where it is not that of the training; ``None``: that of ``facts``."""
+    if facts is not None and crop not in (None, facts.crop):
+        known = "the usual one" if facts.crop is None else facts.crop
+        print(f"--crop: {crop}, but the network was trained on {known}", file=sys.stderr)
+    return crop or crop_of(facts)
 
 
 def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | None) -> Windows | None:

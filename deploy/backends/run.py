@@ -25,7 +25,7 @@ from training.data.facts import unlike
 from training.data.reader import INPUTS, Reader, binned
 from training.data.recordings import Recording
 from training.data.windows import in_seconds, span_text
-from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
+from training.window_options import CropOption, Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 if TYPE_CHECKING:
     from deploy.backends.graph_run import GraphRun
@@ -149,6 +149,7 @@ def main(
     sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    crop: CropOption = None,
     stream: Stream = None,
     sort: Sort = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -163,7 +164,7 @@ def main(
     if output is not None or trace or dt is not None or tool is not None:
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
     loaded = load_encoder(named(encoder, CHECKPOINTS, ".onnx"), backend, numbers, threads, executor, warming=True)
-    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
+    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
     _run_encoder(loaded, recordings or [], reader, as_json)
 
 

@@ -32,7 +32,7 @@ from training.data.frames import Dataset, load_dataset
 from training.data.reader import Reader, binned
 from training.data.sampling import sample_files, spread_windows
 from training.data.splits import Indices, Split, split
-from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader
+from training.window_options import CropOption, Hop, Sensor, Sort, Stream, Window, chosen_reader
 
 FILES: dict[str, str] = {
     "torch": "checkpoint",
@@ -159,9 +159,10 @@ def probes(checkpoint: Checkpoint, data: Path | None, samples: int, reader: Read
         RecordingError: ``data`` holds nothing that can be used.
     """
     config = checkpoint.config
-    steps, size = config.encoder.time_steps, config.encoder.size
+    steps, size, crop = config.encoder.time_steps, config.encoder.size, reader.crop
     if data is not None and (nmnist.holds_recordings(data) or not data.exists()):
-        return choose_frames(load_dataset("nmnist", time_steps=steps, size=size, root=data), samples), str(data)
+        there = load_dataset("nmnist", time_steps=steps, size=size, root=data, crop=crop)
+        return choose_frames(there, samples), str(data)
     if data is not None:
         files = sample_files(data, samples)
         parts = [binned(reader.read(file), steps, size)[1] for file in files]
@@ -169,7 +170,7 @@ def probes(checkpoint: Checkpoint, data: Path | None, samples: int, reader: Read
     if config.data.root is not None and config.data.root.is_dir():
         dataset, sets = held_out(checkpoint)
         return dataset.frames[spread(dataset, sets)[:samples]], str(config.data.root)
-    return choose_frames(load_dataset("digits", time_steps=steps, size=size), samples), "digits"
+    return choose_frames(load_dataset("digits", time_steps=steps, size=size, crop=crop), samples), "digits"
 
 
 def results_table(results: list[Result], answers: str) -> Table:
@@ -207,6 +208,7 @@ def main(
     sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    crop: CropOption = None,
     stream: Stream = None,
     sort: Sort = False,
     encoder: Annotated[
@@ -221,7 +223,7 @@ def main(
     network = load_network(checkpoint)
     answers = "counts of classes" if network.classes else "bits of codes"
     frames, compared = probes(
-        loaded, data, samples, chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
+        loaded, data, samples, chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
     )
     results = verify(network, checkpoint, frames, names, dict(map(_kind_of, encoder or [])))
     layers = drift(loaded.model(), frames) if with_drift else []

@@ -57,7 +57,7 @@ class Coder:
         Args:
             events: in order of time, on the sensor.
         """
-        recording = Recording(events, sensor)
+        recording = Recording(events, sensor, crop=self.reader.crop)
         try:
             if self._searcher is None:
                 frames = recording.frames(self._encoder.time_steps, self._encoder.size)

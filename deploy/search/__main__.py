@@ -35,7 +35,7 @@ from spikinghash.resources import CHECKPOINTS, named
 from training.data.events import parse_sensor
 from training.data.reader import Reader
 from training.data.windows import in_seconds, span_text
-from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
+from training.window_options import CropOption, Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
 Index = Annotated[Path, typer.Option("--index", help="Folder of the index.")]
 Workers = Annotated[
@@ -56,6 +56,7 @@ def build(
     sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    crop: CropOption = None,
     stream: Stream = None,
     sort: Sort = False,
     workers: Workers = WORKERS,
@@ -66,7 +67,7 @@ def build(
     _tell_passed_over(recordings)
     encoder = named(encoder, CHECKPOINTS, ".onnx")
     loaded = load_hasher(encoder)
-    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort)
+    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
     with writing(index):
         manifest = open_or_create(index, encoder, loaded.bits, kind, milvus, reader)
         report = add_sources(index, manifest, sources, workers=workers, engine=engine)

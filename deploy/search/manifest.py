@@ -22,6 +22,7 @@ from deploy.search.thumbnails import Thumbnails
 from spikinghash.errors import SearchError, in_one_line
 from spikinghash.seal import sealed_json, verified_json
 from spikinghash.validation import first_fault
+from training.data.binning import Crop
 from training.data.reader import Reader
 from training.data.recordings import SensorSize
 from training.data.windows import Windows
@@ -91,6 +92,8 @@ class Facts(BaseModel):
     """Stream of events that is read, of recordings that have several."""
     sort: bool = False
     """Whether events are put in order however late they are."""
+    crop: Crop | None = None
+    """Which square of the sensor becomes the frame; absent in folders of before there was a choice."""
     thumbnails: int | None = None
     """Version of the thumbnails; None in a manifest of before there were any."""
 
@@ -102,7 +105,7 @@ class Facts(BaseModel):
     @property
     def reader(self) -> Reader:
         """How recordings are read, those that are asked for too."""
-        return Reader(self.sensor, self.windows, self.stream, self.sort)
+        return Reader(self.sensor, self.windows, self.stream, self.sort, self.crop)
 
 
 class Manifest:

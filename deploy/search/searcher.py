@@ -1,7 +1,7 @@
 """An opened index folder: recordings in, nearest recordings out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.backends.encoders import Frames, load_hasher
@@ -162,7 +162,8 @@ class Searcher:
         Raises:
             RecordingError: its events span too little time.
         """
-        return self.read_frames(recording.frames(self.encoder.time_steps, self.encoder.size))
+        cropped = replace(recording, crop=self.reader.crop)
+        return self.read_frames(cropped.frames(self.encoder.time_steps, self.encoder.size))
 
     def read_frames(self, frames: Frames) -> Query:
         """Code and thumbnails of frames (T, 2, S, S)."""

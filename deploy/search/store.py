@@ -71,14 +71,14 @@ def open_or_create(
 
 
 def _facts_of(reader: Reader) -> dict[str, Any]:
-    facts: dict[str, Any] = {"sensor": reader.sensor, "stream": reader.stream, "sort": reader.sort}
+    facts: dict[str, Any] = {"sensor": reader.sensor, "stream": reader.stream, "sort": reader.sort, "crop": reader.crop}
     if reader.windows is not None:
         facts |= {"window_us": reader.windows.length, "hop_us": reader.windows.hop}
     return facts
 
 
 def _check_reader(folder: Path, made: Reader, asked: Reader) -> None:
-    for name in ("sensor", "stream", "sort"):
+    for name in ("sensor", "stream", "sort", "crop"):
         before, now = getattr(made, name), getattr(asked, name)
         if before != now:
             raise SearchError(f"{folder}: made with --{name} {before}, not {now}: give another --index")

@@ -15,6 +15,7 @@ from deploy.backends.encoders import Codes, Encoder
 from deploy.live.windows import Window, Windower
 from spikinghash.errors import RecordingError, SpikinghashError
 from training.data.events import Events, SensorSize, check_events
+from training.data.facts import crop_of
 from training.data.recordings import NMNIST_SENSOR, Recording
 from training.data.windows import Windows
 
@@ -111,7 +112,8 @@ def _checked(events: Iterable[Events], sensor_size: SensorSize) -> Iterator[Even
 
 def _encoded(window: Window, encoder: Encoder, sensor_size: SensorSize) -> WindowCode:
     try:
-        frames = Recording(window.events, sensor_size).frames(encoder.time_steps, encoder.size)
+        recording = Recording(window.events, sensor_size, crop=crop_of(encoder.data))
+        frames = recording.frames(encoder.time_steps, encoder.size)
     except RecordingError:  # too few events, or too close in time; all else was checked on arrival
         return WindowCode(window.start, window.end, None)
     return WindowCode(window.start, window.end, encoder.encode(frames[None])[0])

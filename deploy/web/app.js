@@ -5,7 +5,7 @@ import { readRecording, sensorOf } from "./recordings.js";
 
 const NEAREST = 10;
 const get = id => document.getElementById(id);
-const { entries, bits, steps, size, film } = JSON.parse(get("facts").textContent);
+const { entries, bits, steps, size, crop, film } = JSON.parse(get("facts").textContent);
 const say = (text, wrong = false) => { get("status").textContent = text; get("status").className = wrong ? "wrong" : "faint"; };
 const ready = start().catch(error => say(`This browser cannot run the encoder: ${error.message}`, true));
 
@@ -32,7 +32,7 @@ async function unpack(id) {
 async function answer(name, buffer) {
   const session = await ready;
   const events = readRecording(name, buffer), sensor = sensorOf(events, toldSensor(), name);
-  const frames = toFrames(events, sensor, steps, size);
+  const frames = toFrames(events, sensor, steps, size, crop);
   const input = new ort.Tensor("uint8", frames, [1, steps, 2, size, size]);
   const { codes } = await session.run({ frames: input });
   const code = Array.from(codes.data, byte => byte.toString(16).padStart(2, "0")).join("");

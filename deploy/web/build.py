@@ -4,6 +4,7 @@ import base64
 import gzip
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from deploy.search.page import FILM_STEPS, LARGEST_FILM, film
 from spikinghash.environments import in_checkout
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
 from spikinghash.files import atomic_path
+from training.data.facts import crop_of
 from training.data.recordings import SensorSize, load_recording
 
 HERE = Path(__file__).parent
@@ -63,13 +65,14 @@ def write_page(
 def facts_of(encoder: Path, sources: Sequence[RecordingFile], sensor: SensorSize | None) -> dict[str, Any]:
     """What the script knows of encoder and recordings: sizes, and code, label and film of each recording."""
     loaded = load_hasher(encoder, backend="onnxruntime")
-    recordings = [load_recording(source.path, sensor) for source in sources]
+    crop = crop_of(loaded.data)
+    recordings = [replace(load_recording(source.path, sensor), crop=crop) for source in sources]
     entries = []
     for number, (source, recording) in enumerate(zip(sources, recordings, strict=True)):
         code = loaded.encode(recording.frames(loaded.time_steps, loaded.size)[None])[0].tobytes().hex()
         name = "/".join(source.path.parts[-2:])
         entries.append({"id": number, "name": name, "label": source.label, "code": code, "film": film(recording)})
-    sizes = {"bits": loaded.bits, "steps": loaded.time_steps, "size": loaded.size}
+    sizes = {"bits": loaded.bits, "steps": loaded.time_steps, "size": loaded.size, "crop": crop}
     return {**sizes, "entries": entries, "film": {"steps": FILM_STEPS, "largest": LARGEST_FILM}}
 
 

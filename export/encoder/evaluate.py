@@ -30,6 +30,7 @@ from training.code_figures import CodeFigures, code_figures
 from training.codes import Encode, encode_all, float_encoder, retrieval_figures
 from training.config import Config, DataName
 from training.data import nmnist
+from training.data.binning import Crop
 from training.data.configured import load_data
 from training.data.events import SensorSize, parse_sensor
 from training.data.frames import Dataset
@@ -39,7 +40,7 @@ from training.data.windows import Windows
 from training.retrieval import RetrievalFigures
 from training.retrieval import evaluate as evaluate_codes
 from training.tells import count_rows
-from training.window_options import Hop, Sensor, Sort, Stream, Window, chosen_windows
+from training.window_options import CropOption, Hop, Sensor, Sort, Stream, Window, chosen_crop, chosen_windows
 
 
 def graph_encoder(executor: GraphExecutor) -> Encode:
@@ -60,6 +61,7 @@ def held_out(
     *,
     stream: str | None = None,
     sort: bool = False,
+    crop: Crop | None = None,
 ) -> tuple[Dataset, Split]:
     """The data set of ``checkpoint``, split anew, without what it was only trained on.
 
@@ -71,6 +73,7 @@ def held_out(
         sensor: of files that do not tell it; by default that of the training.
         stream: of files with several streams of events; by default that of the training.
         sort: put events in order of time however late they are.
+        crop: which square of the sensor is the frame; by default that of the training.
     """
     config = checkpoint.config
     changed: dict[str, Any] = {"also": ()} if root is None else {"also": (), "root": root}
@@ -80,6 +83,7 @@ def held_out(
     if sensor is not None or config.data.sensor is None:
         changed["sensor"] = known if sensor is None else sensor[:2]
     changed |= {"stream": stream or config.data.stream, "sort": sort or config.data.sort}
+    changed["crop"] = crop or config.data.crop
     if windows is not None:
         changed |= {"window_ms": windows.length / 1000, "hop_ms": windows.hop / 1000}
     return load_data(config.model_copy(update={"data": config.data.model_copy(update=changed)}))
@@ -157,7 +161,7 @@ def shifted_figures(
     database, labels = encode_all(encode, dataset, sets.database), dataset.labels
     figures = {}
     for shift in (0, *shifts):
-        pixels = frame_shift(shift, dataset.sensor, dataset.frames.shape[-1])
+        pixels = frame_shift(shift, dataset.sensor, dataset.frames.shape[-1], dataset.crop)
         found = []
         for axis, sign in product((-2, -1), (1, -1) if pixels else (1,)):
             moved = replace(dataset, frames=shifted(dataset.frames[sets.test], sign * pixels, axis))
@@ -239,6 +243,7 @@ def main(
     sensor: Sensor = None,
     window: Window = None,
     hop: Hop = None,
+    crop: CropOption = None,
     stream: Stream = None,
     sort: Sort = False,
     shifts: Annotated[
@@ -253,7 +258,8 @@ def main(
     checkpoint = named(checkpoint, CHECKPOINTS, ".pt")
     loaded = load_checkpoint(checkpoint)
     size = None if sensor is None else parse_sensor(sensor)
-    dataset, sets = held_out(loaded, data, chosen_windows(loaded.data, window, hop), size, stream=stream, sort=sort)
+    windows, crop = chosen_windows(loaded.data, window, hop), chosen_crop(loaded.data, crop)
+    dataset, sets = held_out(loaded, data, windows, size, stream=stream, sort=sort, crop=crop)
     console = wide_console()
     if loaded.config.encoder.head == "classes":
         with working("encoding the data set"):

@@ -26,6 +26,8 @@ from spikinghash.files import beside
 from spikinghash.progress import working
 from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.seal import ONNX
+from training.data.binning import crop_text
+from training.data.facts import crop_of
 
 if TYPE_CHECKING:
     import onnx
@@ -112,6 +114,7 @@ def describe_metadata(metadata: Metadata, source: str) -> list[str]:
         f"dialect: {metadata.dialect}, {metadata.numbers} numbers, metadata format {metadata.format}",
         _describe_answer(metadata),
         f"input: {metadata.input_layout}; {metadata.size}x{metadata.size} pixels",
+        f"crop of the sensor: {_describe_crop(metadata)}",
         f"certificate: {told}",
         f"checkpoint: sha256 {metadata.checkpoint_sha256 or 'unknown'}",
     ]
@@ -119,6 +122,10 @@ def describe_metadata(metadata: Metadata, source: str) -> list[str]:
         steps = f"{metadata.time_steps} steps and {metadata.latency} of latency"
         lines.insert(1, f"time: {steps}, dt {metadata.dt:g} s; {metadata.spike_rule}")
     return lines
+
+
+def _describe_crop(metadata: Metadata) -> str:
+    return crop_text(crop_of(metadata.data), metadata.data.sensor if metadata.data else None, metadata.size)
 
 
 def _describe_answer(metadata: Metadata) -> str:

@@ -1,6 +1,7 @@
 """Encoders: from recordings, frames or a stream of events to binary codes."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from spikinghash.api.recordings import EventsLike, Sensor, as_events, as_recordi
 from spikinghash.errors import RecordingError, SpikinghashError
 from spikinghash.extras import told_of_extras
 from spikinghash.resources import CHECKPOINTS, named
+from training.data.facts import crop_of
 from training.data.reader import Reader
 from training.data.recordings import Recording, load_recording
 
@@ -170,7 +172,8 @@ class Encoder:
                 )
             frames = given.astype(np.uint8, copy=False)
             return (frames, True) if given.ndim == 5 else (frames[None], False)
-        return as_recording(given, sensor).frames(self.time_steps, self.size)[None], False
+        recording = replace(as_recording(given, sensor), crop=crop_of(self._encoder.data))
+        return recording.frames(self.time_steps, self.size)[None], False
 
 
 def load(path: str | Path, backend: str | None = None, *, numbers: RunNumbers = "integer", threads: int = 0) -> Encoder:

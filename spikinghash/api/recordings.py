@@ -1,6 +1,7 @@
 """Event files and arrays of events, and the frames that an encoder reads."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from training.data.binning import Crop
 from training.data.events import SensorSize, check_events, order_events, pack_events, parse_sensor
 from training.data.formats.arrays import columns_of
 from training.data.recordings import Recording, load_recording
@@ -43,7 +45,9 @@ def read_events(path: str | Path, sensor: Sensor | None = None, *, sort: bool = 
     return load_recording(Path(path), sensor_size(sensor), sort=sort)
 
 
-def to_frames(events: EventsLike, time_steps: int, size: int, sensor: Sensor | None = None) -> NDArray[np.uint8]:
+def to_frames(
+    events: EventsLike, time_steps: int, size: int, sensor: Sensor | None = None, crop: Crop | None = None
+) -> NDArray[np.uint8]:
     """The frames that an encoder reads: where there was an event in each of equal bins of time.
 
     Args:
@@ -51,6 +55,8 @@ def to_frames(events: EventsLike, time_steps: int, size: int, sensor: Sensor | N
         time_steps: frames, T.
         size: their height and width in pixels; the sensor is fitted to it.
         sensor: width and height of the sensor in pixels; a ``Recording`` tells its own.
+        crop: which square of the sensor becomes the frame: ``"centre"``, ``"whole"``, ``"activity"``; by default that
+            of the recording, or the centre of a sensor that is little larger than the frame, the whole of others.
 
     Returns:
         Frames (T, 2, size, size) of zeros and ones; channel 0 is ON, 1 is OFF.
@@ -64,7 +70,8 @@ def to_frames(events: EventsLike, time_steps: int, size: int, sensor: Sensor | N
     >>> frames.shape, int(frames[0, 0, 0, 0]), int(frames[1, 1, 1, 3])  # t, channel, y, x
     ((2, 2, 4, 4), 1, 1)
     """
-    return as_recording(events, sensor).frames(time_steps, size)
+    recording = as_recording(events, sensor)
+    return replace(recording, crop=crop or recording.crop).frames(time_steps, size)
 
 
 def as_recording(events: EventsLike, sensor: Sensor | None = None) -> Recording:

@@ -61,6 +61,7 @@ def facts_of(data: DataConfig, dataset: Dataset, sets: Split) -> DataFacts:
         window_us=None if windows is None else windows.length,
         hop_us=None if windows is None else windows.hop,
         sensor=dataset.sensor,
+        crop=data.crop,
         fill=quantiles(fill_of(dataset.frames)[training]),
         seconds=None if spans is None or not spans.any() else quantiles(spans),
     )
@@ -76,6 +77,7 @@ def _load(data: DataConfig, encoder: EncoderConfig) -> Dataset:
         windows=windows_of(data),
         stream=data.stream,
         sort=data.sort,
+        crop=data.crop,
         skip=True,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from training.data.binning import Crop, square_side
 from training.data.events import LARGEST_SIDE
 from training.data.recordings import Recording, SensorSize
 from training.data.stills import Still
@@ -43,6 +44,8 @@ class DataFacts(BaseModel):
     hop_us: Microseconds | None = None
     sensor: tuple[Pixels, Pixels] | None = None
     """Width and height, where all recordings have the same."""
+    crop: Crop | None = None
+    """Which square of the sensor becomes the frame; absent in files of before there was a choice."""
     fill: tuple[Share, Share, Share] | None = None
     """Quantiles of the share of ones in the frames of a window."""
     seconds: tuple[Seconds, Seconds, Seconds] | None = None
@@ -57,6 +60,11 @@ class DataFacts(BaseModel):
     def sensor_size(self) -> SensorSize | None:
         """The sensor as decoders take it."""
         return None if self.sensor is None else (*self.sensor, 2)
+
+
+def crop_of(facts: DataFacts | None) -> Crop | None:
+    """Which square of the sensor becomes the frame of a network that was trained on ``facts``."""
+    return None if facts is None else facts.crop
 
 
 def quantiles(values: NDArray[np.floating]) -> tuple[float, float, float]:
@@ -79,7 +87,7 @@ def unlike(facts: DataFacts | None, parts: list[Recording], frames: NDArray[np.u
         return []
     facts, fill = facts or DataFacts(), float(np.median(fill_of(frames)))
     seconds = float(np.median([part.span / 1e6 for part in parts]))
-    return [*_sensor(facts, parts[0]), *_fill(facts, fill), *_duration(facts, seconds)]
+    return [*_sensor(facts, parts[0], frames.shape[-1]), *_fill(facts, fill), *_duration(facts, seconds)]
 
 
 def _fill(facts: DataFacts, fill: float) -> list[str]:
@@ -106,10 +114,10 @@ def _duration(facts: DataFacts, seconds: float) -> list[str]:
     return [f"it lasts {seconds:.3g} s, those trained on {low:.3g} to {high:.3g} s: --window MS cuts it"]
 
 
-def _sensor(facts: DataFacts, part: Recording) -> list[str]:
+def _sensor(facts: DataFacts, part: Recording, size: int) -> list[str]:
     if facts.sensor is None:
         return []
-    side, known = max(part.sensor[:2]), max(facts.sensor)
+    side, known = square_side(part.sensor[:2], size, part.crop), square_side(facts.sensor, size, facts.crop)
     if known / LARGER <= side <= known * LARGER:
         return []
     told, trained = ("x".join(map(str, size[:2])) for size in (part.sensor, facts.sensor))

@@ -13,6 +13,7 @@ from spikinghash.errors import RecordingError
 from spikinghash.progress import track
 from training.config import DataName
 from training.data import digits, images, nmnist, reversal
+from training.data.binning import Crop
 from training.data.cache import cached
 from training.data.reader import Reader
 from training.data.recordings import SUFFIXES, is_recording
@@ -47,6 +48,8 @@ class Dataset:
     """Name of the file that each row is of; empty: each row is a file."""
     skipped: tuple[str, ...] = ()
     """Why files were left out, a line each."""
+    crop: Crop | None = None
+    """Which square of the sensor is the frame."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,6 +78,7 @@ def load_dataset(
     windows: Windows | None = None,
     stream: str | None = None,
     sort: bool = False,
+    crop: Crop | None = None,
     skip: bool = False,
 ) -> Dataset:
     """Load a data set as frames; they are cached in the user's cache folder.
@@ -88,21 +92,23 @@ def load_dataset(
         windows: how recordings are cut; ``None``: each is one row.
         stream: name or number of the stream of events, for files of ``folder`` that have several.
         sort: put events of ``folder`` in order of time however late they are.
+        crop: which square of the sensor becomes the frame.
         skip: leave out files of ``folder`` that cannot be used; the data set says which and why.
 
     Raises:
         RecordingError: ``root`` is missing, or a recording cannot be used.
     """
-    reader = Reader(None if sensor is None else (*sensor, 2), windows, stream, sort)
+    reader = Reader(None if sensor is None else (*sensor, 2), windows, stream, sort, crop)
     source = _find(name, root, reader)
     cut = None if windows is None else [windows.length, windows.hop]
     key = {"version": _VERSION, "recordings": source.key, "time_steps": time_steps, "size": size, "windows": cut}
+    key |= {"crop": crop} if crop else {}  # caches of before it could be asked for stay valid
     arrays = cached(f"{name}-frames", key, lambda: _make(source.open(), name, time_steps, size))
     skipped = tuple(arrays["skipped"].tolist())
     if skipped and (not skip or not len(arrays["bits"])):
         others = "" if len(skipped) == 1 else f" (and {len(skipped) - 1} other files cannot be used)"
         raise RecordingError(skipped[0] + others)
-    return _dataset(arrays, source.classes, size)
+    return replace(_dataset(arrays, source.classes, size), crop=crop)
 
 
 def _dataset(arrays: Arrays, classes: tuple[str, ...], size: int) -> Dataset:

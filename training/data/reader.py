@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from training.data.binning import Crop
 from training.data.facts import DataFacts
 from training.data.recordings import SUFFIXES, Recording, SensorSize, is_recording, load_recording
 from training.data.stills import PICTURES, Still, load_still
@@ -39,17 +40,26 @@ class Reader:
     """Name or number of the stream of events to read, where a file has several."""
     sort: bool = False
     """Put events in order however late they are."""
+    crop: Crop | None = None
+    """Which square of the sensor becomes the frame."""
 
     @classmethod
     def of(cls, facts: DataFacts | None, sensor: SensorSize | None = None, windows: Windows | None = None) -> "Reader":
         """As the recordings were read that a network was trained on; ``sensor`` and ``windows`` go first."""
         facts = facts or DataFacts()
-        return cls(sensor or facts.sensor_size, windows or facts.windows)
+        return cls(sensor or facts.sensor_size, windows or facts.windows, crop=facts.crop)
 
-    def asked(self, stream: str | None = None, sort: bool = False, sensor: SensorSize | None = None) -> "Reader":
+    def asked(
+        self,
+        stream: str | None = None,
+        sort: bool = False,
+        sensor: SensorSize | None = None,
+        crop: Crop | None = None,
+    ) -> "Reader":
         """As this one, with what is asked for besides."""
         stream = self.stream if stream is None else stream
-        return replace(self, stream=stream, sort=self.sort or sort, sensor=sensor or self.sensor)
+        sensor, crop = sensor or self.sensor, crop or self.crop
+        return replace(self, stream=stream, sort=self.sort or sort, sensor=sensor, crop=crop)
 
     def whole(self, path: str | Path, name: str | None = None) -> Recording:
         """The recording or picture ``path``, uncut; arguments and errors are those of ``load_recording``."""
@@ -58,14 +68,15 @@ class Reader:
         return load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort)
 
     def cut(self, recording: Recording) -> list[Recording]:
-        """The windows of ``recording``, or itself; a picture has none.
+        """The windows of ``recording``, or itself, to be cropped as asked; a picture has none.
 
         Raises:
             RecordingError: it is shorter than a window.
         """
-        if self.windows is None or isinstance(recording, Still):
+        if isinstance(recording, Still):
             return [recording]
-        return self.windows.cut(recording)
+        cropped = replace(recording, crop=self.crop)
+        return [cropped] if self.windows is None else self.windows.cut(cropped)
 
     def read(self, path: str | Path, name: str | None = None) -> list[Recording]:
         """The windows of the recording ``path``.

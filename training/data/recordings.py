@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError, in_one_line
-from training.data.binning import events_to_frames
+from training.data.binning import Crop, events_to_frames
 from training.data.events import (
     EVENT_DTYPE,
     Asked,
@@ -93,6 +93,8 @@ class Recording:
     """What was left out, put in order or assumed, each a line."""
     window: tuple[int, int] | None = None
     """Start and end in microseconds since the first event of its file; ``None``: all of the file."""
+    crop: Crop | None = None
+    """Which square of the sensor becomes the frame; see ``training.data.binning``."""
 
     @property
     def span(self) -> int:
@@ -105,7 +107,7 @@ class Recording:
         Raises:
             RecordingError: the events span too little time.
         """
-        return events_to_frames(self.events, self.sensor, time_steps, size, self.name)
+        return events_to_frames(self.events, self.sensor, time_steps, size, self.name, self.crop)
 
 
 def load_recording(

@@ -8,20 +8,22 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 from spikinghash.files import visible_files
-from training.data.recordings import SUFFIXES, is_recording
+from training.data.reader import INPUTS, is_input, is_picture
 
 
 def recording_files(places: Sequence[Path]) -> Iterator[Path]:
     """The files among ``places``, and those in folders among them, however deep; see ``visible_files``.
 
+    The pictures of a folder are taken where it holds no recordings: beside these they are what a camera shows of them.
+
     Raises:
         RecordingError: a folder holds none.
     """
     for place in places:
-        found = sorted(filter(is_recording, visible_files(place))) if place.is_dir() else [place]
-        if not found:
-            raise RecordingError(f"{place}: holds no recording ({', '.join(SUFFIXES)})")
-        yield from found
+        inside = sorted(filter(is_input, visible_files(place))) if place.is_dir() else [place]
+        if not inside:
+            raise RecordingError(f"{place}: holds no recording or picture ({', '.join(INPUTS)})")
+        yield from [path for path in inside if not is_picture(path)] or inside
 
 
 def sample_files(place: Path, count: int) -> list[Path]:
