@@ -24,6 +24,8 @@ DEFAULT_RECORDINGS = range(0, 5000, 250)
 TRACED = 200
 """Windows that are traced at most, about; of more, evenly spread ones."""
 DIGITS = "digits, simulated"
+SHOWN_MS = 300
+"""How long a picture, which has no duration, is taken to be shown: as long as N-MNIST shows one to its camera."""
 COMPILED = RESULTS / "microcontroller.json"
 COMMITTED = ("results", "sparsity", "classes")
 """Names of the committed figures in docs, which come along with the package."""
@@ -167,6 +169,7 @@ def _trace(encoder: Path, recordings: Sequence[Path], asked: Reader | None) -> N
     from training.data import digits
     from training.data.reader import binned
     from training.data.sampling import recording_files
+    from training.data.stills import Still
 
     _, metadata = read_encoder(encoder)
     if not recordings and metadata.dataset not in ("", "digits"):
@@ -182,8 +185,11 @@ def _trace(encoder: Path, recordings: Sequence[Path], asked: Reader | None) -> N
     most = max(1, TRACED // len(found))
     parts = [part for kept, _ in found for part in kept[:: max(1, -(-len(kept) // most))]]
     frames = np.concatenate([made[:: max(1, -(-len(made) // most))] for _, made in found])
-    window = float(np.mean([part.span for part in parts]))
+    shown = [isinstance(part, Still) for part in parts]
+    spans = [1000 * SHOWN_MS if still else part.span for part, still in zip(parts, shown, strict=True)]
+    window = float(np.mean(spans))
     named = ", ".join(map(str, recordings)) or DIGITS
+    named += f"; a picture is taken to be shown for {SHOWN_MS} ms" if any(shown) else ""
     return replace(trace_counts(encoder, frames, window), recordings=named)
 
 
