@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from networks import SMALL, calibrated, random_frames
 from numpy.typing import NDArray
 
+from deploy.backends.run import main as run
 from deploy.backends.simulator_backend import find_interpreter
 from deploy.energy.networks.module import count_module
 from deploy.energy.search import scan
@@ -33,6 +34,7 @@ from export.synaptic.populations import Population
 from export.synaptic.schedule import schedule
 from export.synaptic.sizes import weight_bits, widest_weight
 from spikinghash.errors import ConfigError, GraphError, MissingToolError
+from tests.commands import Call
 
 ROOT = Path(__file__).parents[1]
 FRAMES = random_frames(SMALL, 5)
@@ -169,6 +171,22 @@ def test_work_of_a_marked_attention_against_loops(marked_encoder: Path, marked_c
     np.testing.assert_array_equal(products.spikes, events)
     np.testing.assert_array_equal(sums.adds, adds)
     np.testing.assert_array_equal(sums.spikes, (spikes[name].reshape(len(FRAMES), -1) != 0).sum(axis=1))
+
+
+@pytest.mark.parametrize("backend", ["nir", "lava"])
+def test_a_marked_attention_is_traced_from_what_it_reads(
+    backend: str, marked_encoder: Path, marked_counts: NetworkCounts, call: Call, tmp_path: Path
+) -> None:
+    _, metadata = read_encoder(marked_encoder)
+    np.savez(tmp_path / "x.npz", spikes=input_spikes(FRAMES, metadata))
+    options = ("--backend", "lava", "--executor", "local") if backend == "lava" else ()
+    done = call(run, marked_encoder, "--input", tmp_path / "x.npz", "--trace", "--json", *options)
+    assert (done.code, done.err) == (0, "")
+    populations = json.loads(done.out)["populations"]
+    for layer in marked_counts.layers:
+        told = populations[layer.name]
+        assert (told["spikes"], told["synaptic_operations"]) == (layer.spikes.tolist(), layer.synops.tolist())
+    assert any(layer.name.endswith(PRODUCTS) and layer.spikes.any() for layer in marked_counts.layers)
 
 
 def test_both_dialects_count_the_same_encoder(counts: NetworkCounts, tmp_path: Path) -> None:

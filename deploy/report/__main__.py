@@ -33,7 +33,7 @@ def main(
     encoder: Annotated[Path | None, typer.Argument(help="Encoder (.nir, .onnx, .pt), or one's name.")] = None,
     recordings: Annotated[
         list[Path] | None,
-        typer.Option(help="Recordings or pictures, or folders of them, to trace. Default: 20 digits, of what learned them."),
+        typer.Option(help="Recordings or pictures, or folders of them, to trace. Default, of what learned digits: 20."),
     ] = None,
     sensor: Sensor = None,
     stream: Stream = None,

@@ -77,13 +77,21 @@ class MarkedAttention:
         mark = json.dumps(told)
         return nir.NIRGraph(nodes, [("input", "placeholder"), ("placeholder", "output")], metadata={MARK: mark})
 
+    def products(self, spikes: NDArray[Any]) -> NDArray[np.float64]:
+        """Products K^T V (heads, C / heads, C / heads, samples) of spikes (3 C H W, samples)."""
+        _, k, v = self._split(spikes)
+        return np.asarray(np.einsum("hajs,hbjs->habs", k, v, optimize=True))
+
     def counts(self, spikes: NDArray[Any]) -> NDArray[np.float64]:
         """Counts (C H W, samples) of spikes (3 C H W, samples)."""
+        queries = self._split(spikes)[0]
+        summed = np.einsum("hais,habs->hbis", queries, self.products(spikes), optimize=True)
+        return summed.reshape(-1, spikes.shape[1])
+
+    def _split(self, spikes: NDArray[Any]) -> NDArray[Any]:
+        """Queries, keys and values, (3, heads, C / heads, tokens, samples)."""
         channels, height, width = self.shape
-        samples = spikes.shape[1]
-        q, k, v = spikes.reshape(3, self.heads, channels // self.heads, height * width, samples)
-        weights = np.einsum("hajs,hbjs->habs", k, v, optimize=True)
-        return np.einsum("hais,habs->hbis", q, weights, optimize=True).reshape(-1, samples)
+        return spikes.reshape(3, self.heads, channels // self.heads, height * width, spikes.shape[1])
 
 
 STEPS = 2

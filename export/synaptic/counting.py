@@ -154,8 +154,7 @@ def _layer(
     metadata: Metadata,
 ) -> LayerCounts:
     name, neurons, steps = population.name, population.neurons, metadata.steps
-    arriving = network.arriving[name]
-    stored = [] if population.kind == "attention" else arriving
+    stored = network.stored(name)
     linear = [graph.nodes[node] for node in dict.fromkeys(node for each in stored for node in each.nodes)]
     weights, direct = stored_weights(linear), sum(not each.nodes for each in stored)
     graded = [each for each in stored if each.source in network.graded]

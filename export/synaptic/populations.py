@@ -136,6 +136,10 @@ class SynapseNetwork:
             if reason is not None:
                 raise GraphError(f"node {population.name}: {reason}")
 
+    def stored(self, name: str) -> list[Projection]:
+        """The projections onto population ``name`` that hold weights: an attention multiplies signals, and has none."""
+        return [] if self.by_name[name].kind == "attention" else self.arriving[name]
+
     def fan_in(self, name: str) -> npt.NDArray[np.int64]:
         """(neurons,) synapses that arrive at each neuron of population ``name``."""
         return sum((each.fan_in for each in self.arriving[name]), np.zeros(self.by_name[name].neurons, np.int64))
