@@ -1,5 +1,6 @@
 """Sensors that are larger than the frame, or of another shape: which square of them an encoder sees, by every door."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from deploy.backends.run import main as run_command
 from deploy.live.coder import Coder
 from deploy.search.building import add_sources
 from deploy.search.files import find_sources
+from deploy.search.page import describe_answer
 from deploy.search.searcher import Searcher
 from deploy.search.store import open_or_create
 from deploy.web import build as web
@@ -200,7 +202,7 @@ def test_every_door_crops_as_the_training_did(
         assert np.array_equal(window.code, codes[0])
         done = call(run_command, path, *paths)
         assert [line.split()[0] for line in done.out.splitlines()] == [code.tobytes().hex() for code in codes]
-    told = Coder(artefacts["onnx"], None, 1).encode(np.load(paths[0]), (*SENSOR, 2))
+    told = Coder(load_hasher(artefacts["onnx"])).encode(np.load(paths[0]), (*SENSOR, 2))
     assert told is not None
     assert told[0] == codes[0].tobytes().hex()
     entries = web.facts_of(artefacts["onnx"], list(find_sources(recordings)), (*SENSOR, 2))["entries"]
@@ -219,6 +221,9 @@ def test_an_index_keeps_the_crop_and_refuses_another(
     assert answer.frames is not None
     assert np.array_equal(answer.frames, wanted_frames(blob(0), crop))
     assert answer.hits[0].distance == 0
+    for shown in (described := describe_answer(answer))["query"], described["hits"][0]:
+        bits = np.frombuffer(base64.b64decode(shown["frames"]["bits"]), np.uint8)
+        assert np.array_equal(bits, np.packbits(wanted_frames(blob(0), crop)))
     other = Reader((*SENSOR, 2), crop="whole" if crop == "centre" else "centre")
     with pytest.raises(SearchError, match=f"made with --crop {crop}, not {other.crop}: give another --index"):
         open_or_create(tmp_path / "index", encoder, WIDE.bits, "flat", None, other)

@@ -65,7 +65,8 @@ class Reader:
         """The recording or picture ``path``, uncut; arguments and errors are those of ``load_recording``."""
         if is_picture(Path(path)):
             return load_still(Path(path), name)
-        return load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort)
+        loaded = load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort)
+        return replace(loaded, crop=self.crop)
 
     def cut(self, recording: Recording) -> list[Recording]:
         """The windows of ``recording``, or itself, to be cropped as asked; a picture has none.
