@@ -143,8 +143,7 @@ def main(
         float | None, typer.Option(help="With --input: seconds per step, in place of what the graph's metadata say.")
     ] = None,
     tool: Annotated[
-        Tool | None,
-        typer.Option("--from", help="With --input: the tool that wrote the graph, to take its numbers as it does."),
+        Tool | None, typer.Option("--from", help="With --input: the tool that wrote the graph, to take its numbers so.")
     ] = None,
     sensor: Sensor = None,
     window: Window = None,

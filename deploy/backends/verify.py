@@ -222,9 +222,8 @@ def main(
     loaded = load_checkpoint(checkpoint)
     network = load_network(checkpoint)
     answers = "counts of classes" if network.classes else "bits of codes"
-    frames, compared = probes(
-        loaded, data, samples, chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
-    )
+    reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
+    frames, compared = probes(loaded, data, samples, reader)
     results = verify(network, checkpoint, frames, names, dict(map(_kind_of, encoder or [])))
     layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:

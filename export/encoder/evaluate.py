@@ -246,9 +246,7 @@ def main(
     crop: CropOption = None,
     stream: Stream = None,
     sort: Sort = False,
-    shifts: Annotated[
-        list[int] | None, typer.Option(help="Also with queries so many pixels of the sensor aside; may be repeated.")
-    ] = None,
+    shifts: Annotated[list[int] | None, typer.Option(help="Also with queries so many pixels aside, each.")] = None,
 ) -> None:
     """Print the retrieval figures of a checkpoint on held-out queries, as trained and as deployed.
 
