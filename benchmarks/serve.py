@@ -1,12 +1,14 @@
 """The search server under load: ``python -m benchmarks.serve --index IDX RECORDING...``.
 
-Clients post recordings as fast as they are answered. With ``--against CHECKOUT`` the server of another checkout takes
-turns with this one's. Beside them stands what the encoder alone does on as many threads as the server has. CPU
-time tells what a request costs on a machine that does other work besides.
+Clients post recordings as fast as they are answered, on connections that they keep where the server does. With
+``--against CHECKOUT`` the server of another checkout takes turns with this one's. Beside them stands what the encoder
+alone does on as many threads as the server has, and the share of it that the server answers. CPU time tells what a
+request costs on a machine that does other work besides.
 """
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,6 +41,8 @@ JUNK = (
     b"POST /query?name=a.bin HTTP/1.1\r\nHost: elsewhere.example\r\nContent-Length: 0\r\n\r\n",
 )
 """Requests that are to be refused: malformed, of another suffix, no recording, of another site."""
+ALONE = 2000
+"""Codes that the encoder makes alone, before each turn."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,15 @@ class Load:
     statuses: list[int]
     """Of the answers; 0 where there was none."""
 
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.taken) / self.seconds
+
     def __str__(self) -> str:
         counts = ", ".join(f"{self.statuses.count(status)} x {status}" for status in sorted(set(self.statuses)))
         middle, late = np.percentile(self.taken, [50, 99])
-        return f"{len(self.taken) / self.seconds:7.1f}/s   p50 {middle:6.3f} s   p99 {late:6.3f} s   {counts}"
+        return f"{self.rate:7.1f}/s   p50 {middle:6.3f} s   p99 {late:6.3f} s   {counts}"
 
 
 def post(recording: Path) -> bytes:
@@ -69,16 +78,33 @@ def post(recording: Path) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + content
 
 
-async def ask(port: int, request: bytes) -> int:
-    """Status of the answer to ``request``, 0 if there is none."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-        writer.write(request)
-        answer = await reader.read(-1)
-        writer.close()
-        return int(answer.split(maxsplit=2)[1]) if answer else 0
-    except OSError:
-        return 0
+class Client:
+    """Asks on one connection, and on another when the server has closed it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> int:
+        """Status of the answer to ``request``, 0 if there is none."""
+        try:
+            self._open = reader, writer = self._open or await asyncio.open_connection("127.0.0.1", self._port)
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = re.search(rb"\r\ncontent-length: *(\d+)", head)
+            await (reader.readexactly(int(length[1])) if length else reader.read(-1))
+            if not length or head.startswith(b"http/1.0") or b"\r\nconnection: close" in head:
+                self.close()
+            return int(head.split(maxsplit=2)[1])
+        except (OSError, EOFError):
+            self.close()
+            return 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._open:
+            self._open[1].close()
+        self._open = None
 
 
 async def load(port: int, requests: Sequence[bytes], clients: int) -> Load:
@@ -86,14 +112,16 @@ async def load(port: int, requests: Sequence[bytes], clients: int) -> Load:
     left = iter(requests)
     taken, statuses = [], []
 
-    async def client() -> None:
+    async def send() -> None:
+        client = Client(port)
         for request in left:
             begin = time.perf_counter()
-            statuses.append(await ask(port, request))
+            statuses.append(await client.ask(request))
             taken.append(time.perf_counter() - begin)
+        client.close()
 
     begin = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(send() for _ in range(clients)))
     return Load(time.perf_counter() - begin, taken, statuses)
 
 
@@ -112,8 +140,8 @@ def serving(checkout: Path, index: Path) -> Iterator[tuple[int, int]]:
             process.terminate()
 
 
-def encoder_alone(index: Path, recordings: Sequence[Path], times: int) -> str:
-    """Recordings a second and CPU time of the encoder, one at a time on each of as many threads as the server has."""
+def encoder_alone(index: Path, recordings: Sequence[Path], times: int) -> tuple[float, float]:
+    """Codes a second and CPU seconds of one, one at a time on each of as many threads as the server has."""
     facts = Manifest(index).facts
     encoder = load_encoder(encoder_path(index, facts), threads=1)
     frames = [load_recording(path, facts.sensor).frames(encoder.time_steps, encoder.size)[None] for path in recordings]
@@ -121,8 +149,7 @@ def encoder_alone(index: Path, recordings: Sequence[Path], times: int) -> str:
         list(pool.map(encoder.encode, frames))
         begin, spent = time.perf_counter(), time.process_time()
         list(pool.map(encoder.encode, islice(cycle(frames), times)))
-        rate = times / (time.perf_counter() - begin)
-        return f"{rate:7.1f}/s   CPU {1e3 * (time.process_time() - spent) / times:5.1f} ms"
+        return times / (time.perf_counter() - begin), (time.process_time() - spent) / times
 
 
 def main(
@@ -142,13 +169,15 @@ def main(
     with ExitStack() as stack:
         servers = {name: stack.enter_context(serving(place, index)) for name, place in checkouts.items()}
         for turn in range(turns + 1):
+            codes, seconds = encoder_alone(index, recordings[:20], ALONE)
+            print(f"encoder alone   {codes:7.1f}/s   CPU {1e3 * seconds:5.2f} ms", flush=True)
             for name, (port, process) in servers.items():
                 before = cpu_seconds(process)
                 done = asyncio.run(load(port, sent if turn else sent[: 4 * clients], clients))
                 spent = f"CPU {1e3 * (cpu_seconds(process) - before) / len(done.taken):5.1f} ms"
                 held = f"{resident(process) / 2**20:.0f} MiB"
-                print(f"{name:6} {turn or 'warm-up':>7} {done}   {spent}   {held}", flush=True)
-            print(f"encoder alone   {encoder_alone(index, recordings[:20], 100)}", flush=True)
+                share = f"{done.rate / codes:.1%} of the encoder alone"
+                print(f"{name:6} {turn or 'warm-up':>7} {done}   {spent}   {held}   {share}", flush=True)
 
 
 if __name__ == "__main__":

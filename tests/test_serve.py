@@ -1,5 +1,6 @@
 """The local search page: end to end in a browser with real recordings, and hostile requests through raw sockets."""
 
+import http.client
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,8 @@ def uploads(server: SearchServer) -> list[Path]:
 
 def post(content: bytes, name: str, *headers: str, length: object = None) -> bytes:
     told = len(content) if length is None else length
-    lines = [f"POST /query?name={name} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {told}", *headers, "", ""]
+    fixed = ["Host: 127.0.0.1", f"Content-Length: {told}", "Connection: close"]
+    lines = [f"POST /query?name={name} HTTP/1.1", *fixed, *headers, "", ""]
     return "\r\n".join(lines).encode() + content
 
 
@@ -203,6 +205,35 @@ def test_a_client_that_stalls_is_dropped(server: SearchServer, monkeypatch: pyte
     assert (status, answer["error"]) == (408, "a.bin: it has not come within 0.3 s")
     monkeypatch.setattr(module, "HEAD_SECONDS", 0.3)
     assert exchange(server, b"GET / HTTP/1.1\r\n") == (b"", b"")
+
+
+def test_a_connection_is_kept_until_a_refusal(server: SearchServer, recordings: list[Path]) -> None:
+    with closing(http.client.HTTPConnection(*server.socket.getsockname())) as client:
+        for number in (0, 4, 1):
+            client.request("POST", "/query?name=a.bin", recordings[number].read_bytes())
+            kept = client.sock
+            answer = client.getresponse()
+            assert json.load(answer)["code"] == server.service.searcher.query(recordings[number]).code
+            assert client.sock is kept
+        client.request("POST", "/query?name=a.exe", b"12345")
+        assert client.getresponse().headers["Connection"] == "close"
+
+
+def test_a_kept_connection_is_dropped_when_its_next_request_stalls(
+    server: SearchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.3)
+    head, body = exchange(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert json.loads(body)["status"] == "ok"
+
+
+def test_a_client_that_sends_on_after_its_answer_is_dropped(server: SearchServer) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n" + bytes(1000)
+    with socket.create_connection(server.socket.getsockname(), timeout=60) as client:
+        client.sendall(request)
+        with pytest.raises(ConnectionError):
+            sum(client.send(bytes(1 << 16)) for _ in range(100_000))
 
 
 def test_a_full_server_says_when_to_come_again(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:

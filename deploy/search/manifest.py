@@ -5,6 +5,7 @@ whole or not at all, whenever the process is killed, and a recording is there on
 be made anew from it.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -370,13 +371,15 @@ class Manifest:
         with self._told():
             return [self._database.execute(ask, (int(id),)).fetchone() for id in ids]
 
-    def entries(self, ids: Iterable[int]) -> list[tuple[Path, str]]:
+    def entries(self, ids: Sequence[int]) -> list[tuple[Path, str]]:
         """Path and label of the recordings ``ids``, in their order."""
         with self._told():
-            rows = [next(self._rows("WHERE recordings.id = ?", int(id)), None) for id in ids]
-        if None in rows:
+            among = json.dumps(ids)
+            rows = self._rows("WHERE recordings.id IN (SELECT value FROM json_each(?))", among)
+            found = {id: (Path(path), label) for id, path, label, *_ in map(self._whole, rows)}
+        if not found.keys() >= set(ids):
             raise SearchError(f"{self.path}: a recording that was found has a new code since: open the index again")
-        return [(Path(path), label) for _, path, label, *_ in (self._whole(row) for row in rows if row)]
+        return [found[id] for id in ids]
 
     def close(self) -> None:
         """Close the database."""

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 import anyio
@@ -45,7 +45,7 @@ from training.data.events import SensorSize, parse_sensor
 from training.data.reader import INPUTS
 
 HEAD_SECONDS = 20.0
-"""A client that has not told by then what it wants is dropped."""
+"""A client that has not told by then what it wants, first or next, is dropped."""
 UPLOAD_SECONDS = 60.0
 """How long a recording may take to arrive."""
 LINGER_SECONDS = 2.0
@@ -66,7 +66,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LONGEST_NAME = 80
 _FIXED_HEADERS = {
     "Cache-Control": "no-store",
-    "Connection": "close",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -156,12 +155,11 @@ class SearchService:
         length, asked = self._length(request.headers), _Asked.of(request.query_params)
         with self._place(length), tempfile.NamedTemporaryFile(dir=self.folder, suffix=asked.suffix) as file:
             await _receive(request, file, asked.name)
-            answer = await anyio.to_thread.run_sync(self._answer, Path(file.name), asked, limiter=self.pool)
-        return JSONResponse(answer)
+            return await anyio.to_thread.run_sync(self._answer, Path(file.name), asked, limiter=self.pool)
 
-    def _answer(self, recording: Path, asked: "_Asked") -> dict[str, Any]:
+    def _answer(self, recording: Path, asked: "_Asked") -> Response:
         found = self.searcher.query(recording, NEIGHBOURS, name=asked.name, find=asked.find, sensor=asked.sensor)
-        return describe_answer(found, films=asked.films)
+        return JSONResponse(describe_answer(found, films=asked.films))
 
     def _length(self, headers: Headers) -> int:
         """Bytes that the client is going to send; uvicorn has checked that it is a number, and takes no more."""
@@ -229,7 +227,8 @@ class _Refusal(JSONResponse):
     """An answer that a client gets to see although it is still sending: closing at once would hide it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        headers = [*self.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
@@ -286,16 +285,24 @@ async def _fail(_: Request, error: Exception) -> Response:
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 as uvicorn speaks it, without two things that a client could do."""
+    """HTTP/1.1 as uvicorn speaks it, without three things that a client could do."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Drop a client that connects and asks for nothing."""
         super().connection_made(transport)
-        self.loop.call_later(HEAD_SECONDS, self._drop_if_silent)
+        self._drop_unless_asked()
 
-    def _drop_if_silent(self) -> None:
-        if self.conn.their_state is h11.IDLE:
+    def on_response_complete(self) -> None:
+        """Drop a client that goes on sending what is answered already, or begins a next request and never ends it."""
+        if self.conn.their_state is h11.SEND_BODY:
             self.transport.close()
+        self._drop_unless_asked()
+        super().on_response_complete()
+
+    def _drop_unless_asked(self) -> None:
+        """Close the connection where no further request comes in time."""
+        last = self.cycle
+        self.loop.call_later(HEAD_SECONDS, lambda: self.transport.close() if self.cycle is last else None)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse malformed bytes; where they follow the head of a request, uvicorn would go on to answer it as well."""
