@@ -115,3 +115,13 @@ def test_a_missing_extra_is_named_in_one_line() -> None:
     done = without_extras("sys.argv[1:] = ['train', '--help']\nfrom spikinghash.__main__ import main\nmain()")
     wanted = "error: torch is not installed, which this needs: pip install 'spikinghash[train]'\n"
     assert (done.returncode, done.stderr) == (2, wanted)
+
+
+def test_a_machine_is_measured_without_extras(tmp_path: Path) -> None:
+    """An edge device installs the runtime alone."""
+    words = ["hosts", "digits", "--repetitions", "1", "--seconds", "0.01", "--idle", "0.01"]
+    script = f"sys.argv[1:] = {words}\nfrom spikinghash.__main__ import main\nmain()"
+    done = without_extras(script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads((tmp_path / "hosts.json").read_text())["runs"]
+    assert [(run["encoder"], run["batch"]) for run in runs] == [("digits.onnx", 1), ("digits.onnx", 64)]

@@ -21,15 +21,13 @@ from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError, SpikinghashError
 from spikinghash.files import atomic_path
 from spikinghash.progress import track
-from spikinghash.resources import CHECKPOINTS, named
+from spikinghash.resources import CHECKPOINTS, RECORDINGS, named
 from spikinghash.seal import sealed_json
-from training.data import digits
+from training.data.recordings import load_recording
 
 BATCHES = (1, 64)
 LONGEST = 86_400
 """Seconds, and repetitions."""
-_STEP = 79
-"""Digits are taken this far apart, so that a batch holds all classes."""
 
 
 def main(
@@ -79,9 +77,10 @@ def _measure(paths: list[Path], plan: Plan, idle_seconds: float) -> Hosts:
 
 
 def _frames(path: Path) -> NDArray[np.uint8]:
-    """A batch of digits (B, T, 2, H, W) in the encoder's size."""
-    encoder, chosen = load_encoder(path), digits.recordings(range(0, _STEP * max(BATCHES), _STEP))
-    return np.stack([each.frames(encoder.time_steps, encoder.size) for each in chosen])
+    """A batch of the digits that come along (B, T, 2, H, W), each several times, in the encoder's size."""
+    encoder, files = load_encoder(path), sorted(RECORDINGS.glob("*/*.bin"))
+    frames = np.stack([load_recording(file).frames(encoder.time_steps, encoder.size) for file in files])
+    return frames[np.arange(max(BATCHES)) % len(files)]
 
 
 def _table(hosts: Hosts) -> Table:
