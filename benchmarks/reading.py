@@ -57,6 +57,7 @@ def main(encoder: Annotated[Path, typer.Option(help="Encoder.")] = Path("checkpo
     recordings = [load_recording(path) for path in paths]
     frames = [each.frames(loaded.time_steps, loaded.size) for each in recordings]
     rows = {
+        "open and copy": cost(lambda: [path.read_bytes() for path in paths * 20]),
         "read": cost(lambda: [load_recording(path) for path in paths * 20]),
         "frames": cost(lambda: [each.frames(loaded.time_steps, loaded.size) for each in recordings * 20]),
         "encode": cost(lambda: [loaded.encode(each[None]) for each in frames * 20]),

@@ -176,9 +176,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def artefacts(crop: Crop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An encoder that was trained with ``crop``, in every form."""
     folder = tmp_path_factory.mktemp("artefacts")
-    config = parse_config(
-        {"data": {"name": "folder", "root": "x", "crop": crop}, "encoder": WIDE.model_dump()}, "here"
-    )
+    config = parse_config({"data": {"name": "folder", "root": "x", "crop": crop}, "encoder": WIDE.model_dump()}, "here")
     weights, facts = calibrated(WIDE).state_dict(), DataFacts(sensor=SENSOR, crop=crop)
     save_checkpoint(folder / "a.pt", Checkpoint(config, weights, 1, {}, data=facts))
     network = load_network(folder / "a.pt")

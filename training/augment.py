@@ -19,9 +19,7 @@ SHIFTED_SHARE = 5
 """Those of sensors that are, by up to 1/5 of the side (26 of 128 pixels)."""
 
 
-def frame_shift(
-    largest: int | None, sensor: tuple[int, int] | None, size: int, crop: Crop | None = None
-) -> int:
+def frame_shift(largest: int | None, sensor: tuple[int, int] | None, size: int, crop: Crop | None = None) -> int:
     """``largest``, in pixels of the sensor, in those of a frame of ``size``; ``None``: the default.
 
     >>> frame_shift(24, (128, 128), 32), frame_shift(None, (128, 128), 32), frame_shift(None, (34, 34), 32)

@@ -1,12 +1,14 @@
 """Events to binary frames of the encoder's size."""
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
-from training.data.events import Events, SensorSize
+from training.data.compiled import kernels
+from training.data.events import EVENT_DTYPE, Events, SensorSize
 
 SHORTEST_BIN = 100
 """Microseconds."""
@@ -83,6 +85,28 @@ def _place(values: NDArray[np.int16], length: int, side: int, size: int, crop: C
     return moved if side == size else moved * size // side
 
 
+@lru_cache(maxsize=16)
+def _tables(sensor_size: SensorSize, size: int, crop: Crop | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where in a frame each column and each row of a sensor lie, as ``place_events`` has it; -1 outside."""
+    width, height = sensor_size[:2]
+    diagonal = np.zeros(max(width, height), EVENT_DTYPE)
+    diagonal["x"] = diagonal["y"] = np.arange(len(diagonal))
+    columns, rows, _ = place_events(diagonal, sensor_size, size, crop)
+    return _inside(columns[:width], size), _inside(rows[:height], size)
+
+
+def _inside(places: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    return np.where((places >= 0) & (places < size), places, -1)
+
+
+def _marked(events: Events, sensor_size: SensorSize, crop: Crop | None, frames: NDArray[np.uint8]) -> bool:
+    """Whether compiled loops have marked the events in ``frames``; if not, nothing is."""
+    compiled = kernels()
+    if compiled is None or crop == "activity":  # whose place depends on the events
+        return False
+    return bool(compiled.mark(events, *_tables(sensor_size, frames.shape[-1], crop), SHORTEST_BIN, frames))
+
+
 def events_to_frames(
     events: Events,
     sensor_size: SensorSize,
@@ -112,6 +136,9 @@ def events_to_frames(
     Raises:
         RecordingError: the events inside the frame span less time than ``time_steps`` microseconds.
     """
+    frames = np.zeros((time_steps, 2, size, size), np.uint8)
+    if _marked(events, sensor_size, crop, frames):
+        return frames
     x, y, inside = place_events(events, sensor_size, size, crop)
     times = events["t"][inside]
     span = int(times[-1] - times[0]) if len(times) else 0
@@ -120,12 +147,9 @@ def events_to_frames(
             f"{name}: its {len(times)} events inside the frame span {span} us, at least {time_steps} us "
             f"are needed for {time_steps} frames; leave it out or use fewer time steps"
         )
-    if span // time_steps < SHORTEST_BIN:
-        steps = (times - times[0]) * time_steps // (span + 1)
-    else:
-        steps = (times - times[0]) // (span // time_steps)
+    elapsed, length = times - times[0], span // time_steps
+    steps = elapsed // length if length >= SHORTEST_BIN else elapsed * time_steps // (span + 1)
     used = steps < time_steps
     channels = 1 - events["p"][inside][used].astype(np.int64)
-    frames = np.zeros((time_steps, 2, size, size), np.uint8)
     frames[steps[used], channels, y[inside][used], x[inside][used]] = 1
     return frames

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from training.data.compiled import kernels
 
 EVENT_DTYPE: np.dtype[np.void] = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)])
 """tonic's event: x, y (pixels, from the upper left corner), t (microseconds), p (True = ON). Importing tonic
@@ -117,6 +118,12 @@ def _check_values(column: NDArray[Any], field: str, name: str) -> None:
         index = int(np.flatnonzero(~whole)[0])
         unit = {"t": " of microseconds", "p": ", 0 or 1"}.get(field, f" from {low} to {high - 1}")
         raise RecordingError(f"{name}: event {index}: {field} = {column[index]}, but a whole number{unit} is needed")
+
+
+def are_right(events: Events, sensor: SensorSize) -> bool:
+    """Whether ``order_events`` and ``check_events`` have nothing to do; where that is not quick to see, no."""
+    compiled = kernels()
+    return compiled is not None and bool(compiled.are_right(events, *sensor[:2]))
 
 
 def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:

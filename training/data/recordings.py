@@ -15,6 +15,7 @@ from training.data.events import (
     Decoded,
     Events,
     SensorSize,
+    are_right,
     check_events,
     check_sensor,
     order_events,
@@ -140,11 +141,14 @@ def load_recording(
         if sensor is None:
             raise RecordingError(f"{path}: it does not tell the size of its sensor; give it: --sensor WIDTHxHEIGHT")
         check_sensor(sensor, str(path))
-        events, notes = order_events(decoded.events, str(path), any_step=sort)
-        check_events(events, sensor, str(path))
+        events, notes = decoded.events, decoded.notes
+        if not are_right(events, sensor):
+            events, more = order_events(events, str(path), any_step=sort)
+            check_events(events, sensor, str(path))
+            notes += more
     except RecordingError as error:
         raise RecordingError(str(error).replace(str(path), name or str(path))) from None
-    return Recording(events, sensor, name or str(path), decoded.notes + notes)
+    return Recording(events, sensor, name or str(path), notes)
 
 
 def _read(path: Path, asked: Asked) -> Decoded:

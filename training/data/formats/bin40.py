@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
 from spikinghash.files import atomic_path
+from training.data.compiled import kernels
 from training.data.events import EVENT_DTYPE, Asked, Decoded, Events
 
 BYTES_PER_EVENT = 5
@@ -68,8 +69,11 @@ def encode_events(events: Events, name: str) -> NDArray[np.uint8]:
 
 def decode_events(records: bytes) -> Events:
     """Events of the 40-bit ``records``, unchecked; the number of bytes is a multiple of 5."""
-    x, y, high, middle, low = np.frombuffer(records, np.uint8).reshape(-1, BYTES_PER_EVENT).T
-    events = np.empty(len(x), EVENT_DTYPE)
+    numbers = np.frombuffer(records, np.uint8)
+    events = np.empty(len(numbers) // BYTES_PER_EVENT, EVENT_DTYPE)
+    if (compiled := kernels()) is not None:
+        return events[: compiled.decode_bin40(numbers, _OVERFLOW_ROW, _OVERFLOW_TIME, events)]
+    x, y, high, middle, low = numbers.reshape(-1, BYTES_PER_EVENT).T
     events["x"], events["y"], events["p"] = x, y, high > 127
     events["t"] = (high & 127).astype(np.int32) << 16 | middle.astype(np.int32) << 8 | low
     overflow = y == _OVERFLOW_ROW
