@@ -79,7 +79,11 @@ def test_one_recording_loads_no_large_library() -> None:
     ("arguments", "message"),
     [
         (("absent.onnx",), "error: absent.onnx: no such file\n"),
-        ((DIGITS, "--backend", "onxruntime"), "use events or numpy or onnxruntime; did you mean 'onnxruntime'?\n"),
+        (
+            (DIGITS, "--backend", "onxruntime"),
+            "use events or numpy or onnxruntime or onnxreference or openvino or mnn or iree or tract or ncnn; did you "
+            "mean 'onnxruntime'?\n",
+        ),
         ((DIGITS, "--backend", "events"), ""),
     ],
 )

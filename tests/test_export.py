@@ -147,7 +147,7 @@ def test_a_mismatch_is_an_error_and_leaves_no_file(tmp_path: Path, kind: str, mo
     tampered = Tampered(**values)
     if kind == "onnx":
         model = to_onnx.build_onnx(network)
-        monkeypatch.setattr(to_onnx, "build_onnx", lambda _: model)
+        monkeypatch.setattr(to_onnx, "build_onnx", lambda *_: model)
     export = export_nir if kind == "nir" else to_onnx.export_onnx
     with pytest.raises(ComparisonError, match="stage1_block0_mixer_lif"):
         export(tampered, tmp_path / f"encoder.{kind}")

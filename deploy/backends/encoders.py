@@ -12,15 +12,16 @@ from deploy.backends.encoder import Executor as Executor
 from deploy.backends.encoder import Frames as Frames
 from deploy.backends.encoder import RunNumbers as RunNumbers
 from deploy.backends.encoder import Trace as Trace
-from deploy.backends.simulators import RUNNERS
+from deploy.backends.runtimes import RUNNERS as RUNTIMES
+from deploy.backends.simulators import RUNNERS as SIMULATORS
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.names import meant
 from spikinghash.resources import CHECKPOINTS
 
 BACKENDS: dict[str, tuple[str, ...]] = {
     ".pt": ("events", "numpy", "torch"),
-    ".onnx": ("events", "numpy", "onnxruntime"),
-    ".nir": ("nir", "lava", *RUNNERS),
+    ".onnx": ("events", "numpy", "onnxruntime", "onnxreference", *RUNTIMES),
+    ".nir": ("nir", "lava", *SIMULATORS),
 }
 """Backends by the suffix of the encoder's file; the first is the default."""
 
@@ -93,6 +94,10 @@ def _load(path: Path, backend: str, numbers: RunNumbers, threads: int, warming: 
         from deploy.backends.onnx_backend import OnnxEncoder
 
         return OnnxEncoder(path, threads)
+    if backend == "onnxreference" or backend in RUNTIMES:
+        from deploy.backends.runtime_backend import ReferenceEncoder, RuntimeEncoder
+
+        return ReferenceEncoder(path, backend) if backend == "onnxreference" else RuntimeEncoder(path, backend)
     from deploy.backends.events.files import read_encoder
     from deploy.backends.numpy_backend import NumpyEncoder, WarmingEncoder
 

@@ -37,6 +37,9 @@ class OnnxEncoder:
             raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
         self.metadata = parse_metadata(text, str(path))
         self.classes, self._answers = self.metadata.classes, "classes" if self.metadata.classes else "codes"
+        frames = self._session.get_inputs()[0]
+        self._batch = frames.shape[0] if isinstance(frames.shape[0], int) else None
+        self._floats = frames.type == "tensor(float)"  # a model for ncnn
         self._check_shapes(path)
         self.time_steps, self.size, self.bits = self.metadata.time_steps, self.metadata.size, self.metadata.bits
         self.data = self.metadata.data
@@ -46,27 +49,35 @@ class OnnxEncoder:
         shapes = {end.name: end.shape[1:] for end in ends}
         wanted = {
             "frames": [told.time_steps, 2, told.size, told.size],
-            **({"classes": [told.bits], "class": []} if told.classes else {"codes": [told.bits // 8]}),
-            "spike_counts": [len(told.populations)],
+            **({"classes": [told.bits]} if told.classes else {"codes": [told.bits // 8]}),
+            **({"class": []} if told.classes and not self._floats else {}),
+            **({"spike_counts": [len(told.populations)]} if told.populations else {}),
         }
         if shapes != wanted:
             raise GraphError(f"{path}: metadata tell of {wanted}, the model has {shapes}: export it again")
 
     def encode(self, frames: Frames) -> Codes:
         """Packed codes (B, K/8) of frames (B, T, 2, H, W)."""
-        at_once = ONNX_BATCH if self.providers == ["CPUExecutionProvider"] else max(len(frames), 1)
-        starts = range(0, max(len(frames), 1), at_once)
-        return np.concatenate([self._codes(frames[start : start + at_once]) for start in starts])
-
-    def _codes(self, frames: Frames) -> Codes:
-        codes: Codes = self._session.run([self._answers], {"frames": frames}, self._codes_alone)[0]
-        return codes
+        return self._run([self._answers], frames, self._codes_alone)[0]
 
     def trace(self, frames: Frames) -> Trace:
-        """``encode``, with the activity of the layers."""
-        codes, counts = self._session.run([self._answers, "spike_counts"], {"frames": frames})
+        """``encode``, with the activity of the layers, unless the model was written without."""
         names = [population.name for population in self.metadata.populations]
-        return Trace(codes, {name: counts[:, column].astype(np.int64) for column, name in enumerate(names)})
+        codes, *counts = self._run([self._answers, *(["spike_counts"] if names else [])], frames)
+        return Trace(codes, {name: counts[0][:, column].astype(np.int64) for column, name in enumerate(names)})
+
+    def _run(self, wanted: list[str], frames: Frames, options: onnxruntime.RunOptions | None = None) -> list[Codes]:
+        """Outputs of the model, a batch at a time; silence fills up a fixed one, and one of nothing."""
+        at_once = self._batch or (ONNX_BATCH if self.providers == ["CPUExecutionProvider"] else max(len(frames), 1))
+        count = max(len(frames), 1)
+        missing = count + -count % (self._batch or 1) - len(frames)
+        filled = np.concatenate([frames, np.zeros((missing, *frames.shape[1:]), np.uint8)]) if missing else frames
+        if self._floats:
+            filled = filled.astype(np.float32)
+        starts = range(0, len(filled), at_once)
+        parts = [self._session.run(wanted, {"frames": filled[start : start + at_once]}, options) for start in starts]
+        joined = [np.concatenate(part)[: len(frames)] for part in zip(*parts, strict=True)]
+        return [each.astype(np.int32 if self.classes else np.uint8) if self._floats else each for each in joined]
 
 
 def _providers() -> list[str]:

@@ -40,7 +40,9 @@ EncoderFile = Annotated[
 Recordings = Annotated[list[Path] | None, typer.Argument(help=f"Files ({', '.join(INPUTS)}).", metavar="RECORDING...")]
 
 
-Backend = Annotated[str | None, typer.Option(help="events, numpy, torch, onnxruntime, nir, lava, or a simulator.")]
+Backend = Annotated[
+    str | None, typer.Option(help="events, numpy, torch, onnxruntime, nir, lava, or a foreign runtime.")
+]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from deploy.backends.encoders import Trace, load_encoder
+from deploy.backends.runtime_backend import onnx_metadata
 from export.encoder.evaluate import held_out
 from export.encoder.network import Network, load_network
 from export.loihi.drift import drift, drift_table
@@ -38,6 +39,12 @@ FILES: dict[str, str] = {
     "torch": "checkpoint",
     "events": "onnx",
     "onnxruntime": "onnx",
+    "onnxreference": "onnx",
+    "openvino": "onnx",
+    "mnn": "onnx",
+    "iree": "onnx",
+    "tract": "onnx",
+    "ncnn": "ncnn",
     "nir": "native",
     "lava": "native",
     "nest": "native",
@@ -110,10 +117,11 @@ def write_encoder(network: Network, kind: str, checkpoint: Path, folder: Path) -
     """The file of ``kind`` that backends are given, exported (and checked) into ``folder``."""
     if kind == "checkpoint":
         return checkpoint
-    path = folder / (f"{kind}.onnx" if kind == "onnx" else f"{kind}.nir")
+    is_onnx = kind in ("onnx", "ncnn")
+    path = folder / (f"{kind}.onnx" if is_onnx else f"{kind}.nir")
     if not path.exists():
-        if kind == "onnx":
-            export_onnx(network, path)
+        if is_onnx:
+            export_onnx(network, path, runtime="ncnn" if kind == "ncnn" else "any")
         else:
             dialect, dense = DIALECTS[kind]
             export_nir(network, path, dialect, dense)
@@ -224,7 +232,7 @@ def main(
     answers = "counts of classes" if network.classes else "bits of codes"
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
     frames, compared = probes(loaded, data, samples, reader)
-    results = verify(network, checkpoint, frames, names, dict(map(_kind_of, encoder or [])))
+    results = verify(network, checkpoint, frames, names, by_kind(encoder or [], names))
     layers = drift(loaded.model(), frames) if with_drift else []
     if as_json:
         certificate = network.certificate.as_dict() if network.certificate else None
@@ -246,9 +254,23 @@ def main(
         raise ComparisonError(f"{parted[0].backend} differs from the network: {what}")
 
 
+def by_kind(encoders: list[Path], backends: list[str]) -> dict[str, Path]:
+    """Written files by their kind.
+
+    Raises:
+        SpikinghashError: none of ``backends`` takes one of them, so that it would not be verified.
+    """
+    files = dict(map(_kind_of, encoders))
+    for kind, path in files.items():
+        takers = [name for name, taken in FILES.items() if taken == kind]
+        if not set(takers) & set(backends):
+            raise SpikinghashError(f"--encoder {path}: --backends has none that it is for: add {' or '.join(takers)}")
+    return files
+
+
 def _kind_of(path: Path) -> tuple[str, Path]:
     """Which kind of backend file ``path`` is."""
     if path.suffix == ".onnx":
-        return "onnx", path
+        return str(onnx_metadata(path).dialect), path
     _, metadata = read_encoder(path)
     return ("dense" if metadata.flat else str(metadata.dialect)), path

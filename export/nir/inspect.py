@@ -118,7 +118,7 @@ def describe_metadata(metadata: Metadata, source: str) -> list[str]:
         f"certificate: {told}",
         f"checkpoint: sha256 {metadata.checkpoint_sha256 or 'unknown'}",
     ]
-    if metadata.dialect != "onnx":
+    if metadata.dialect not in ("onnx", "ncnn"):
         steps = f"{metadata.time_steps} steps and {metadata.latency} of latency"
         lines.insert(1, f"time: {steps}, dt {metadata.dt:g} s; {metadata.spike_rule}")
     return lines

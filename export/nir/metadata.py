@@ -54,7 +54,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     format: int = FORMAT
-    dialect: Dialect | Literal["onnx"]
+    dialect: Dialect | Literal["onnx", "ncnn"]
     numbers: Numbers
     dt: Annotated[float, Field(ge=0)]
     """Seconds."""

@@ -33,10 +33,15 @@ class OnnxWriter:
     Args:
         graph: the encoder, batch normalisation folded, before anything is lowered.
         dtype: arithmetic; float32 is exact where the certificate says so.
+        batch: recordings that the graph takes; None for any number.
+        counted: whether spikes are counted.
     """
 
-    def __init__(self, graph: Graph, dtype: type[np.floating[Any]]) -> None:
+    def __init__(
+        self, graph: Graph, dtype: type[np.floating[Any]], batch: int | None = None, counted: bool = True
+    ) -> None:
         self.graph, self.dtype = graph, np.dtype(dtype)
+        self._batch, self._counted = batch or "batch", counted
         self.steps = graph.time_steps
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
@@ -52,24 +57,28 @@ class OnnxWriter:
             self._scope = name
             total = self._total([values[source] for source in self.graph.sources(name)])
             values[name] = node.to_onnx(name, self, total)
+        size = self.graph.only(Input)[1].shape
+        frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, [self._batch, self.steps, *size])
+        answers = [*self._answers(), *self._spike_counts()]
+        return helper.make_graph(self._nodes, "encoder", [frames], answers, list(self._constants.values()))
+
+    def _spike_counts(self) -> list[onnx.ValueInfoProto]:
+        """The counts of all populations side by side, if they are wanted."""
+        if not self._counted:
+            return []
         self._scope = "spike_counts"
         totals = self.op("ReduceSum", self.op("Concat", *self._counts, axis=2), self.sizes(0), keepdims=0)
         self.cast(totals, "int32", output="spike_counts")
-        size = self.graph.only(Input)[1].shape
-        frames = helper.make_tensor_value_info("frames", TensorProto.UINT8, ["batch", self.steps, *size])
-        counts = helper.make_tensor_value_info("spike_counts", TensorProto.INT32, ["batch", len(self._counts)])
-        return helper.make_graph(
-            self._nodes, "encoder", [frames], [*self._answers(), counts], list(self._constants.values())
-        )
+        return [helper.make_tensor_value_info("spike_counts", TensorProto.INT32, [self._batch, len(self._counts)])]
 
     def _answers(self) -> list[onnx.ValueInfoProto]:
         """What leaves beside the spike counts."""
         output = self.graph.only(Output)[1]
         if not output.classes:
-            return [helper.make_tensor_value_info("codes", TensorProto.UINT8, ["batch", output.shape[0] // 8])]
+            return [helper.make_tensor_value_info("codes", TensorProto.UINT8, [self._batch, output.shape[0] // 8])]
         return [
-            helper.make_tensor_value_info("classes", TensorProto.INT32, ["batch", output.shape[0]]),
-            helper.make_tensor_value_info("class", TensorProto.INT64, ["batch"]),
+            helper.make_tensor_value_info("classes", TensorProto.INT32, [self._batch, output.shape[0]]),
+            helper.make_tensor_value_info("class", TensorProto.INT64, [self._batch]),
         ]
 
     def _total(self, sources: Sequence[Value]) -> Value:
@@ -101,6 +110,8 @@ class OnnxWriter:
 
     def count(self, spikes: Value, shape: Shape) -> Value:
         """Note the sums of each step and sample, (T, B, 1), of a population; pass ``spikes`` on."""
+        if not self._counted:
+            return spikes
         samples = self.reshape(spikes, self.steps, -1, prod(shape))
         self._counts.append(self.op("ReduceSum", samples, self.sizes(2)))
         return spikes
