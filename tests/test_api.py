@@ -231,8 +231,8 @@ main()
 """
     done = python(script, tmp_path)
     assert done.returncode == 2, done.stderr
-    own = "one that comes along: digits, nmnist; did you mean 'digits'?"
-    assert done.stderr == f"error: digitz: unknown kind of encoder: use .pt, .onnx, .nir, or {own}\n"
+    own = "by name there are digits, nmnist; did you mean 'digits'?"
+    assert done.stderr == f"error: digitz: unknown kind of encoder: use .pt, .onnx, .nir; {own}\n"
     assert done.stdout.split()[0] == "8ed1c341"
     assert (tmp_path / "idx").is_dir()
     written = spikinghash.load(tmp_path / "again.onnx").encode(spikinghash.read_events(seven))

@@ -67,6 +67,7 @@ def test_what_cannot_be_lowered_is_one_line(call: Call, files: dict[str, Path], 
         return line
 
     assert "float.onnx: it holds float numbers and no integer network" in refused(files["float"])
+    assert "digitz: no such file; by name there are digits, nmnist; did you mean 'digits'?" in refused(Path("digitz"))
     assert "no.onnx: cannot be read" in refused(tmp_path / "no.onnx")
     model = onnx.load(files["onnx"])
     properties = {each.key: each.value for each in model.metadata_props if each.key in ("spikinghash", KEY)}

@@ -48,6 +48,8 @@ def test_bad_configs_are_refused_in_one_line(values: dict[str, object], message:
 
 
 def test_unreadable_configs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"digitz: cannot be read: .*; by name there are .*; did you mean 'digits'\?"):
+        load_config(Path("digitz"))
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[data\n")

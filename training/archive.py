@@ -14,6 +14,7 @@ import torch
 
 from spikinghash.errors import CheckpointError
 from spikinghash.files import atomic_path, require_file
+from spikinghash.resources import CHECKPOINTS, offered
 
 
 def load_archive(path: Path) -> Any:
@@ -29,7 +30,8 @@ def load_archive(path: Path) -> Any:
         _check_tensors(content)
         return content
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+        known = offered(path, CHECKPOINTS, ".pt")
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}{known}") from None
     except Exception as error:  # zipfile and torch raise whatever a broken file leads them to
         reason = (str(error).splitlines() or [""])[0][:80] or type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint, or damaged or truncated ({reason}): copy it anew") from None

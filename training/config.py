@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
-from spikinghash.resources import CHECKPOINTS, named
+from spikinghash.resources import CHECKPOINTS, CONFIGS, named, offered
 from spikinghash.toml import parse_toml
 from spikinghash.validation import first_fault
 from training.data.binning import Crop
@@ -334,7 +334,7 @@ def load_config(path: Path) -> Config:
     try:
         values = parse_toml(read_file(Path(path)).decode())
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{offered(path, CONFIGS, '.toml')}") from None
     except ValueError as error:
         raise ConfigError(f"{path}: not a TOML file: {in_one_line(error)}") from None
     return _from_folder(parse_config(values, str(path)), Path(path).parent)

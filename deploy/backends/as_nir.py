@@ -14,7 +14,7 @@ from export.onnx.properties import METADATA_KEY, read_property
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.extras import told_of_extras
 from spikinghash.progress import working
-from spikinghash.resources import CHECKPOINTS, named
+from spikinghash.resources import CHECKPOINTS, named, offered
 
 if TYPE_CHECKING:
     from export.encoder.network import Network
@@ -33,6 +33,8 @@ def as_nir(encoder: Path) -> Iterator[Path]:
         MissingToolError: lowering takes the extra ``export``.
     """
     encoder = named(encoder, CHECKPOINTS, ".onnx")
+    if not encoder.exists() and (known := offered(encoder, CHECKPOINTS, ".onnx")):
+        raise GraphError(f"{encoder}: no such file{known}")
     if encoder.suffix not in LOWERED:
         yield encoder
         return

@@ -16,7 +16,7 @@ from deploy.backends.runtimes import RUNNERS as RUNTIMES
 from deploy.backends.simulators import RUNNERS as SIMULATORS
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.names import meant
-from spikinghash.resources import CHECKPOINTS
+from spikinghash.resources import CHECKPOINTS, offered
 
 BACKENDS: dict[str, tuple[str, ...]] = {
     ".pt": ("events", "numpy", "torch"),
@@ -46,11 +46,8 @@ def load_encoder(
     """
     allowed = BACKENDS.get(path.suffix)
     if allowed is None:
-        own = sorted(file.stem for file in CHECKPOINTS.glob("*.onnx"))
-        raise GraphError(
-            f"{path}: unknown kind of encoder: use {', '.join(BACKENDS)}, or one that comes along: {', '.join(own)}"
-            f"{meant(path.name, own)}"
-        )
+        own = offered(path, CHECKPOINTS, ".onnx")
+        raise GraphError(f"{path}: unknown kind of encoder: use {', '.join(BACKENDS)}{own}")
     if backend is not None and backend not in allowed:
         others = f"{' or '.join(allowed)}{meant(backend, allowed)}"
         raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {others}")

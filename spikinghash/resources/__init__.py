@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from spikinghash.errors import SpikinghashError
+from spikinghash.names import meant
 
 FOLDER = Path(str(files(__name__)))
 CHECKPOINTS, CONFIGS, RECORDINGS, RESULTS = (
@@ -26,6 +27,21 @@ def named(path: str | Path, folder: Path, suffix: str) -> Path:
     bare = path.name == str(path) and not path.suffix and not path.exists()
     own = folder / f"{path.name}{suffix}"
     return own if bare and own.is_file() else path
+
+
+def offered(path: str | Path, folder: Path, suffix: str) -> str:
+    """What to say of a bare name that is no file: which names ``folder`` has. Nothing of any other path.
+
+    >>> offered("digitz", CHECKPOINTS, ".onnx")
+    "; by name there are digits, nmnist; did you mean 'digits'?"
+    >>> offered("my/digitz.onnx", CHECKPOINTS, ".onnx")
+    ''
+    """
+    path = Path(path)
+    if path.name != str(path) or path.suffix:
+        return ""
+    names = sorted(file.stem for file in folder.glob(f"*{suffix}"))
+    return f"; by name there are {', '.join(names)}{meant(path.name, names)}"
 
 
 def example(label: str = "7", number: int = 0) -> Path:
