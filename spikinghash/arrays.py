@@ -38,6 +38,20 @@ def read_archive(path: Path) -> Arrays:
         return unpack_archive(file)
 
 
+def unpacked_size(path: Path) -> int:
+    """Bytes of all arrays of the ``.npz`` file ``path``, unpacked, as it claims.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, or of another format.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except _DAMAGED_ARCHIVE as error:
+        raise ValueError(in_one_line(error)) from None
+
+
 def unpack_archive(file: BinaryIO) -> Arrays:
     """The arrays of an ``.npz`` file by their names; see ``read_archive``.
 

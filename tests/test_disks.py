@@ -113,3 +113,15 @@ def test_a_manifest_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     with full_disk(), pytest.raises(SearchError, match=r"manifest\.sqlite: cannot be made: [^\n]*$"):
         Manifest.create(tmp_path, facts)
     assert len(Manifest.create(tmp_path, facts)) == 0
+
+
+def test_a_manifest_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    """As where permission lacks, which root never does: SQLite opens no path that is longer than 512 bytes."""
+    folder = tmp_path.joinpath(*["deep" * 50] * 3)
+    facts = Facts(encoder="encoder.onnx", encoder_sha256="0", bits=8, kind="flat")
+    with pytest.raises(SearchError, match=r"manifest\.sqlite: cannot be opened: [^\n]*$"):
+        Manifest.create(folder, facts)
+    (folder / "manifest.sqlite").touch()
+    for call in (Manifest, Manifest.exists):
+        with pytest.raises(SearchError, match=r"manifest\.sqlite: cannot be opened: [^\n]*$"):
+            call(folder)

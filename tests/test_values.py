@@ -129,6 +129,15 @@ def test_events_that_pack_better_than_events_do(tmp_path: Path) -> None:
     assert "when unpacked" in refused(RecordingError, lambda: load_recording(tmp_path / "a.npz", (8, 8, 2)))
 
 
+def test_an_archive_of_a_version_that_zipfile_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x=[1, 2], y=[1, 2], t=[1, 2], p=[0, 1])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] ^= 128  # the version that is needed to extract, APPNOTE.TXT 4.3.12
+    path.write_bytes(content)
+    assert "zip file version" in refused(RecordingError, lambda: load_recording(path, (8, 8, 2)))
+
+
 def test_fields_of_several_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(5, [("x", "2i4"), ("y", "i4"), ("t", "i4"), ("p", "i4")]))
     assert "numbers are needed" in refused(RecordingError, lambda: load_recording(tmp_path / "a.npy", (8, 8, 2)))

@@ -121,8 +121,7 @@ class Manifest:
         self.path = folder / FILE
         if not self.path.is_file():
             raise SearchError(f"{folder}: not an index: it has no {FILE}; make one with `build`")
-        # The web page asks from several threads; sqlite3 serialises them.
-        self._database = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._database = _opened(self.path)
         with self._told():
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (_WITHOUT_THUMBNAILS, VERSION, _CUT):
@@ -147,7 +146,7 @@ class Manifest:
         """Whether ``folder`` has a manifest; one whose making was killed is none."""
         if not (folder / FILE).is_file():
             return False
-        with closing(sqlite3.connect(folder / FILE, timeout=60)) as database:
+        with closing(_opened(folder / FILE)) as database:
             try:
                 return bool(database.execute("PRAGMA user_version").fetchone()[0])
             except sqlite3.Error:
@@ -157,7 +156,7 @@ class Manifest:
     def create(cls, folder: Path, facts: Facts) -> Self:
         """Make the manifest of ``folder``, or open what another process has just made."""
         folder.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(folder / FILE, timeout=60, isolation_level=None)
+        database = _opened(folder / FILE)
         try:
             with database:  # a transaction
                 database.execute("BEGIN IMMEDIATE")
@@ -460,6 +459,20 @@ class Manifest:
             raise SearchError(f"{self.path}: not a readable manifest: {in_one_line(error)}: build it again") from None
         except UnicodeDecodeError:  # of a text, or of SQLite's own message that cites one
             raise SearchError(f"{self.path}: not a readable manifest: a text is not UTF-8: build it again") from None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The database ``path``, made if it is not there.
+
+    Raises:
+        SearchError: it may not be read, or the folder may not be written to.
+    """
+    try:
+        # The web page asks from several threads; sqlite3 serialises them.
+        return sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+    except sqlite3.Error as error:
+        why = f"{in_one_line(error)}: see who may read and write it"
+        raise SearchError(f"{path}: cannot be opened: {why}, or use another folder") from None
 
 
 def _of_this_version(facts: Facts) -> Facts:

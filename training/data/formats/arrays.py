@@ -1,6 +1,5 @@
 """Arrays of NumPy: structured (``.npy``), rows of x, y, t, p in tonic's order (``.npy``), or one a field (``.npz``)."""
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikinghash.arrays import map_array, read_archive
+from spikinghash.arrays import map_array, read_archive, unpacked_size
 from spikinghash.errors import RecordingError, in_one_line
 from training.data.events import FIELDS, Asked, Decoded, find_fields, pack_events
 
@@ -54,10 +53,9 @@ def read_npz(path: Path, _: Asked) -> Decoded:
         RecordingError: the file is damaged, too large when unpacked, or its arrays are others.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            check_unpacked(sum(member.file_size for member in archive.infolist()), path)
+        check_unpacked(unpacked_size(path), path)
         arrays = read_archive(path)
-    except (ValueError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         why = in_one_line(error)
         raise RecordingError(f"{path}: damaged, or no .npz file of numbers: {why}; write it again") from None
     found = find_fields(arrays)
