@@ -92,3 +92,19 @@ def test_a_machine_that_hops_gives_the_output_that_many_steps_later(data: st.Dat
     expected = Interpreter(graph).run(frames[None])[0][0]
     found = hop_by_hop(lower(graph), frames, 12 + depth)
     np.testing.assert_array_equal(found[depth:], expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), exact=st.booleans())
+def test_narrow_weights_are_the_same_numbers(seed: int, exact: bool) -> None:
+    generator = np.random.default_rng(seed)
+    weights = generator.integers(-3, 4, (3, 3)) / (4 if exact else 3)
+    weights[0, 0] = 0.5 if exact else 0.1
+    nodes = {"w": nir.Linear(weights), "v": nir.Linear(weights.T), "a": gate(3), "b": gate(3)}
+    graph = built(nodes, "x>w w>a w>v v>b a>b b>y", (3,), (3,))  # the first map is read twice
+    wide, narrow = (lower(graph, narrow=each) for each in (False, True))
+    for one, other in zip(wide.projections, narrow.projections, strict=True):
+        assert np.array_equal(one.weights.toarray(), other.weights.toarray())
+    onto_a = narrow.arriving["a"][0].weights
+    assert onto_a.dtype == (np.float32 if exact else np.float64)
+    assert np.array_equal(onto_a.toarray(), weights)

@@ -82,7 +82,7 @@ def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
     watchdog = Watchdog(os.getppid(), on_failure)
     settings = read_settings(job / "job.json")
     _name_shared_memory(settings.shared_memory)
-    network = lower(read_graph(job / "graph.nir", "graph.nir"), settings.record)
+    network = lower(read_graph(job / "graph.nir", "graph.nir"), settings.record, narrow=settings.numbers == "float")
     spikes = _read_spikes(job / "input.npy", network)
     fixed = None
     if settings.numbers == "fixed":

@@ -165,15 +165,14 @@ class PlacedNetwork:
     def _blocks(
         self, synapses: Sequence[Projection], sources: dict[str, slice], targets: dict[str, slice], size: int
     ) -> tuple[list[Block], sparse.csr_matrix]:
-        blocks, fan_outs, first_row = [], [], 0
+        blocks, first_row = [], 0
         for part in synapses:
             latency = self._latencies[part.source]
             delay = part.delay * self.pace
             wait = delay + self._latencies[part.target] - latency - 1
             blocks.append(Block(sources[part.source], first_row, wait, delay, latency))
-            fan_outs.append(_fan_out(part.weights, targets[part.target].start, size))
             first_row += part.weights.shape[1]
-        return blocks, sparse.vstack(fan_outs, format="csr")
+        return blocks, _fan_outs([(part.weights, targets[part.target].start) for part in synapses], size)
 
     def _read_out(self, readout: Population) -> None:
         recorder = self._recorder(f"node_{readout.name}", np.arange(readout.neurons), readout.neurons, np.float32)
@@ -226,10 +225,24 @@ def _concatenated(parts: Iterable[dict[str, Array]]) -> dict[str, Array]:
     return {key: np.concatenate([first[key], *(part[key] for part in others)]) for key in first}
 
 
-def _fan_out(weights: sparse.csr_matrix, first_target: int, targets: int) -> sparse.csr_matrix:
-    """Rows of a fan-out matrix: synapses (target, source) turned around, targets shifted to their place."""
-    own = weights.T.tocsr()
-    return sparse.csr_matrix((own.data, own.indices + first_target, own.indptr), shape=(own.shape[0], targets))
+def _fan_outs(parts: Sequence[tuple[sparse.csr_matrix, int]], targets: int) -> sparse.csr_matrix:
+    """Rows of synapses (target, source) turned around, one part below the other, targets shifted to their place.
+
+    Args:
+        parts: weights, and the first of their targets among ``targets``.
+    """
+    count, rows = sum(weights.nnz for weights, _ in parts), sum(weights.shape[1] for weights, _ in parts)
+    whole = np.int32 if max(count, targets) < 2**31 else np.int64
+    data = np.empty(count, np.result_type(*(weights.dtype for weights, _ in parts)))
+    indices, starts = np.empty(count, whole), np.zeros(rows + 1, whole)
+    at = row = 0
+    for weights, first_target in parts:  # joined by hand: stacking holds all of them twice
+        own = weights.T.tocsr()
+        data[at : at + own.nnz] = own.data
+        np.add(own.indices, first_target, out=indices[at : at + own.nnz], casting="unsafe")
+        starts[row + 1 : row + 1 + own.shape[0]] = own.indptr[1:] + at
+        at, row = at + own.nnz, row + own.shape[0]
+    return sparse.csr_matrix((data, indices, starts), shape=(rows, targets))
 
 
 def _listed(slices: dict[str, slice]) -> str:

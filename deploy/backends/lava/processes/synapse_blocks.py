@@ -73,7 +73,8 @@ class AbstractPyBlocks(PyLoihiProcessModel):
         self.fan_out: sparse.csr_matrix = proc_params["fan_out"]
         self.window: int = proc_params["window"]
         longest = max(block.wait for block in self.blocks)
-        nothing = (np.zeros(0, int), np.zeros(0, self.fan_out.dtype))
+        self.dtype = np.dtype(float) if self.fan_out.dtype.kind == "f" else self.fan_out.dtype
+        nothing = (np.zeros(0, int), np.zeros(0, self.dtype))
         self.history = deque([nothing] * (longest + 1), maxlen=longest + 1)
 
     def run_spk(self) -> None:
@@ -82,10 +83,10 @@ class AbstractPyBlocks(PyLoihiProcessModel):
         self.a_out.send(values @ self.fan_out[rows])
         received = self.s_in.recv()
         active = np.flatnonzero(received)
-        self.history.appendleft((active, received[active].astype(self.fan_out.dtype)))
+        self.history.appendleft((active, received[active].astype(self.dtype)))
 
     def _active_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        rows, values = [np.zeros(0, int)], [np.zeros(0, self.fan_out.dtype)]
+        rows, values = [np.zeros(0, int)], [np.zeros(0, self.dtype)]
         for block in self.blocks:
             if self._arrives_in_window(block):
                 active, value = self.history[block.wait]
