@@ -301,6 +301,25 @@ def test_a_damaged_header_of_npy_is_an_error(tmp_path: Path, header: str) -> Non
     assert "damaged" in message(path)
 
 
+@pytest.mark.parametrize("length", [2**28 + 1, 3_126_461_602, 2**32 - 1])
+def test_an_absurd_packet_of_aedat_4_is_refused_before_memory_is_taken(tmp_path: Path, length: int) -> None:
+    """The library aborts the process where it does not get as much memory as a packet claims."""
+    path = written(tmp_path, "aedat 4")
+    content = path.read_bytes()
+    start = 18 + int.from_bytes(content[14:18], "little")
+    path.write_bytes(content[: start + 4] + length.to_bytes(4, "little") + content[start + 8 :])
+    assert f"damaged: byte {start} begins a packet of {length} bytes, at most 268435456 are read" in message(path)
+
+
+def test_what_a_damaged_header_cites_is_short(tmp_path: Path) -> None:
+    path = written(tmp_path, "aedat 2 DVS128")
+    path.write_bytes(path.read_bytes().replace(b"DVS128\r\n", b"x" * 9000 + b"\r\n"))
+    assert len(message(path)) < 1000
+    path = written(tmp_path, "aedat 3.1")
+    path.write_bytes(path.read_bytes().replace(b"RAW", b"x" * 9000))
+    assert len(message(path)) < 1000
+
+
 def test_damaged_xml_in_aedat_4_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path, "aedat 4")
     path.write_bytes(path.read_bytes().replace(b'<node name="info"', b'<node name="info'))

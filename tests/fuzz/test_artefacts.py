@@ -3,13 +3,9 @@
 By hand with more examples of each kind: ``FUZZ_EXAMPLES=5000 python -m pytest tests/fuzz``.
 """
 
-import contextlib
 import json
-import os
-import resource
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +28,7 @@ from export.onnx.to_onnx import export_onnx
 from spikinghash.arrays import read_spikes
 from spikinghash.errors import SearchError, SpikinghashError
 from spikinghash.seal import sealed_json, sealed_row
+from tests.damage import EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
 from tests.energy_cases import small_counts
 from tests.networks import TINY, calibrated, random_frames
 from tests.report_cases import HOSTS, ROWS, report_of
@@ -39,14 +36,6 @@ from tests.search_cases import write_random_folder
 from training.archive import content_digest
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import Config
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
-"""Damaged files of each kind."""
-LARGEST_MEMORY = 512 * 2**20
-"""Over the size of the file."""
-LONGEST_SECONDS = 2.0
-"""Of CPU time."""
-LONGEST_LINE = 1000
 
 
 @dataclass(frozen=True)
@@ -135,20 +124,6 @@ KINDS = [
 ]  # fmt: skip
 
 
-@contextlib.contextmanager
-def bounded(size: int) -> Iterator[None]:
-    """Within the context, only so much more memory can be had, and only so much time may be taken."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + LARGEST_MEMORY + size, before[1]))
-    begin = time.process_time()
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-    assert time.process_time() - begin < LONGEST_SECONDS
-
-
 def outcome(artefact: Artefact) -> object:
     """What was had, or the line that refused it."""
     with bounded(artefact.path.stat().st_size):
@@ -182,16 +157,14 @@ def fuzzed(test: Callable[..., None]) -> Callable[..., None]:
 def test_one_flipped_bit_is_never_used_silently(kind: str, data: st.DataObject, artefacts: dict[str, Artefact]) -> None:
     artefact = artefacts[kind]
     content = artefact.content
-    damaged = bytearray(content)
-    damaged[data.draw(st.integers(0, len(content) - 1), "byte")] ^= 1 << data.draw(st.integers(0, 7), "bit")
-    assert_right_or_refused(artefact, content, bytes(damaged))
+    assert_right_or_refused(artefact, content, flipped(content, data))
 
 
 @fuzzed
 def test_cut_files_are_never_used_silently(kind: str, data: st.DataObject, artefacts: dict[str, Artefact]) -> None:
     artefact = artefacts[kind]
     content = artefact.content
-    assert_right_or_refused(artefact, content, content[: data.draw(st.integers(0, len(content) - 1), "bytes left")])
+    assert_right_or_refused(artefact, content, cut(content, data))
 
 
 @fuzzed
@@ -200,10 +173,7 @@ def test_overwritten_parts_are_never_used_silently(
 ) -> None:
     artefact = artefacts[kind]
     content = artefact.content
-    begin = data.draw(st.integers(0, len(content) - 1), "begin")
-    part = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), "seed of the part")).bytes(1 + begin % 64)
-    damaged = content[:begin] + part + content[begin + len(part) :]
-    assert_right_or_refused(artefact, content, damaged)
+    assert_right_or_refused(artefact, content, overwritten(content, data))
 
 
 def test_a_manifest_whose_schema_is_no_text_is_refused(artefacts: dict[str, Artefact]) -> None:

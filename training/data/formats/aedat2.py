@@ -104,7 +104,7 @@ def _chip(header: bytes, path: Path) -> _Chip | None:
         if name in named[1].upper():
             return chip
     known = ", ".join(name.decode() for name in _CHIPS)
-    raise RecordingError(f"{path}: chip {named[1].decode(errors='replace')!r} is unknown; known are {known}")
+    raise RecordingError(f"{path}: chip {named[1][:40].decode(errors='replace')!r} is unknown; known are {known}")
 
 
 def _unnamed_chip(records: Records, sensor: SensorSize | None, path: Path) -> _Chip:

@@ -36,7 +36,7 @@ def decode(content: bytes, sensor: SensorSize | None, path: Path) -> Decoded:
     kind = re.search(rb"#Format: (\S+)", content[:end])
     if kind and kind[1] != b"RAW":
         raise RecordingError(
-            f"{path}: events in the form {kind[1].decode(errors='replace')!r}; RAW is read: record it so"
+            f"{path}: events in the form {kind[1][:40].decode(errors='replace')!r}; RAW is read: record it so"
         )
     packets, whole = _packets(content[end + len(_END) :], path)
     found = np.concatenate([np.empty(0, EVENT_DTYPE), *packets])

@@ -4,9 +4,10 @@ The decoder panics on some damaged headers and can end the whole process, so the
 """
 
 import re
+import struct
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from training.data.events import Asked, Decoded, pack_events
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _LENGTH = 4  # bytes that hold the length of the header
+_LARGEST_PACKET = 1 << 28
+"""Bytes. The library takes as much memory as a packet claims, and ends the process where it gets none."""
 _CUT_OFF = "failed to fill whole buffer"  # what the library says of a packet that the file ends in
 _REMEDY = "copy the file or record it again"
 
@@ -88,6 +91,7 @@ def check_header(path: Path) -> dict[int, str]:
                 f"{path}: truncated: a header of {length} bytes is announced, {left} follow; {_REMEDY}"
             )
         header = file.read(length)
+        _check_packets(file, _table_position(header, path), path)
     description = re.search(rb"<dv.*</dv>", header, re.DOTALL)
     try:
         root = ElementTree.fromstring(description[0] if description else b"")
@@ -99,3 +103,33 @@ def check_header(path: Path) -> dict[int, str]:
         for node in root.iterfind("node[@name='outInfo']/node")
     }
     return {int(number): name for number, name in named.items() if name and number.isdecimal()}
+
+
+def _table_position(header: bytes, path: Path) -> int:
+    """Where the table of the file's packets begins, which stands behind them; -1 if there is none.
+
+    It is field 1 of a flatbuffer: its vtable, which the first word of the table leads to, tells where.
+    """
+    try:
+        (root,) = struct.unpack_from("<I", header)
+        vtable = root - struct.unpack_from("<i", header, root)[0]
+        size, _, _, field = struct.unpack_from("<4H", header, vtable)
+        return int(struct.unpack_from("<q", header, root + field)[0]) if size >= 8 and field else -1
+    except struct.error:
+        raise RecordingError(f"{path}: damaged: its header does not hold together; {_REMEDY}") from None
+
+
+def _check_packets(file: IO[bytes], end: int, path: Path) -> None:
+    """Check what the packets from here to ``end`` claim to be long.
+
+    Raises:
+        RecordingError: one is longer than any is.
+    """
+    while (start := file.tell()) != end and len(head := file.read(8)) == 8:
+        length = int.from_bytes(head[4:], "little")
+        if length > _LARGEST_PACKET:
+            raise RecordingError(
+                f"{path}: damaged: byte {start} begins a packet of {length} bytes, at most {_LARGEST_PACKET} are read; "
+                f"{_REMEDY}"
+            )
+        file.seek(length, 1)
