@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from networks import SMALL, TINY, calibrated, random_frames
 
-from benchmarks.microcontroller.board import BOARDS, INSTRUCTIONS_PER_TICK, Board, build, measure, missing_tools
+from benchmarks.microcontroller.board import BOARDS, Board, build, measure, missing_tools
 from benchmarks.microcontroller.twin import twin_source
 from export.c.render import render
 from export.encoder.network import build_network
@@ -22,6 +22,14 @@ void encoder_encode(const uint8_t frames[ENCODER_FRAME_BYTES], uint8_t code[ENCO
     uint32_t left = %d;
     __asm__ volatile("1: subs %%0, %%0, #1\\n\\tbne 1b" : "+r"(left) : : "cc");
     code[0] = frames[0];
+}
+"""
+STACK = """#include "encoder.h"
+void encoder_encode(const uint8_t frames[ENCODER_FRAME_BYTES], uint8_t code[ENCODER_CODE_BYTES])
+{
+    volatile uint8_t taken[%d];
+    taken[0] = frames[0];
+    code[0] = taken[0];
 }
 """
 
@@ -40,12 +48,23 @@ def test_codes_are_the_networks(board: Board, config: EncoderConfig, tmp_path: P
 
 
 @needs_tools
-def test_instructions_are_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_instructions_are_counted(board: Board, tmp_path: Path) -> None:
     """Against a loop of two instructions."""
-    board, files = BOARDS["cortex_m7"], render(build_network(calibrated(TINY))).files
+    files = render(build_network(calibrated(TINY))).files
     image = build(tmp_path, board, files | {"encoder.c": COUNTING % LOOPS})
     (found,) = measure(image, board, random_frames(TINY, 1)).instructions
-    assert abs(found - 2 * LOOPS) <= 2 * INSTRUCTIONS_PER_TICK
+    assert abs(found - 2 * LOOPS) <= 2 * board.instructions_per_tick
+
+
+@needs_tools
+@pytest.mark.parametrize("size", [64, 1024, 12_000])
+def test_the_stack_is_measured(size: int, tmp_path: Path) -> None:
+    """Against an array on it."""
+    board, files = BOARDS["cortex_m4"], render(build_network(calibrated(TINY))).files
+    image = build(tmp_path, board, files | {"encoder.c": STACK % size})
+    found = measure(image, board, random_frames(TINY, 2)).stack
+    assert size <= found <= size + 128
 
 
 @needs_tools

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from benchmarks.microcontroller.board import BOARDS, Board, build, measure, missing_tools
+from benchmarks.microcontroller.board import BOARDS, Board, Image, Measured, build, measure, missing_tools
 from benchmarks.microcontroller.page import page
 from benchmarks.microcontroller.twin import keyword_files, library, twin_source
 from export.c.render import render
@@ -19,11 +19,12 @@ from export.encoder.network import Network, build_network
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError, MissingToolError
 from spikinghash.files import atomic_path, private_folder
-from spikinghash.seal import sealed_row
+from spikinghash.seal import parse_json, sealed_row
 from training.checkpoint import load_checkpoint
 
 CHECKPOINTS = (Path("checkpoints/digits.pt"), Path("checkpoints/nmnist.pt"))
 RECORDINGS = 20
+KINDS = ("encoder", "int8_twin", "int8_twin_maps", "keyword_spotting")
 Row = dict[str, Any]
 
 
@@ -39,7 +40,7 @@ def encoder_row(network: Network, board: Board, frames: NDArray[np.uint8]) -> Ro
     differing = np.flatnonzero((done.codes != network.executor().encode(frames)).any(axis=1))
     if len(differing):
         raise ComparisonError(f"{board.name}: recording {differing[0]} has another code than in the network")
-    return _row("encoder", image.flash, image.ram, done.instructions)
+    return _row("encoder", image, done)
 
 
 def twin_rows(network: Network, board: Board, frames: NDArray[np.uint8], cmsis: Path) -> Iterator[Row]:
@@ -67,14 +68,16 @@ def library_rows(
             done = measure(image, board, frames)
             if (done.codes == 0xFF).all():
                 raise ComparisonError(f"{board.name}: CMSIS-NN refuses a layer of {kind}")
-            yield _row(kind, image.flash, image.ram, done.instructions)
+            yield _row(kind, image, done)
 
 
-def _row(kind: str, flash: int, ram: int, instructions: NDArray[np.int64]) -> Row:
+def _row(kind: str, image: Image, done: Measured) -> Row:
+    instructions = done.instructions
     return {
         "kind": kind,
-        "flash_bytes": flash,
-        "ram_bytes": ram,
+        "flash_bytes": image.flash,
+        "ram_bytes": image.ram,
+        "stack_bytes": done.stack,
         "recordings": len(instructions),
         "instructions": round(float(instructions.mean())),
         "least": int(instructions.min()),
@@ -99,11 +102,24 @@ def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Ro
             yield from (about | {"profile": profile} | row for row in twin_rows(network, board, frames, cmsis))
 
 
+def _other_rows(path: Path) -> list[Row]:
+    """Rows of networks that are no encoders, of a former run."""
+    kept = parse_json(path.read_bytes()) if path.exists() else []
+    return [row for row in kept if row["kind"] != "encoder"]
+
+
+def _place(row: Row) -> tuple[bool, str, int, int]:
+    """By data set, core and kind; what is of no data set is last."""
+    return "dataset" not in row, row.get("dataset", ""), list(BOARDS).index(row["profile"]), KINDS.index(row["kind"])
+
+
 def main(
     nmnist: Annotated[
         Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it digits alone.")
     ] = None,
-    cmsis: Annotated[Path | None, typer.Option(help="Checkout of CMSIS-NN; without it no twins.")] = None,
+    cmsis: Annotated[
+        Path | None, typer.Option(help="Checkout of CMSIS-NN; without it twins stay as counted before.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Page and figures, without suffix.")] = Path("docs/microcontroller"),
 ) -> None:
     """Build the committed encoders for microcontrollers, run them in QEMU, compare their codes, count instructions."""
@@ -117,6 +133,9 @@ def main(
         for profile, board in BOARDS.items():
             keywords = library_rows(board, np.zeros((1, 8), np.uint8), cmsis, {"keyword_spotting": keyword_files()})
             found += ({"checkpoint_sha256": "", "profile": profile} | row for row in keywords)
+    else:
+        found += _other_rows(out.with_suffix(".json"))
+    found.sort(key=_place)
     with atomic_path(out.with_suffix(".json")) as path:
         path.write_text(json.dumps([*map(sealed_row, found)], indent=1) + "\n")
     with atomic_path(out.with_suffix(".md")) as path:

@@ -1,8 +1,9 @@
 """A program for a board that QEMU emulates: built, run, and its instructions counted.
 
-With ``-icount shift=0`` an instruction takes a nanosecond of the emulated time, and SysTick, which runs at the boards'
-25 MHz, ticks every 40 instructions: instructions are counted as ticks, plus or minus one. They are no cycles: QEMU has
-no model of a pipeline, a cache, or the wait states of a flash.
+With ``-icount shift=0`` an instruction takes a nanosecond of the emulated time, and SysTick, which runs at the board's
+25 or 32 MHz, ticks every 40 or 31.25 instructions: instructions are counted as ticks, plus or minus one. They are no
+cycles: QEMU has no model of a pipeline, a cache, or the wait states of a flash. The stack is painted before each code,
+and what is not painted any more afterwards was used.
 """
 
 import os
@@ -21,7 +22,6 @@ from spikinghash.errors import BackendError, MissingToolError, in_one_line
 
 COMPILER, SIZE, EMULATOR = "arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-INSTRUCTIONS_PER_TICK = 40
 FLAGS = ("-std=c99", "-O3", "-mthumb", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections")
 LIBRARY = (
     "--specs=nano.specs",
@@ -49,15 +49,23 @@ class Board:
     name: str
     core: str
     machine: str
+    clock_mhz: int = 25
+    """Of SysTick."""
     flash_kib: int = 512
     ram_kib: int = 256
+
+    @property
+    def instructions_per_tick(self) -> float:
+        """Nanoseconds from one tick to the next."""
+        return 1000 / self.clock_mhz
 
 
 BOARDS = {
     "cortex_m4": Board("Cortex-M4", "cortex-m4", "mps2-an386"),
     "cortex_m7": Board("Cortex-M7", "cortex-m7", "mps2-an500"),
+    "cortex_m55": Board("Cortex-M55", "cortex-m55", "mps3-an547", clock_mhz=32),
 }
-"""By the id of the hardware profile."""
+"""By the id of the hardware profile; there is none of the Cortex-M55."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class Measured:
     """Packed, (B, K/8)."""
     instructions: NDArray[np.int64]
     """Of each recording, (B,)."""
+    stack: int
+    """Bytes that the deepest call took."""
 
 
 def missing_tools() -> str:
@@ -130,8 +140,9 @@ def measure(image: Image, board: Board, frames: NDArray[np.uint8]) -> Measured:
         image.path.parent,
     )
     lines = [line.split() for line in printed.splitlines()]
-    codes = np.array([list(bytes.fromhex(code)) for code, _ in lines], np.uint8)
-    return Measured(codes, INSTRUCTIONS_PER_TICK * np.array([int(ticks) for _, ticks in lines], np.int64))
+    codes = np.array([list(bytes.fromhex(code)) for code, *_ in lines], np.uint8)
+    ticks, stacks = np.array([each[1:] for each in lines], np.int64).T
+    return Measured(codes, (ticks * board.instructions_per_tick).round().astype(np.int64), int(stacks.max()))
 
 
 def call(command: Sequence[str], folder: Path) -> str:

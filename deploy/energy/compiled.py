@@ -30,6 +30,8 @@ class Compiled(BaseModel):
     """Of code and tables."""
     ram_bytes: Amount
     """Static."""
+    stack_bytes: Amount = 0
+    """Beside it; files of former versions lack it."""
     instructions: Amount
     """Per code, the mean over recordings."""
 

@@ -172,7 +172,7 @@ def spiking_work(profile: Profile, counts: NaturalCounts) -> Work:
 
 def compiled_work(network: str, program: Compiled) -> Work:
     """A network as compiled C."""
-    return Work(network, 0, program.flash_bytes, 0, 0, program.ram_bytes, 0, program.instructions)
+    return Work(network, 0, program.flash_bytes, 0, 0, program.ram_bytes + program.stack_bytes, 0, program.instructions)
 
 
 def ann_work(profile: Profile, network: AnnNetwork) -> Work:
