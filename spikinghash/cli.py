@@ -63,8 +63,14 @@ def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]] | str) ->
             app.command(name)(_framed(one))
     else:
         app.command()(_framed(command))
-    with _ended_by_signals():
-        app()
+    with _ended_by_signals() as came:
+        try:
+            app()
+        except SystemExit as end:  # Typer takes what comes while it reads the arguments for Ctrl-C
+            if came and end.code == INTERRUPTED:
+                print("terminated", file=sys.stderr)
+                sys.exit(TERMINATED)
+            raise
 
 
 def _imported(module: str) -> Callable[..., Any] | Mapping[str, Callable[..., Any]]:
@@ -78,10 +84,15 @@ def _imported(module: str) -> Callable[..., Any] | Mapping[str, Callable[..., An
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Within the context SIGTERM and SIGHUP raise ``Terminated``, unless they are ignored, as by nohup."""
+def _ended_by_signals() -> Iterator[list[int]]:
+    """Within the context SIGTERM and SIGHUP raise ``Terminated``, unless they are ignored, as by nohup.
+
+    The list takes the numbers of those that came.
+    """
+    came: list[int] = []
 
     def end(number: int, frame: object) -> None:
+        came.append(number)
         raise Terminated
 
     main = threading.current_thread() is threading.main_thread()
@@ -89,7 +100,7 @@ def _ended_by_signals() -> Iterator[None]:
     for number in numbers:
         signal.signal(number, end)
     try:
-        yield
+        yield came
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)

@@ -91,6 +91,27 @@ def test_a_signal_ends_a_command_cleanly(number: signal.Signals, code: int, mess
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [("SIGTERM", 143, "terminated\n"), ("SIGHUP", 143, "terminated\n"), ("SIGINT", 130, "")],
+)
+def test_a_signal_while_arguments_are_read_ends_a_command_alike(number: str, code: int, message: str) -> None:
+    script = f"""
+import os, signal
+from typing import Annotated
+import typer
+from spikinghash.cli import run
+def parse(text: str) -> str:
+    signal.raise_signal(signal.{number})
+    return text
+def main(given: Annotated[str, typer.Argument(parser=parse)]) -> None:
+    print(given)
+run(main)
+"""
+    done = python("-c", script, "x")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", message)
+
+
 def test_a_folder_goes_whenever_its_process_was_killed(tmp_path: Path) -> None:
     """Killed when the folder is made, but not locked yet."""
     makes = "from spikinghash.files import private_folder as p; p().__enter__()"
