@@ -64,6 +64,9 @@ How the encoders were trained (`configs/digits-sparse.toml`, then `configs/digit
 2. {grid_epochs} epochs on the grids of the integer network, within the budget; {pruned:.0%} of the weights of each map
    are pruned, the smallest first.
 
+Rows of "half the epochs" had half as many in both parts. The twin of one frame learns for {twin} epochs, then on its
+grids for {twin_grid}: no fewer than a sparse encoder, the dense one's included.
+
 The set of `reversal` has classes that differ in order alone. Its network is a smaller one of 24 time steps, trained as
 [temporal.md](temporal.md) says and then for 36 epochs within the first budget of digits; its row says what it spends.
 

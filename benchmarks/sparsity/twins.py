@@ -10,7 +10,7 @@ from benchmarks.results.jobs import run_job as train_twin
 from benchmarks.results.plan import DatasetName, Network
 from benchmarks.sparsity.energy import dense_qnn, pruned_qnn, twin_energies, zeros_skipped
 from benchmarks.sparsity.jobs import Record, recorded, scores, write_records
-from benchmarks.sparsity.plan import PRUNED, PRUNED_EPOCHS, SparseTwin
+from benchmarks.sparsity.plan import PRUNED, SparseTwin
 from deploy.energy.networks.module import ACTIVATIONS
 from training.baselines.activations import activation_sparsity
 from training.baselines.fit import fit, load_fitting, save_weights, sign_encoder
@@ -67,14 +67,13 @@ def pruned_record(dataset: DatasetName, seed: int, out: Path, nmnist: Path | Non
     """A QNN twin that is pruned while it is quantised, from the ANN twin that the others start from, too."""
     job = SparseTwin("qnn", dataset, BITS, seed)
     config = job.config(nmnist)
-    longer = config.model_copy(update={"train": config.train.model_copy(update={"epochs": PRUNED_EPOCHS})})
-    data, sets = load_data(longer)
+    data, sets = load_data(config)
     torch.manual_seed(seed)
     twin = AnnTwin(config.encoder, 1)
     assert job.start is not None
     load_fitting(twin, out / f"{job.start.key}.pt")
     quantise(twin, activation_bits(config.encoder.time_steps), calibration(data, sets))
-    settings = longer.train
+    settings = config.train
     loss = HashLoss(config.encoder.votes, settings.soft_weight, settings.balance_weight)
     steps = settings.epochs * (len(sets.training) // settings.batch_size)
     fit(twin, TwinLoss(loss), data, sets, settings, pruning=Pruning(twin, PRUNED, 0.0, steps))
