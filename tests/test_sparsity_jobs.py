@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks.results import jobs as results_jobs
-from benchmarks.results import plan as results_plan
 from benchmarks.sparsity import core, jobs, plan, twins
 from benchmarks.sparsity.__main__ import write_page
 from benchmarks.sparsity.plan import Job
@@ -29,11 +28,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         results_jobs.__name__,
     ):
         monkeypatch.setattr(f"{module}.load_data", bars_in_the_tables_sizes)
-    for network, (_, rate) in results_plan.SCHEDULES.items():
-        monkeypatch.setitem(results_plan.SCHEDULES, network, (1, rate))
+    for network in plan.TWIN_EPOCHS:
+        monkeypatch.setitem(plan.TWIN_EPOCHS, network, 1)
     for name in ("EPOCHS", "GRID_EPOCHS"):
         monkeypatch.setattr(plan, name, 1)
-    monkeypatch.setattr(twins, "PRUNED_EPOCHS", 1)
     monkeypatch.setattr(core, "SECONDS", 0.0)
     monkeypatch.setattr(core, "RECORDINGS", 2)
     threads = torch.get_num_threads()
