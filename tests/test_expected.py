@@ -111,8 +111,9 @@ def test_where_no_recording_is_good_there_is_nothing_to_print(call: Call, tmp_pa
 
 
 @pytest.mark.parametrize(("name", "kind"), [("digits.onnx", "an ONNX model"), ("digits.pt", "a checkpoint")])
-def test_a_file_of_another_kind_is_named(call: Call, name: str, kind: str) -> None:
-    done = call(place_command, CHECKPOINTS / name)
+def test_a_file_of_another_kind_is_named(call: Call, tmp_path: Path, name: str, kind: str) -> None:
+    np.savez(tmp_path / "input.npz", spikes=np.zeros((1, 2, 3), np.float32))
+    done = call(run_command, CHECKPOINTS / name, "--input", tmp_path / "input.npz")
     assert done.code == 2
     assert f"{name}: this is {kind}, a NIR graph is needed: export.to_nir writes one" in done.err
 
@@ -134,10 +135,10 @@ def test_a_search_names_what_it_passes_over_and_takes_a_sensor(call: Call, tmp_p
     assert done.err == f"{tmp_path}/data: 3 files are no recordings, and passed over: .md (1), .pdf (2)\n"
     np.save(tmp_path / "query.npy", spikinghash.read_events(example("7")).events)
     asked = ("query", tmp_path / "query.npy", "--index", index, "-k", 1)
-    refused = call(search_command, *asked)
+    refused = call(search_command, *asked, "--sensor", "16x16")
     assert refused.code == 2
-    assert "give it: --sensor WIDTHxHEIGHT" in refused.err
-    found = call(search_command, *asked, "--sensor", "34x34")
+    assert "outside the sensor" in refused.err
+    found = call(search_command, *asked)  # the encoder tells its own
     assert found.code == 0
     assert found.out.splitlines()[-1].split()[:4] == ["0", "0", "4", "7"]
     assert " at distance 0" in found.out
