@@ -49,7 +49,7 @@ def test_every_form_in_other_runtimes(backend: str, config: EncoderConfig, tmp_p
     if (backend, config) == ("mnn", SMALL):
         pytest.skip("two levels, see test_mnn_is_spared_what_it_crashes_on")
     network = build_network(calibrated(config), classes=tuple("abcde") if config is CLASSES else ())
-    frames = random_frames(config, 40, seed=4)
+    frames = random_frames(config, 24, seed=4)
     expected = network.executor().encode(frames)
     assert len({each.tobytes() for each in expected}) > 2, "equal codes say little"
     forms = {"plain": {}, "int8": {"int8": True}, "lean": {"batch": 1, "counts": False}}
