@@ -103,6 +103,14 @@ def read_spikes(source: Path) -> Floats:
     return spikes
 
 
+def _check_header(path: Path) -> None:
+    """Refuse a header that is longer than the file, before memory for it is taken."""
+    with path.open("rb") as file:
+        begin = file.read(12)
+    if len(begin) == 12 and begin[6] > 1 and (length := int.from_bytes(begin[8:], "little")) > path.stat().st_size:
+        raise ValueError(f"its header claims {length:,} bytes, the file has {path.stat().st_size:,}")
+
+
 def map_array(path: Path) -> NDArray[Any]:
     """The array of numbers in the ``.npy`` file ``path``, mapped: a length that the file claims is not allocated.
 
@@ -112,6 +120,7 @@ def map_array(path: Path) -> NDArray[Any]:
     """
     try:
         require_file(path)
+        _check_header(path)
         with np.errstate(over="ignore"):  # an absurd shape is refused, and warned of besides
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (*_DAMAGED, zipfile.BadZipFile) as error:

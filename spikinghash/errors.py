@@ -65,12 +65,16 @@ class ComparisonError(SpikinghashError):
 
 
 def in_one_line(error: BaseException, longest: int = 200) -> str:
-    """What an exception of another library says, fit to be cited in a message: one line of ``longest`` letters at most.
+    r"""What an exception of another library says, fit to be cited: one line of ``longest`` letters at most.
 
-    Damaged files make libraries cite their contents: zipfile's message on a damaged name may have 17,000 letters.
+    Damaged files make libraries cite their contents: zipfile's message on a damaged name may have 17,000 letters,
+    SQLite's on a damaged schema control characters.
 
         >>> in_one_line(KeyError())
         'KeyError'
+        >>> in_one_line(ValueError("token \x0f"))
+        'token ?'
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    words = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "?" for letter in words)
     return text if len(text) <= longest else f"{text[:longest]}..."

@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 
-from spikinghash.arrays import read_spikes
+from spikinghash.arrays import map_array, read_spikes
 from spikinghash.errors import CheckpointError, ConfigError, GraphError, WriteError
 from spikinghash.files import atomic_path, read_file, sweep_folder
 from spikinghash.seal import NIR, ONNX, Seal, parse_json, sealed_json, sealed_row
@@ -126,6 +126,17 @@ def test_an_archive_whose_shapes_claim_less_than_it_holds_is_not_read_in_part(tm
     path.write_bytes(content.replace(b"(300, 2, 5)", b"(100, 2, 5)"))
     with pytest.raises(GraphError, match=r"claims shape \(100, 2, 5\) of float32, its member has 12,000 bytes"):
         read_spikes(path)
+
+
+def test_a_header_longer_than_its_file_takes_no_memory(tmp_path: Path) -> None:
+    """Later versions of the format have four bytes for its length, of which two are text if the version is wrong."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros(3))
+    content = bytearray(path.read_bytes())
+    content[6] = 3
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"its header claims [\d,]+ bytes, the file has 152"):
+        map_array(path)
 
 
 def test_what_a_library_cites_of_a_damaged_file_is_cut(tmp_path: Path) -> None:

@@ -54,6 +54,15 @@ def test_matlab_structures_of_aedattools_and_columns(tmp_path: Path) -> None:
     assert load_recording(tmp_path / "b.mat", SENSOR).notes == ("times with fractions were taken for seconds",)
 
 
+def test_a_reader_of_matlab_files_that_crashes_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_aedat_struct(tmp_path / "a.mat")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(RecordingError, match=r"a\.mat: damaged: SciPy's reader ended with code 1; save it again"):
+        load_recording(tmp_path / "a.mat")
+
+
 def test_matlab_files_that_hold_no_events_or_are_damaged_are_told(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, {"x": np.arange(3), "y": np.arange(3)})

@@ -1,26 +1,22 @@
-"""MATLAB's files (``.mat``, up to version 7), read by SciPy.
+"""MATLAB's files (``.mat``, up to version 7), read by SciPy in a process of its own.
 
-The structure ``aedat`` that iniVation's AedatTools import (``aedat.data.polarity`` with ``timeStamp``, ``x``, ``y`` and
-``polarity``; ``aedat.info.deviceAddressSpace`` is the sensor), or columns x, y, t and p of any usual names, at the top
-or in a structure. Times are microseconds, or seconds where one of them is no whole number.
+SciPy's reader is compiled, and over some damaged files it does not raise but ends its process.
 """
 
-import zlib
-from collections.abc import Iterator, Mapping
+import io
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from spikinghash.errors import RecordingError, in_one_line
-from training.data.events import FIELDS, Asked, Decoded, SensorSize, find_fields, pack_events
-from training.data.formats.arrays import check_unpacked
+from spikinghash.errors import RecordingError
+from training.data.events import Asked, Decoded
+from training.data.formats.matlab_process import REFUSED
 
-_HEADER = 128
-"""Bytes before the first element."""
-_PACKED = 15
-"""Type of an element that is compressed."""
-_AT_ONCE = 1 << 20
+_PACKAGES = Path(__file__).resolve().parents[3]
 
 
 def read(path: Path, _: Asked) -> Decoded:
@@ -29,59 +25,15 @@ def read(path: Path, _: Asked) -> Decoded:
     Raises:
         RecordingError: it is damaged, of version 7.3, or holds no events.
     """
-    import scipy.io
-
-    try:
-        check_unpacked(_unpacked(path.read_bytes()), path)
-        content = scipy.io.loadmat(path, simplify_cells=True)
-    except NotImplementedError:
-        raise RecordingError(f"{path}: MATLAB 7.3, which is not read; save it with -v7 in MATLAB") from None
-    except RecordingError:
-        raise
-    except Exception as error:  # what SciPy makes of damaged files
-        raise RecordingError(f"{path}: damaged, or no .mat file: {in_one_line(error)}; save it again") from None
-    for found in _tables(content):
-        columns = {field: np.atleast_1d(found[name]).ravel() for field, name in find_fields(found).items()}
-        if len({len(column) for column in columns.values()}) != 1:
-            raise RecordingError(
-                f"{path}: {[len(column) for column in columns.values()]} values; x, y, t, p need as many"
-            )
-        notes: tuple[str, ...] = ()
-        if columns["t"].dtype.kind == "f" and (columns["t"] != np.rint(columns["t"])).any():
-            columns["t"] = np.rint(columns["t"] * 1e6)
-            notes = ("times with fractions were taken for seconds",)
-        return Decoded(pack_events(columns, str(path)), _sensor(content), notes)
-    raise RecordingError(f"{path}: no structure in it has x, y, t and p; save what ImportAedat of AedatTools returns")
-
-
-def _unpacked(content: bytes) -> int:
-    """Bytes of the elements of a file of version 5 to 7, unpacked."""
-    total, start = 0, _HEADER
-    while start + 8 <= len(content):
-        kind, size = np.frombuffer(content, "<u4", 2, start).tolist()
-        start += 8
-        if kind == _PACKED:
-            unpacker, packed = zlib.decompressobj(), content[start : start + size]
-            while packed and not unpacker.eof:
-                total += len(unpacker.decompress(packed, _AT_ONCE))
-                packed = unpacker.unconsumed_tail
-        start += size
-    return total
-
-
-def _tables(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Structures that have all fields of events, outermost first."""
-    if len(find_fields(content)) == len(FIELDS):
-        yield content
-    for value in content.values():
-        if isinstance(value, Mapping):
-            yield from _tables(value)
-
-
-def _sensor(content: Mapping[str, Any]) -> SensorSize | None:
-    """The sensor that AedatTools note."""
-    try:
-        width, height = (int(number) for number in content["aedat"]["info"]["deviceAddressSpace"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return width, height, 2
+    module = [sys.executable, "-P", "-W", "ignore", "-m", "training.data.formats.matlab_process"]
+    paths = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run([*module, str(path)], capture_output=True, env=environment, check=False)
+    if done.returncode == REFUSED:
+        raise RecordingError(done.stderr.decode(errors="replace").strip())
+    if done.returncode:
+        raise RecordingError(f"{path}: damaged: SciPy's reader ended with code {done.returncode}; save it again")
+    facts, events = done.stdout.split(b"\n", 1)
+    told = json.loads(facts)
+    sensor = told["sensor"] and tuple(told["sensor"])
+    return Decoded(np.load(io.BytesIO(events)), sensor, tuple(told["notes"]))
