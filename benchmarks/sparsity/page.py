@@ -65,7 +65,8 @@ How the encoders were trained (`configs/digits-sparse.toml`, then `configs/digit
    are pruned, the smallest first.
 
 Rows of "half the epochs" had half as many in both parts. The twin of one frame learns for {twin} epochs, then on its
-grids for {twin_grid}: no fewer than a sparse encoder, the dense one's included.
+grids for {twin_grid}: no fewer than a sparse encoder, the dense one's included. Twins of "40 epochs" learned for 40,
+then for 4 (pruned ones 8), and may be better than their rows.
 
 The set of `reversal` has classes that differ in order alone. Its network is a smaller one of 24 time steps, trained as
 [temporal.md](temporal.md) says and then for 36 epochs within the first budget of digits; its row says what it spends.
