@@ -135,10 +135,10 @@ def test_a_search_names_what_it_passes_over_and_takes_a_sensor(call: Call, tmp_p
     assert done.err == f"{tmp_path}/data: 3 files are no recordings, and passed over: .md (1), .pdf (2)\n"
     np.save(tmp_path / "query.npy", spikinghash.read_events(example("7")).events)
     asked = ("query", tmp_path / "query.npy", "--index", index, "-k", 1)
-    refused = call(search_command, *asked, "--sensor", "16x16")
+    refused = call(search_command, *asked)
     assert refused.code == 2
-    assert "outside the sensor" in refused.err
-    found = call(search_command, *asked)  # the encoder tells its own
+    assert "give it: --sensor WIDTHxHEIGHT" in refused.err
+    found = call(search_command, *asked, "--sensor", "34x34")
     assert found.code == 0
     assert found.out.splitlines()[-1].split()[:4] == ["0", "0", "4", "7"]
     assert " at distance 0" in found.out

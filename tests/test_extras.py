@@ -17,15 +17,15 @@ NEED_AN_EXTRA = {
     "deploy.energy.networks.baselines", "deploy.energy.networks.module",
     "export.nir.describe", "export.nir.dialects.dialect", "export.nir.dialects.native", "export.nir.dialects.portable",
     "export.nir.picture", "export.nir.to_nir",
-    "export.onnx.counting", "export.onnx.int8", "export.onnx.to_onnx", "export.onnx.writer",
+    "export.onnx.counting", "export.onnx.int8", "export.onnx.ncnn", "export.onnx.to_onnx", "export.onnx.writer",
     "training.data.tonic_sets",
 }  # fmt: skip
 """Modules that train, export, or run what was not exported."""
 ELSEWHERE = (
-    "deploy.backends.lava.", "deploy.backends.simulators.",
-    "deploy.backends.sanafe.chip", "deploy.backends.sanafe.replay",
+    "deploy.backends.lava.", "deploy.backends.simulators.", "deploy.backends.runtimes.",
+    "deploy.backends.sanafe.chip", "deploy.backends.sanafe.replay", "training.data.formats.matlab_process",
 )  # fmt: skip
-"""Run in environments of their own."""
+"""Run in processes or environments of their own."""
 BLOCK = """
 import sys
 

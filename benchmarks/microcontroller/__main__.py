@@ -93,7 +93,7 @@ def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Ro
     network = build_network(loaded.model())
     about = {
         "checkpoint": checkpoint.as_posix(),
-        "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        **_digest(checkpoint.as_posix()),
         "dataset": loaded.config.data.name,
     }
     for profile, board in BOARDS.items():
@@ -103,9 +103,15 @@ def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Ro
 
 
 def _other_rows(path: Path) -> list[Row]:
-    """Rows of networks that are no encoders, of a former run."""
+    """Rows of networks that are no encoders, of a former run; a twin's work depends on its encoder's sizes alone."""
     kept = parse_json(path.read_bytes()) if path.exists() else []
-    return [row for row in kept if row["kind"] != "encoder"]
+    return [row | _digest(row.get("checkpoint")) for row in kept if row["kind"] != "encoder"]
+
+
+def _digest(checkpoint: str | None) -> Row:
+    if checkpoint is None:
+        return {}
+    return {"checkpoint_sha256": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()}
 
 
 def _place(row: Row) -> tuple[bool, str, int, int]:

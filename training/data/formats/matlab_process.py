@@ -25,7 +25,7 @@ _PACKED = 15
 _AT_ONCE = 1 << 20
 
 
-REFUSED = 3
+REFUSED = 2
 """Exit code; the message is on standard error."""
 
 
