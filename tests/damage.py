@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
+BY_HAND = "FUZZ_EXAMPLES" in os.environ
+"""Whether other damage is tried each time; elsewhere it is always the same, so that a change is what fails a test."""
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 """Damaged files of each kind."""
 LARGEST_MEMORY = 512 * 2**20

@@ -28,7 +28,7 @@ from export.onnx.to_onnx import export_onnx
 from spikinghash.arrays import read_spikes
 from spikinghash.errors import SearchError, SpikinghashError
 from spikinghash.seal import sealed_json, sealed_row
-from tests.damage import EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
+from tests.damage import BY_HAND, EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
 from tests.energy_cases import small_counts
 from tests.networks import TINY, calibrated, random_frames
 from tests.report_cases import HOSTS, ROWS, report_of
@@ -149,7 +149,7 @@ def assert_right_or_refused(artefact: Artefact, content: bytes, damaged: bytes) 
 
 def fuzzed(test: Callable[..., None]) -> Callable[..., None]:
     """So many examples of each kind."""
-    quiet = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+    quiet = settings(max_examples=EXAMPLES, derandomize=not BY_HAND, suppress_health_check=list(HealthCheck))
     return pytest.mark.parametrize("kind", KINDS)(quiet(given(data=st.data())(test)))
 
 
