@@ -183,6 +183,7 @@ def test_only_so_many_watch_and_those_that_leave_make_room(searcher: Searcher) -
         with pytest.raises(urllib.error.HTTPError, match="503") as refused:
             next(watched(server))
         assert refused.value.headers["Retry-After"] == "1"
+        refused.value.close()
         del pages  # which closes them
         while server.service._watchers:
             time.sleep(0.01)

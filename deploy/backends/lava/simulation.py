@@ -35,7 +35,7 @@ from deploy.backends.lava.processes.synapse_blocks import (
     PySynapseBlocks,
     SynapseBlocks,
 )
-from deploy.backends.lava.watchdog import Actor, Watchdog, first_failure
+from deploy.backends.lava.watchdog import Actor, Mailbox, Watchdog, first_failure
 from spikinghash.errors import BackendError, MissingToolError
 
 MODELS = {
@@ -133,6 +133,8 @@ def _actors(process: AbstractProcess) -> list[Actor]:
     processes = list(runtime._messaging_infrastructure.actors)
     names = [built.name for built in runtime._executable.proc_builders]
     names += ["runtime service"] * (len(processes) - len(names))
+    for each in processes:
+        each._pconn = Mailbox(each._pconn)
     return [Actor(name, actor) for name, actor in zip(names, processes, strict=True)]
 
 

@@ -14,6 +14,34 @@ INTERVAL = 0.2
 """Seconds between two looks at the processes."""
 
 
+class Mailbox:
+    """The parent's end of the pipe through which one of Lava's processes tells its exception.
+
+    Lava asks whether something came and then reads it: of two threads that do so at once, as Lava and the watchdog, one
+    would wait for ever for a message that the other has read. Here it is read once, and stays.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self._reading = connection, threading.Lock()
+        self._messages: list[Any] = []
+
+    def poll(self) -> bool:
+        """Whether a message has come."""
+        with self._reading:
+            if not self._messages and not self._connection.closed and self._connection.poll():
+                self._messages.append(self._connection.recv())
+        return bool(self._messages)
+
+    def recv(self) -> Any:
+        """The message, after ``poll`` has said that there is one."""
+        return self._messages[0]
+
+    def close(self) -> None:
+        """Close the pipe."""
+        with self._reading:
+            self._connection.close()
+
+
 @dataclass(frozen=True)
 class Actor:
     """A Lava process: its name, and the OS process (Lava's SystemProcess) that runs it."""
