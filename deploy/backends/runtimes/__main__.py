@@ -4,15 +4,15 @@ Exit codes: 0 done, 2 a runtime that is missing or failed; the last line on stan
 """
 
 import argparse
-import importlib
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from deploy.backends.foreign import exit_code, load_runner
 from deploy.backends.runtimes import RUNNERS
-from spikinghash.errors import BackendError, MissingToolError, SpikinghashError, in_one_line
+from spikinghash.errors import BackendError, in_one_line
 from spikinghash.files import atomic_path
 
 
@@ -20,15 +20,8 @@ def main() -> int:
     """Parse the command line, run, and return the exit code."""
     arguments = _parser().parse_args()
     files = arguments.model, arguments.input, arguments.output
-    try:
-        encode(arguments.runtime, *files, tuple(arguments.outputs.split(",")), not arguments.as_it_comes)
-    except SpikinghashError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    names, exact = tuple(arguments.outputs.split(",")), not arguments.as_it_comes
+    return exit_code(lambda: encode(arguments.runtime, *files, names, exact))
 
 
 def encode(runtime: str, model: Path, source: Path, target: Path, names: tuple[str, ...], exact: bool = True) -> None:
@@ -43,12 +36,7 @@ def encode(runtime: str, model: Path, source: Path, target: Path, names: tuple[s
         MissingToolError: this interpreter lacks the runtime.
         BackendError: the runtime refused the model or failed.
     """
-    try:
-        runner = importlib.import_module(f"deploy.backends.runtimes.{RUNNERS[runtime]}")
-    except ImportError as error:
-        raise MissingToolError(
-            f"{runtime}: {in_one_line(error)} in {sys.executable}; run 'make interop-setup'"
-        ) from error
+    runner = load_runner("deploy.backends.runtimes", RUNNERS[runtime], runtime)
     with np.load(source) as archive:
         frames = archive["frames"]
     try:

@@ -4,30 +4,23 @@ Exit codes: 0 done, 2 bad input or a simulator that failed; the last line on sta
 """
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
 
+from deploy.backends.foreign import exit_code, load_runner
 from deploy.backends.simulators import LOWERED, RUNNERS
 from deploy.backends.simulators.graphs import check_request, first_line, read_planned
 from deploy.backends.simulators.recording import write_recording
 from spikinghash.arrays import read_spikes
-from spikinghash.errors import BackendError, GraphError, MissingToolError, SpikinghashError
+from spikinghash.errors import BackendError, GraphError
 
 
 def main() -> int:
     """Parse the command line, run, and return the exit code."""
     arguments = _parser().parse_args()
     record = tuple(name for name in arguments.record.split(",") if name)
-    try:
-        simulate(arguments.simulator, arguments.graph, arguments.input, arguments.output, record, arguments.threads)
-    except SpikinghashError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    files = arguments.graph, arguments.input, arguments.output
+    return exit_code(lambda: simulate(arguments.simulator, *files, record, arguments.threads))
 
 
 def simulate(simulator: str, path: Path, source: Path, target: Path, record: tuple[str, ...], threads: int = 1) -> None:
@@ -41,11 +34,7 @@ def simulate(simulator: str, path: Path, source: Path, target: Path, record: tup
     graph = read_planned(path, None) if simulator in LOWERED else read_planned(path)
     spikes = read_spikes(source)
     check_request(graph, path, spikes, record)
-    try:
-        runner = importlib.import_module(f"deploy.backends.simulators.{RUNNERS[simulator]}")
-    except ImportError as error:
-        reason = f"{simulator}: {first_line(error)} in {sys.executable}"
-        raise MissingToolError(f"{reason}; run 'make interop-setup'") from error
+    runner = load_runner("deploy.backends.simulators", RUNNERS[simulator], simulator)
     try:
         options = {"threads": threads} if simulator in LOWERED else {}
         recording = runner.run(graph, spikes, record, **options)
