@@ -1,6 +1,5 @@
 """Any encoder as a NIR graph, for what counts and places populations: .onnx and .pt are lowered on the way."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from deploy.backends.events.check import check_network
 from deploy.backends.events.files import read_network
+from deploy.backends.runtime_backend import onnx_metadata
 from export.encoder.integer import KEY
-from export.nir.metadata import parse_metadata
-from export.onnx.properties import METADATA_KEY, read_property
+from export.onnx.properties import read_property
 from spikinghash.errors import GraphError, SpikinghashError
 from spikinghash.extras import told_of_extras
+from spikinghash.files import private_folder
 from spikinghash.progress import working
 from spikinghash.resources import CHECKPOINTS, named, offered
 
@@ -38,8 +38,8 @@ def as_nir(encoder: Path) -> Iterator[Path]:
     if encoder.suffix not in LOWERED:
         yield encoder
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{encoder.stem}.nir"
+    with private_folder() as folder:
+        path = folder / f"{encoder.stem}.nir"
         with told_of_extras(), working(f"lowering {encoder.name}"):
             _lower(encoder, path)
         try:
@@ -59,13 +59,10 @@ def _recorded(model: Path) -> "Network":
     """The network of an ONNX model, from the records and the metadata that it holds."""
     from export.encoder.recorded import recorded_network
 
-    text = read_property(model, METADATA_KEY)
-    if text is None:
-        raise GraphError(f"{model}: an ONNX model, but no encoder of this project: give what export.to_onnx wrote")
+    metadata = onnx_metadata(model)
     if read_property(model, KEY) is None:
         raise GraphError(f"{model}: it holds float numbers and no integer network to lower: give its checkpoint (.pt)")
-    metadata, integer = parse_metadata(text, str(model)), read_network(model)
-    config = metadata.config(str(model))
+    integer, config = read_network(model), metadata.config(str(model))
     if config is None:
         raise GraphError(f"{model}: it does not state the sizes of its encoder: export it again")
     try:

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from deploy.backends.encoder import Codes, Frames, Trace
-from export.nir.metadata import parse_metadata
+from export.nir.metadata import parse_onnx_metadata
 from export.nir.read import KEY
 from export.onnx.properties import read_model
 from spikinghash.errors import GraphError
@@ -33,9 +33,7 @@ class OnnxEncoder:
         self._codes_alone.only_execute_path_to_fetches = True  # nobody who encodes asks for spike counts
         self.providers: list[str] = self._session.get_providers()
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
-            raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
-        self.metadata = parse_metadata(text, str(path))
+        self.metadata = parse_onnx_metadata(text, str(path))
         self.classes, self._answers = self.metadata.classes, "classes" if self.metadata.classes else "codes"
         frames = self._session.get_inputs()[0]
         self._batch = frames.shape[0] if isinstance(frames.shape[0], int) else None

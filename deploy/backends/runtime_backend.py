@@ -12,7 +12,7 @@ import numpy as np
 from deploy.backends.encoder import Codes, Frames, Trace, checked_frames
 from deploy.backends.simulator_backend import find_interpreter
 from deploy.backends.worker import environment_of, worker
-from export.nir.metadata import Metadata, parse_metadata
+from export.nir.metadata import Metadata, parse_onnx_metadata
 from export.onnx.properties import METADATA_KEY, read_property
 from spikinghash.arrays import Arrays
 from spikinghash.errors import GraphError
@@ -127,7 +127,4 @@ def onnx_metadata(path: Path) -> Metadata:
     Raises:
         GraphError: it is no encoder.
     """
-    text = read_property(path, METADATA_KEY)
-    if text is None:
-        raise GraphError(f"{path}: an ONNX model, but no encoder: it lacks the metadata '{METADATA_KEY}'")
-    return parse_metadata(text, str(path))
+    return parse_onnx_metadata(read_property(path, METADATA_KEY), str(path))

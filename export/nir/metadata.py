@@ -130,6 +130,17 @@ class Metadata(BaseModel):
         return self.time_steps + self.latency
 
 
+def parse_onnx_metadata(text: str | None, source: str) -> Metadata:
+    """Metadata of an ONNX model from its property ``KEY``, if it has one; ``source`` is named in messages.
+
+    Raises:
+        GraphError: it has none, or as ``parse_metadata``.
+    """
+    if text is None:
+        raise GraphError(f"{source}: an ONNX model, but no encoder: it lacks the metadata '{KEY}'")
+    return parse_metadata(text, source)
+
+
 def parse_metadata(text: str | bytes, source: str) -> Metadata:
     """Metadata from its JSON; ``source`` is named in messages.
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import iree.runtime
 import numpy as np
 import onnx  # noqa: F401 (the importer needs it)
 from numpy.typing import NDArray
+
+from spikinghash.files import private_folder
 
 TARGET = ("--iree-llvmcpu-target-cpu=host",)
 GRAPH = "encoder"
@@ -32,8 +33,8 @@ def run(
 
 
 def _compiled(model: Path) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        imported = Path(folder) / "encoder.mlir"
+    with private_folder() as folder:
+        imported = folder / "encoder.mlir"
         command = [sys.executable, "-m", "iree.compiler.tools.import_onnx", str(model), "-o", str(imported)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -4,7 +4,6 @@ Its command ``mnnconvert`` installs a package by pip and sends a log to its make
 behind it does neither.
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from spikinghash.files import private_folder
+
 MOST_AXES = 9
 """Of a tensor: MNN_MAX_TENSOR_DIM. The converter ends by a segmentation fault above it."""
 
@@ -26,8 +27,8 @@ def run(
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """Outputs of each recording, by name."""
     _require_few_axes(model)
-    with tempfile.TemporaryDirectory() as folder:
-        converted = str(Path(folder) / "encoder.mnn")
+    with private_folder() as folder:
+        converted = str(folder / "encoder.mnn")
         files = ["--modelFile", str(model), "--MNNModel", converted]
         _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "spikinghash"])
         precision = MNN.expr.PrecisionMode.High if exact else MNN.expr.PrecisionMode.Normal

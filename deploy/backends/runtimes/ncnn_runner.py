@@ -4,7 +4,6 @@ Weights stay in 32 bits (``fp16=0``), and so does the arithmetic: ncnn takes 16 
 """
 
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import ncnn
 import numpy as np
 import pnnx
 from numpy.typing import NDArray
+
+from spikinghash.files import private_folder
 
 IN_16_BITS = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
 
@@ -41,13 +42,13 @@ def _load(net: Any, model: Path, shape: tuple[int, ...], exact: bool) -> None:
     Raises:
         RuntimeError: it cannot be converted, or not loaded.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "encoder.onnx"  # pnnx writes beside what it reads
+    with private_folder() as folder:
+        copy = folder / "encoder.onnx"  # pnnx writes beside what it reads
         copy.write_bytes(model.read_bytes())
         sizes = ",".join(map(str, (1, *shape)))
         command = [pnnx.EXEC_PATH, str(copy), f"inputshape=[{sizes}]", *(["fp16=0"] if exact else [])]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        files = [Path(folder) / f"encoder.ncnn.{kind}" for kind in ("param", "bin")]
+        files = [folder / f"encoder.ncnn.{kind}" for kind in ("param", "bin")]
         if done.returncode or not all(file.exists() for file in files):
             raise RuntimeError(f"pnnx cannot convert it (exit code {done.returncode})")
         if net.load_param(str(files[0])) or net.load_model(str(files[1])):
