@@ -29,6 +29,7 @@ from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError
 from training.checkpoint import load_checkpoint
+from training.config import EncoderConfig
 from training.data import digits
 from training.data.binning import events_to_frames
 from training.data.recordings import NMNIST_SENSOR, decode_events, encode_events
@@ -172,13 +173,19 @@ def read_files(folder: Path | None, count: int) -> list[bytes]:
     return [encode_events(events, "simulated").tobytes() for events in digits.simulate(range(count))]
 
 
+def recorded_frames(config: EncoderConfig, files: list[bytes]) -> Frames:
+    """Frames of recordings in the format of N-MNIST."""
+    steps, size = config.time_steps, config.size
+    return np.stack([events_to_frames(decode_events(content), NMNIST_SENSOR, steps, size) for content in files])
+
+
 def compare(
     checkpoint: Path, files: list[bytes], names: list[str], seconds: float, threads: int = 0
 ) -> tuple[list[Speed], dict[str, float]]:
     """All figures of one run: the speeds, and the shares of the stages with the fastest encoder at batch 64."""
     network = load_network(checkpoint)
     steps, size = network.config.time_steps, network.config.size
-    frames = np.stack([events_to_frames(decode_events(content), NMNIST_SENSOR, steps, size) for content in files])
+    frames = recorded_frames(network.config, files)
     speeds: list[Speed] = []
     with tempfile.TemporaryDirectory() as folder:
         encoders = {name: make_encoder(name, checkpoint, Path(folder), threads) for name in names}

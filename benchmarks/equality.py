@@ -12,27 +12,18 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
-from rich.progress import track
 
-from benchmarks.encode import read_files
+from benchmarks.encode import Frames, read_files, recorded_frames
 from deploy.backends.events.encoder import EventsEncoder
 from export.encoder.network import Network, load_network
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError
+from spikinghash.progress import track
 from training.config import EncoderConfig
-from training.data.binning import events_to_frames
-from training.data.recordings import NMNIST_SENSOR, decode_events
 
-Frames = NDArray[np.uint8]
 BATCHES = (1, 7, 64)
 """Sizes of batches, in turns."""
 THREADS = (1, 2)
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints below ``folder``, by name."""
-    return sorted(folder.rglob("*.pt"))
 
 
 def random_frames(config: EncoderConfig, count: int) -> Frames:
@@ -40,12 +31,6 @@ def random_frames(config: EncoderConfig, count: int) -> Frames:
     generator = np.random.default_rng(0)
     shares = np.linspace(0, 1, count).reshape(-1, 1, 1, 1, 1)
     return (generator.random((count, config.time_steps, 2, config.size, config.size)) < shares).astype(np.uint8)
-
-
-def recorded_frames(config: EncoderConfig, files: list[bytes]) -> Frames:
-    """Frames of recordings in the format of N-MNIST."""
-    steps, size = config.time_steps, config.size
-    return np.stack([events_to_frames(decode_events(content), NMNIST_SENSOR, steps, size) for content in files])
 
 
 def batches(count: int) -> Iterator[slice]:
@@ -65,7 +50,8 @@ def compare(name: str, network: Network, frames: Frames) -> tuple[int, int]:
     executor = network.executor()
     encoders = {threads: EventsEncoder(network.integer(), threads=threads) for threads in THREADS}
     codes_equal = counts_equal = 0
-    for part in track(list(batches(len(frames))), description=name, transient=True):
+    parts = list(batches(len(frames)))
+    for part in track(parts, name, len(parts)):
         with torch.no_grad():
             codes, spikes = executor.layers(frames[part])
         counts = {layer: values.sum(axis=(1, 2, 3, 4)) for layer, values in spikes.items()}
@@ -89,7 +75,7 @@ def main(
     """Compare all checkpoints."""
     files = read_files(recordings, count)
     console = wide_console()
-    for path in checkpoints(folder):
+    for path in sorted(folder.rglob("*.pt")):
         network = load_network(path)
         for kind, frames in (
             ("random", random_frames(network.config, count)),
