@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -34,6 +33,7 @@ from deploy.search.serve import WATCHERS, SearchServer
 from deploy.search.store import open_or_create
 from spikinghash.errors import RecordingError
 from spikinghash.resources import example
+from tests.servers import running
 from training.data.binning import events_to_frames
 from training.data.events import Events
 from training.data.windows import Windows
@@ -64,15 +64,11 @@ def searcher(index: Path) -> Searcher:
 @contextmanager
 def shown(searcher: Searcher, source: Source, name: str = "udp") -> Iterator[SearchServer]:
     """A server whose page shows ``source``."""
-    with Feed(name, source, CUT, Coder(searcher.encoder, searcher)) as feed:
-        server = SearchServer(searcher, ("127.0.0.1", 0), 1 << 20, feed)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            thread.join(0.01)
+    with (
+        Feed(name, source, CUT, Coder(searcher.encoder, searcher)) as feed,
+        running(SearchServer(searcher, ("127.0.0.1", 0), 1 << 20, feed)) as server,
+    ):
         yield server
-        server.should_exit = True
-        thread.join()
 
 
 def endless(*chunks: Events, waits: bool = True) -> Listed:

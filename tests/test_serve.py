@@ -8,12 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,7 @@ from export.encoder.network import load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import SearchError
 from spikinghash.files import private_folder
+from tests.servers import running
 from training.data.recordings import load_recording
 
 if TYPE_CHECKING:
@@ -64,16 +64,8 @@ def index(tmp_path_factory: pytest.TempPathFactory, small_encoder: Path, recordi
     return build(tmp_path_factory.mktemp("index"), small_encoder, recordings)
 
 
-@contextmanager
-def started(searcher: Searcher) -> Iterator[SearchServer]:
-    server = SearchServer(searcher, ("127.0.0.1", 0), LIMIT)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield server
-    server.should_exit = True
-    thread.join()
+def started(searcher: Searcher) -> AbstractContextManager[SearchServer]:
+    return running(SearchServer(searcher, ("127.0.0.1", 0), LIMIT))
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from deploy.backends.verify import choose_frames, verify
 from export.encoder.network import load_network
 from tests.interop.environment import foreign_interpreter
+from tests.interop.recordings import SAMPLES, half_real
 from training.config import load_config
-from training.data.frames import load_dataset
 from training.train import LAST, train
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "digits.pt"
-SAMPLES = 16
 
 foreign_interpreter()
 
@@ -24,11 +22,7 @@ foreign_interpreter()
 def test_committed_checkpoint_in_foreign_simulators(nmnist_folder: Path) -> None:
     """Half digits, half real recordings."""
     network = load_network(CHECKPOINT)
-    steps = network.config.time_steps
-    frames = np.concatenate([
-        choose_frames(load_dataset("digits", time_steps=steps), SAMPLES),
-        choose_frames(load_dataset("nmnist", root=nmnist_folder, time_steps=steps), SAMPLES),
-    ])  # fmt: skip
+    frames = half_real(nmnist_folder, network.config.time_steps)
     backends = ["onnxruntime", "nir", "lava", "norse", "snntorch", "spikingjelly"]
     for result in verify(network, CHECKPOINT, frames, backends, {}):
         assert result.equal, result

@@ -2,22 +2,20 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from deploy.backends.encoders import load_encoder
-from deploy.backends.verify import choose_frames, verify
+from deploy.backends.verify import verify
 from export.encoder.network import build_network, load_network
 from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import BackendError, GraphError
 from tests.interop.environment import foreign_interpreter
+from tests.interop.recordings import half_real
 from tests.networks import DEEP, SMALL, TINY, calibrated, random_frames
 from training.config import EncoderConfig
-from training.data.frames import load_dataset
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = 16
 CLASSES = TINY.model_copy(update={"head": "classes", "bits": 5})
 
 foreign_interpreter("openvino")
@@ -29,11 +27,7 @@ def test_committed_checkpoint_in_other_runtimes(name: str, nmnist_folder: Path) 
     """Half digits, half real recordings; ncnn gives codes alone."""
     checkpoint = ROOT / "checkpoints" / f"{name}.pt"
     network = load_network(checkpoint)
-    steps = network.config.time_steps
-    frames = np.concatenate([
-        choose_frames(load_dataset("digits", time_steps=steps), SAMPLES),
-        choose_frames(load_dataset("nmnist", root=nmnist_folder, time_steps=steps), SAMPLES),
-    ])  # fmt: skip
+    frames = half_real(nmnist_folder, network.config.time_steps)
     backends = ["onnxreference", "openvino", "mnn", "tract", "ncnn"]
     results = verify(network, checkpoint, frames, backends, {})
     for result in results:
