@@ -83,7 +83,7 @@ build/web/node_modules: deploy/web/package.json
 	npm install --prefix build/web --no-package-lock --no-audit --no-fund
 	touch $@
 
-docs: setup ## Build the site of docs/ in build/site; a warning is an error.
+docs: setup ## Build the site of docs/ in build/site, with the page of `make web` if it is there; a warning is an error.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove what was built and measured; the environments stay (they are .venv*).
