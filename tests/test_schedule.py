@@ -108,3 +108,20 @@ def test_narrow_weights_are_the_same_numbers(seed: int, exact: bool) -> None:
     onto_a = narrow.arriving["a"][0].weights
     assert onto_a.dtype == (np.float32 if exact else np.float64)
     assert np.array_equal(onto_a.toarray(), weights)
+
+
+@pytest.mark.parametrize(
+    ("largest", "kind"), [(127, np.int8), (-129, np.int16), (2**15, np.float32), (2**24 + 1, float)]
+)
+def test_whole_weights_take_as_few_bytes_as_hold_them(largest: int, kind: type) -> None:
+    nodes = {"w": nir.Linear(np.array([[largest, 0.0], [1.0, -1.0]])), "a": gate(2)}
+    weights = lower(built(nodes, "x>w w>a a>y", (2,), (2,)), narrow=True).arriving["a"][0].weights
+    assert weights.dtype == kind
+    assert weights.toarray().tolist() == [[largest, 0], [1, -1]]
+
+
+def test_narrow_weights_take_nothing_from_sums_that_are_made_later() -> None:
+    nodes = {"w": nir.Linear(np.array([[100.0]])), "v": nir.Linear(np.array([[100.0]])), "a": gate(1), "b": gate(1)}
+    network = lower(built(nodes, "x>w x>v w>a w>b v>b a>y b>y", (1,), (1,)), narrow=True)
+    assert [part.weights.toarray().tolist() for part in network.arriving["a"]] == [[[100]]]
+    assert [part.weights.toarray().tolist() for part in network.arriving["b"]] == [[[200]]]

@@ -30,7 +30,12 @@ class FixedNetwork:
 
     def unit(self, name: str) -> float:
         """What a 1 that source or readout ``name`` emits stands for."""
-        return self.registers[name].unit if name in self.registers else 1.0
+        return unit_of(name, self.registers)
+
+
+def unit_of(name: str, registers: Mapping[str, Registers]) -> float:
+    """What a 1 that source or readout ``name`` emits stands for; ``registers`` are those of all populations."""
+    return registers[name].unit if name in registers else 1.0
 
 
 def to_fixed_point(network: SynapseNetwork, window: int, input_range: Range = (0, 1)) -> FixedNetwork:

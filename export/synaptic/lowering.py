@@ -14,12 +14,14 @@ from export.nir.stepwise.dynamics import NEURONS, Dynamics, delay_steps, dynamic
 from export.nir.stepwise.plan import GraphPlan, make_plan
 from export.nir.synapse_matrix import LINEAR_NODES, bias_vector
 from export.synaptic.flow import Flow
-from export.synaptic.populations import CONSTANT, Population, Projection, SynapseNetwork
+from export.synaptic.populations import CONSTANT, Array, Population, Projection, SynapseNetwork
 from spikinghash.errors import GraphError
 
 RELAY = ", held for a step"
 """Suffix of the population that stands for a cycle of linear nodes, which holds no neuron."""
 RECORDABLE_NODES = (*NEURONS, nir.Delay)
+NARROW = (np.int8, np.int16, np.float32)
+"""What weights are stored in to save memory; a synapse takes four bytes more, for its source."""
 KINDS: dict[type[nir.NIRNode], str] = {
     nir.LIF: "lif",
     nir.IF: "counter",
@@ -44,7 +46,7 @@ def lower(
         graph: with one Input and one Output; shapes that it leaves open are inferred.
         record: Neuron and Delay nodes whose output is wanted; a node of a nested graph is called ``graph.node``.
         dt: time step in seconds; by default what the graph's metadata say.
-        narrow: weights of a projection in single precision where that holds all of them exactly, in 2/3 of the memory.
+        narrow: weights of a projection in the narrowest of ``NARROW`` that holds all of them exactly.
 
     Raises:
         GraphError: a node that cannot run, shapes that do not fit; the message names the node.
@@ -152,7 +154,8 @@ class Lowering:
 
     def _add_neurons(self, name: str, kind: str, rule: Dynamics, arriving: Flow) -> None:
         if self.as_run:
-            arriving = arriving.through(sparse.diags(rule.gain), arriving.shape)
+            scaled = {way: self._times(rule.gain, weights) for way, weights in arriving.terms.items()}
+            arriving = Flow(arriving.shape, scaled)
             if rule.current_decay is None:  # else the constant would pass through the synaptic current
                 arriving = arriving.plus_constant(rule.drive)
         self._add(name, kind, self.plan.shapes.get(name, arriving.shape), arriving, rule=rule)
@@ -176,13 +179,21 @@ class Lowering:
         self._connect(name, flow)
         self._populations.append(Population(name, self.serves.get(name, name), "readout", self.plan.shapes[name]))
 
+    def _times(self, gain: Array, weights: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Weights of a flow with the gain of each target."""
+        weights.eliminate_zeros()
+        if self.narrow and np.all(data := weights.data * np.repeat(gain, np.diff(weights.indptr))):
+            return _narrow(weights, data)
+        return sparse.csr_matrix(sparse.diags(gain) @ weights)
+
     def _connect(self, target: str, flow: Flow) -> None:
         """Synapses for all terms of a flow; one of them may be empty, so that no population stands alone."""
         for weights in flow.terms.values():
-            weights.eliminate_zeros()
-            if self.narrow and np.array_equal(single := weights.data.astype(np.float32), weights.data):
-                weights.data = single
+            if not weights.data.all():
+                weights.eliminate_zeros()
         terms = [item for item in flow.terms.items() if item[1].nnz] or list(flow.terms.items())[:1]
+        if self.narrow:
+            terms = [(way, _narrow(weights, weights.data)) for way, weights in terms]
         self._projections += [Projection(way.source, target, weights, way.nodes, way.delay) for way, weights in terms]
 
     @cached_property
@@ -214,6 +225,17 @@ class Lowering:
             )
             for way, term in self._flows[part.source].terms.items()
         ]  # fmt: skip
+
+
+def _narrow(weights: sparse.csr_matrix, values: Array) -> sparse.csr_matrix:
+    """``values`` other than 0 in the places of ``weights``, which both then share, in the narrowest exact form."""
+    for kind in NARROW:
+        with np.errstate(invalid="ignore", over="ignore"):
+            data = values.astype(kind)
+        if np.array_equal(data, values):
+            values = data
+            break
+    return sparse.csr_matrix((values, weights.indices, weights.indptr), weights.shape)
 
 
 def _check_recordable(plan: GraphPlan, record: Collection[str]) -> None:

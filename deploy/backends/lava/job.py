@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import shared_memory
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from deploy.backends.lava.fan_outs import FanOuts
 from deploy.backends.lava.watchdog import Watchdog
-from export.loihi.network import FixedNetwork, as_recorded, to_fixed_point, whole_range
+from export.loihi.network import as_recorded, to_fixed_point, unit_of, whole_range
+from export.loihi.registers import Registers
 from export.nir.read import read_graph
 from export.synaptic.lowering import lower
 from export.synaptic.populations import SynapseNetwork
@@ -84,10 +86,14 @@ def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
     _name_shared_memory(settings.shared_memory)
     network = lower(read_graph(job / "graph.nir", "graph.nir"), settings.record, narrow=settings.numbers == "float")
     spikes = _read_spikes(job / "input.npy", network)
-    fixed = None
+    registers: Mapping[str, Registers] | None = None
     if settings.numbers == "fixed":
         fixed = to_fixed_point(network, spikes.shape[1], whole_range(spikes))
-    run = _Run(job, settings, network if fixed is None else fixed.network, fixed, watchdog, tell)
+        network, registers = fixed.network, fixed.registers
+        del fixed
+    fan_outs = FanOuts(network)
+    del network  # its weights are the fan-outs' to let go of
+    run = _Run(job, settings, fan_outs, registers, watchdog, tell)
     for first in range(settings.first, len(spikes), settings.chunk):
         run.chunk(spikes, first)
 
@@ -96,14 +102,10 @@ def run_job(job: Path, tell: Tell, on_failure: Callable[[str], None]) -> None:
 class _Run:
     job: Path
     settings: Settings
-    network: SynapseNetwork
-    fixed: FixedNetwork | None
+    fan_outs: FanOuts
+    registers: Mapping[str, Registers] | None
     watchdog: Watchdog
     tell: Tell
-
-    def unit(self, name: str) -> float:
-        """What a 1 that node ``name`` emits stands for."""
-        return 1.0 if self.fixed is None else self.fixed.unit(name)
 
     def chunk(self, spikes: np.ndarray, first: int) -> None:
         """Run the samples from ``first`` on, as many as a chunk holds, and write their outputs."""
@@ -113,8 +115,10 @@ class _Run:
         placed = self._placed(steps)
         self._simulate(placed, lambda done: self.tell(first * steps + min(done // placed.pace, samples * steps)))
         record = self.settings.record
-        arrays: dict[str, Any] = {"outputs": placed.values(self.network.output)}
-        arrays |= {f"spikes_{name}": as_recorded(placed.values(name) * self.unit(name)) for name in record}
+        arrays: dict[str, Any] = {"outputs": placed.values(self.fan_outs.network.output)}
+        arrays |= {
+            f"spikes_{name}": as_recorded(placed.values(name) * unit_of(name, self.registers or {})) for name in record
+        }
         with atomic_path(self.job / "outputs" / f"{first}.npz") as path:
             np.savez(path, **arrays)
 
@@ -122,8 +126,7 @@ class _Run:
         from deploy.backends.lava.placement import PlacedNetwork  # slow: graphs that cannot run are refused before
 
         frames, settings = self.job / "frames.npy", self.settings
-        registers = None if self.fixed is None else self.fixed.registers
-        return PlacedNetwork(self.network, frames, steps, settings.record, settings.placement, registers)
+        return PlacedNetwork(self.fan_outs, frames, steps, settings.record, settings.placement, self.registers)
 
     def _simulate(self, placed: "PlacedNetwork", on_step: Callable[[int], None]) -> None:
         from deploy.backends.lava.local import simulate_locally

@@ -12,8 +12,8 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.proc.lif.process import LIFReset
-from scipy import sparse
 
+from deploy.backends.lava.fan_outs import FanOuts
 from deploy.backends.lava.processes.attention import DynamicProduct, FixedDynamicProduct
 from deploy.backends.lava.processes.clocked_neurons import Clock, ClockedLIF, FixedLIF, GradedLIF
 from deploy.backends.lava.processes.frame_source import FrameSource
@@ -22,7 +22,7 @@ from deploy.backends.lava.processes.synapse_blocks import Block, FixedSynapseBlo
 from export.loihi.arithmetic import SHIFT
 from export.loihi.registers import Registers
 from export.nir.stepwise.dynamics import Dynamics
-from export.synaptic.populations import CONSTANT, Array, Population, Projection, SynapseNetwork
+from export.synaptic.populations import CONSTANT, Array, Population, Projection
 from export.synaptic.schedule import schedule
 
 Placement = Literal["merged", "layered"]
@@ -60,7 +60,7 @@ class PlacedNetwork:
     """The Lava processes of a network, ready to run.
 
     Args:
-        network: what to run.
+        fan_outs: what to run.
         frames: .npy file (steps, input size), all windows back to back; recordings are written beside it.
         window: time steps per window; every window starts from reset state.
         record: populations whose spikes are wanted.
@@ -76,15 +76,16 @@ class PlacedNetwork:
 
     def __init__(
         self,
-        network: SynapseNetwork,
+        fan_outs: FanOuts,
         frames: Path,
         window: int,
         record: Sequence[str] = (),
         placement: Placement = "merged",
         registers: Mapping[str, Registers] | None = None,
     ) -> None:
+        network = fan_outs.network
         timing = schedule(network)
-        self._registers = registers
+        self._registers, self._fan_outs = registers, fan_outs
         self._network, self._folder = network, frames.parent
         self.pace, self._latencies = timing.pace, timing.latencies
         self._frames, self._steps = len(np.load(frames, mmap_mode="r")), window
@@ -152,19 +153,19 @@ class PlacedNetwork:
     def _connect(self, targets: dict[str, slice], size: int, port: InPort) -> None:
         """One SynapseBlocks from every group with synapses onto ``targets``, all summed in ``port``."""
         for group in self._groups:
-            synapses = [s for s in self._network.projections if s.source in group.slices and s.target in targets]
+            parts = enumerate(self._network.projections)
+            synapses = {n: part for n, part in parts if part.source in group.slices and part.target in targets}
             if synapses:
                 name = f"synapses {_listed(group.slices)} to {_listed(targets)}"
-                blocks, fan_out = self._blocks(synapses, group.slices, targets, size)
+                blocks = self._blocks(synapses.values(), group.slices)
+                fan_out = self._fan_outs.of(list(synapses), [targets[s.target].start for s in synapses.values()], size)
                 real = self._registers is None or isinstance(port.process, Recorder)
                 kind = SynapseBlocks if real else FixedSynapseBlocks
                 projection = self._add(kind(name, group.size, blocks, fan_out, self._window))
                 group.process.s_out.connect(projection.s_in)
                 projection.a_out.connect(port)
 
-    def _blocks(
-        self, synapses: Sequence[Projection], sources: dict[str, slice], targets: dict[str, slice], size: int
-    ) -> tuple[list[Block], sparse.csr_matrix]:
+    def _blocks(self, synapses: Iterable[Projection], sources: dict[str, slice]) -> list[Block]:
         blocks, first_row = [], 0
         for part in synapses:
             latency = self._latencies[part.source]
@@ -172,7 +173,7 @@ class PlacedNetwork:
             wait = delay + self._latencies[part.target] - latency - 1
             blocks.append(Block(sources[part.source], first_row, wait, delay, latency))
             first_row += part.weights.shape[1]
-        return blocks, _fan_outs([(part.weights, targets[part.target].start) for part in synapses], size)
+        return blocks
 
     def _read_out(self, readout: Population) -> None:
         recorder = self._recorder(f"node_{readout.name}", np.arange(readout.neurons), readout.neurons, np.float32)
@@ -223,26 +224,6 @@ def _registered(found: Sequence[Registers]) -> dict[str, Any]:
 def _concatenated(parts: Iterable[dict[str, Array]]) -> dict[str, Array]:
     first, *others = parts
     return {key: np.concatenate([first[key], *(part[key] for part in others)]) for key in first}
-
-
-def _fan_outs(parts: Sequence[tuple[sparse.csr_matrix, int]], targets: int) -> sparse.csr_matrix:
-    """Rows of synapses (target, source) turned around, one part below the other, targets shifted to their place.
-
-    Args:
-        parts: weights, and the first of their targets among ``targets``.
-    """
-    count, rows = sum(weights.nnz for weights, _ in parts), sum(weights.shape[1] for weights, _ in parts)
-    whole = np.int32 if max(count, targets) < 2**31 else np.int64
-    data = np.empty(count, np.result_type(*(weights.dtype for weights, _ in parts)))
-    indices, starts = np.empty(count, whole), np.zeros(rows + 1, whole)
-    at = row = 0
-    for weights, first_target in parts:  # joined by hand: stacking holds all of them twice
-        own = weights.T.tocsr()
-        data[at : at + own.nnz] = own.data
-        np.add(own.indices, first_target, out=indices[at : at + own.nnz], casting="unsafe")
-        starts[row + 1 : row + 1 + own.shape[0]] = own.indptr[1:] + at
-        at, row = at + own.nnz, row + own.shape[0]
-    return sparse.csr_matrix((data, indices, starts), shape=(rows, targets))
 
 
 def _listed(slices: dict[str, slice]) -> str:

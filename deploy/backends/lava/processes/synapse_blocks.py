@@ -66,6 +66,8 @@ class AbstractPyBlocks(PyLoihiProcessModel):
 
     s_in: PyInPort
     a_out: PyOutPort
+    dtype: Any
+    """Of the sums; weights may be stored in narrower numbers."""
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -73,7 +75,6 @@ class AbstractPyBlocks(PyLoihiProcessModel):
         self.fan_out: sparse.csr_matrix = proc_params["fan_out"]
         self.window: int = proc_params["window"]
         longest = max(block.wait for block in self.blocks)
-        self.dtype = np.dtype(float) if self.fan_out.dtype.kind == "f" else self.fan_out.dtype
         nothing = (np.zeros(0, int), np.zeros(0, self.dtype))
         self.history = deque([nothing] * (longest + 1), maxlen=longest + 1)
 
@@ -107,6 +108,7 @@ class AbstractPyBlocks(PyLoihiProcessModel):
 class PySynapseBlocks(AbstractPyBlocks):
     """Floating-point model of SynapseBlocks."""
 
+    dtype = float
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
 
@@ -121,5 +123,6 @@ class PyFixedSynapseBlocks(AbstractPyBlocks):
     all exponents is the sum of the whole weights.
     """
 
+    dtype = np.int64
     s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
     a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
