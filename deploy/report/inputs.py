@@ -12,6 +12,7 @@ from deploy.report.build import Form, Inputs
 from deploy.report.results import Selection, Weights, read_results, select
 from export.synaptic.counted import read_network
 from export.synaptic.counts import NetworkCounts
+from export.synaptic.populations import SynapseNetwork
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
 from spikinghash.extras import told_of_extras
 from spikinghash.files import read_file
@@ -81,7 +82,8 @@ def _read(
     about = read_about(encoder, dataset)
     selection, source = read_selection(results, about)
     networks, lacking = _networks(about, selection, source)
-    traced = read_counts(encoder, recordings, counts, asked)
+    synapses = read_network(encoder) if encoder else None
+    traced = read_counts(encoder, recordings, counts, asked, synapses)
     notes = [note for note in (about.note, lacking) if note]
     return Inputs(
         counts=traced,
@@ -89,7 +91,7 @@ def _read(
         others=tuple(_other_form(encoder, path, recordings, asked) for path in others if encoder),
         networks=networks,
         selection=selection,
-        synapses=read_network(encoder) if encoder else None,
+        synapses=synapses,
         programs=read_compiled(COMPILED, about.weights.sha256) if about.weights and COMPILED.exists() else {},
         bits=about.weights.bits if about.weights and about.weights.figure == "mAP" else None,
         notes=notes,
@@ -117,7 +119,8 @@ def _other_form(encoder: Path, other: Path, recordings: Sequence[Path], asked: R
         raise GraphError(
             f"--form {other}: it is checkpoint {another[:12]}, {encoder} is {one[:12]}: export both from one checkpoint"
         )
-    return Form(_form(other), _described(_trace(other, recordings, asked), str(other)), read_network(other))
+    synapses = read_network(other)
+    return Form(_form(other), _described(_trace(other, recordings, asked, synapses), str(other)), synapses)
 
 
 def _form(encoder: Path) -> str:
@@ -127,9 +130,13 @@ def _form(encoder: Path) -> str:
 
 
 def read_counts(
-    encoder: Path | None, recordings: Sequence[Path], counts: Path | None, asked: Reader | None = None
+    encoder: Path | None,
+    recordings: Sequence[Path],
+    counts: Path | None,
+    asked: Reader | None = None,
+    synapses: SynapseNetwork | None = None,
 ) -> NetworkCounts:
-    """Read counts of an earlier run, or trace recordings now.
+    """Read counts of an earlier run, or trace recordings now; ``synapses`` are the encoder's, where they are at hand.
 
     Raises:
         GraphError: no network is named, the counts are of another one, or the file is of a former version.
@@ -143,7 +150,7 @@ def read_counts(
         return _described(read, str(counts))
     if encoder is None:
         raise GraphError("no network: give an encoder (.nir, .onnx or .pt) or --counts counts.json")
-    return _described(_trace(encoder, recordings, asked), str(encoder))
+    return _described(_trace(encoder, recordings, asked, synapses), str(encoder))
 
 
 def _described(counts: NetworkCounts, source: str) -> NetworkCounts:
@@ -161,7 +168,9 @@ def _text(path: Path) -> str:
         raise GraphError(f"{path}: is no text file: give a counts.json") from None
 
 
-def _trace(encoder: Path, recordings: Sequence[Path], asked: Reader | None) -> NetworkCounts:
+def _trace(
+    encoder: Path, recordings: Sequence[Path], asked: Reader | None, synapses: SynapseNetwork | None
+) -> NetworkCounts:
     import numpy as np
 
     from export.nir.metadata import read_encoder
@@ -190,7 +199,7 @@ def _trace(encoder: Path, recordings: Sequence[Path], asked: Reader | None) -> N
     window = float(np.mean(spans))
     named = ", ".join(map(str, recordings)) or DIGITS
     named += f"; a picture is taken to be shown for {SHOWN_MS} ms" if any(shown) else ""
-    return replace(trace_counts(encoder, frames, window), recordings=named)
+    return replace(trace_counts(encoder, frames, window, synapses), recordings=named)
 
 
 def read_about(encoder: Path | None, dataset: str = "") -> Encoder:

@@ -70,21 +70,24 @@ class _Tally:
             self._add(part, present.astype(float), present)
 
 
-def trace_counts(path: Path, frames: NDArray[np.uint8], window_us: float) -> NetworkCounts:
+def trace_counts(
+    path: Path, frames: NDArray[np.uint8], window_us: float, network: SynapseNetwork | None = None
+) -> NetworkCounts:
     """Run the encoder ``path`` on ``frames`` (B, T, 2, H, W) and count.
 
     A synaptic operation is one spike at one existing synapse: zero weights and taps beyond the border do not count.
 
     Args:
         window_us: mean real duration of a recording, in microseconds.
+        network: what ``read_network`` says of the same file, where it is at hand.
 
     Raises:
         GraphError: the file is no encoder of this project.
     """
     graph, metadata = read_encoder(path)
     interpreter = Interpreter(graph, metadata.dt)
-    network = build_network(graph, metadata.serves)
-    timing = schedule(lower(graph, dt=metadata.dt))
+    network = network or build_network(graph, metadata.serves)
+    timing = schedule(lower(graph, dt=metadata.dt, narrow=True))
     lags = _lags(network, timing)
     spikes = input_spikes(frames, metadata)
     tallies: list[_Tally] = []

@@ -44,9 +44,7 @@ class Flow:
     def through(self, matrix: sparse.spmatrix, shape: Shape, nodes: tuple[str, ...] = ()) -> "Flow":
         """The flow behind a linear map, which gives it a new shape; ``nodes`` keep its ways apart from others."""
         terms = self.terms.items()
-        return Flow(
-            shape, {way._replace(nodes=way.nodes + nodes): sparse.csr_matrix(matrix @ term) for way, term in terms}
-        )
+        return Flow(shape, {way._replace(nodes=way.nodes + nodes): _product(matrix, term) for way, term in terms})
 
     def plus_constant(self, values: Array) -> "Flow":
         """The flow with one value per element added in every step."""
@@ -61,6 +59,15 @@ class Flow:
             for way, term in self.terms.items()
         ]
         return Flow(self.shape, _summed(parts))
+
+
+def _product(matrix: sparse.spmatrix, term: sparse.csr_matrix) -> sparse.csr_matrix:
+    """``matrix @ term``; most often the term is what a population emits itself, and a product only a slow copy."""
+    size = matrix.shape[1]
+    itself = term.shape == (size, size) and term.nnz == size and np.all(term.data == 1)
+    if itself and np.array_equal(term.indices, np.arange(size)) and np.array_equal(term.indptr, np.arange(size + 1)):
+        return sparse.csr_matrix(matrix)
+    return sparse.csr_matrix(matrix @ term)
 
 
 def _summed(parts: Iterable[tuple[Way, sparse.csr_matrix]]) -> dict[Way, sparse.csr_matrix]:
