@@ -36,7 +36,7 @@ def tile_places(cores: int, capacities: Capacities) -> Places | None:
     return to_and_fro(tiles, capacities.mesh[0]) + chip_places(cores, capacities) * np.array(capacities.mesh)
 
 
-def distances(places: Places, origin: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) Manhattan distance of each place from ``origin`` (2,)."""
-    apart: NDArray[np.int64] = np.abs(places - origin).sum(axis=1)
+def distances(places: Places, origins: Places) -> NDArray[np.int64]:
+    """(n,) Manhattan distance of each place from its origin."""
+    apart: NDArray[np.int64] = np.abs(places - origins).sum(axis=1)
     return apart

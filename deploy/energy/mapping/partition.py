@@ -41,15 +41,15 @@ class _Core:
     """The core that is being filled."""
 
     number: int
-    sources: NDArray[np.bool_]
-    """(all neurons,) whether one sends to this core."""
+    sources: NDArray[np.int32]
+    """(all neurons,) number of the last core that each sends to, of this one and those before it."""
     neurons: int = 0
     synapse_bytes: float = 0.0
     in_axons: int = 0
     out_axons: int = 0
 
     def next(self) -> "_Core":
-        return _Core(self.number + 1, np.zeros_like(self.sources))
+        return _Core(self.number + 1, self.sources)
 
     def copy(self) -> "_Core":
         return replace(self, sources=self.sources.copy())
@@ -64,7 +64,7 @@ class _Slice:
     """Which neurons of the whole network send to each."""
     synapse_bytes: NDArray[np.float64]
     out_axons: NDArray[np.int64]
-    first: NDArray[np.int64] = field(repr=False)
+    first: NDArray[np.int32] = field(repr=False)
     """Scratch, (all neurons,)."""
 
     def fill(self, core: _Core, capacities: Capacities, most: float) -> tuple[NDArray[np.int64], _Core]:
@@ -72,18 +72,19 @@ class _Slice:
         numbers = np.zeros(len(self.order), np.int64)
         start = 0
         while start < len(self.order) and core.number <= most:
-            end = self._end(start, core, capacities)
+            end, new_axons = self._end(start, core, capacities)
             if end == start and core.neurons:
                 core = core.next()
                 continue
-            end = max(end, start + 1)  # a neuron that fits on no core gets one of its own, and breaks a limit there
+            if end == start:  # a neuron that fits on no core gets one of its own, and breaks a limit there
+                end, new_axons = start + 1, self._new_axons(start, start + 1, core)
             numbers[start:end] = core.number
-            self._take(start, end, core)
+            self._take(start, end, core, int(new_axons[: end - start].sum()))
             start = end
         return numbers, core
 
-    def _end(self, start: int, core: _Core, capacities: Capacities) -> int:
-        """First neuron from ``start`` on that has no room on ``core`` any more."""
+    def _end(self, start: int, core: _Core, capacities: Capacities) -> tuple[int, NDArray[np.int64]]:
+        """First neuron from ``start`` on that has no room on ``core`` any more, and the new axons of those before."""
         stop = int(min(len(self.order), start + max(0.0, capacities.neurons_per_core - core.neurons)))
         room = {
             "bytes": capacities.synapse_bytes_per_core - core.synapse_bytes,
@@ -92,21 +93,22 @@ class _Slice:
         }
         stop = start + _prefix(self.synapse_bytes[start:stop], room["bytes"])
         stop = start + _prefix(self.out_axons[start:stop], room["out"])
-        return start + _prefix(self._new_axons(start, stop, core), room["in"])
+        new_axons = self._new_axons(start, stop, core)
+        return start + _prefix(new_axons, room["in"]), new_axons
 
     def _new_axons(self, start: int, stop: int, core: _Core) -> NDArray[np.int64]:
         """Input axons that each neuron adds to those that ``core`` and the neurons before it already have."""
         begin, end = self.rows.indptr[start], self.rows.indptr[stop]
         sources = self.rows.indices[begin:end]
-        row = np.repeat(np.arange(stop - start), np.diff(self.rows.indptr[start : stop + 1]))
+        row = np.repeat(np.arange(stop - start, dtype=np.int32), np.diff(self.rows.indptr[start : stop + 1]))
         self.first[sources[::-1]] = row[::-1]  # of several rows with the same source, the first is assigned last
-        new = (self.first[sources] == row) & ~core.sources[sources]
+        new = (self.first[sources] == row) & (core.sources[sources] != core.number)
         return np.bincount(row[new], minlength=stop - start)
 
-    def _take(self, start: int, end: int, core: _Core) -> None:
+    def _take(self, start: int, end: int, core: _Core, new_axons: int) -> None:
         sources = self.rows.indices[self.rows.indptr[start] : self.rows.indptr[end]]
-        core.in_axons += int(self._new_axons(start, end, core).sum())
-        core.sources[sources] = True
+        core.in_axons += new_axons
+        core.sources[sources] = core.number
         core.neurons += end - start
         core.synapse_bytes += float(self.synapse_bytes[start:end].sum())
         core.out_axons += int(self.out_axons[start:end].sum())
@@ -126,8 +128,8 @@ def _round(network: SynapseNetwork, capacities: Capacities, before: Mapping[str,
     ends = np.cumsum([population.neurons for population in network.populations])
     offsets = dict(zip(network.by_name, [0, *ends[:-1].tolist()], strict=True))
     total = int(ends[-1])
-    first = np.zeros(total, np.int64)
-    core, placed = _Core(0, np.zeros(total, bool)), dict(before)
+    first = np.zeros(total, np.int32)
+    core, placed = _Core(0, np.full(total, -1, np.int32)), dict(before)
     result: dict[str, Cores] = {}
     cores_before = 1 + max((int(numbers.max()) for numbers in before.values()), default=0)
     for population in reversed(network.populations):

@@ -73,8 +73,8 @@ def counted_traffic(counts: NetworkCounts, network: SynapseNetwork, placement: P
         hops=None if tiles is None else by_sender(lambda way: way.travelled(tiles)),
         crossings=by_sender(lambda way: way.travelled(chips)),
         synops=_events(counts, [way.synops for way in ways]),
-        received=_events(counts, [way.routes.sum(axis=1) for way in ways]),
-        sent=_events(counts, [way.routes.sum(axis=0) * way.on_chip for way in ways]),
+        received=_events(counts, [np.ravel(way.routes.sum(axis=1)) for way in ways]),
+        sent=_events(counts, [np.ravel(way.routes.sum(axis=0)) * way.on_chip for way in ways]),
     )
 
 
@@ -82,8 +82,8 @@ def counted_traffic(counts: NetworkCounts, network: SynapseNetwork, placement: P
 class _Way:
     """What one population sends, mean over the recordings."""
 
-    routes: NDArray[np.float64]
-    """(destination cores, source cores) packets; inputs count as sent from core 0."""
+    routes: sparse.csr_matrix
+    """(destination cores, source cores) packets; inputs count as sent from core 0. Few cores talk to each other."""
     synops: NDArray[np.float64]
     """(cores,)."""
     on_chip: bool
@@ -97,12 +97,12 @@ class _Way:
         home = placement.core_of.get(layer.name)
         at = np.zeros(layer.neurons, np.int64) if home is None else home
         where = sparse.csr_matrix((mean, (np.arange(layer.neurons), at)), shape=(layer.neurons, placement.cores))
-        return _Way((axons @ where).toarray(), reached @ mean, home is not None)
+        return _Way(sparse.csr_matrix(axons @ where), reached @ mean, home is not None)
 
     def travelled(self, places: NDArray[np.int64]) -> float:
         """Distance between ``places`` (cores, 2), summed over the packets."""
-        senders = np.flatnonzero(self.routes.any(axis=0)).tolist()
-        return sum(float(self.routes[:, core] @ distances(places, places[core])) for core in senders)
+        routes = self.routes.tocoo()
+        return float(routes.data @ distances(places[routes.row], places[routes.col]))
 
 
 def _neuron_spikes(layer: LayerCounts, counts: NetworkCounts, network: SynapseNetwork) -> NDArray[np.float64]:
