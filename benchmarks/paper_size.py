@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import torch
 import typer
+from numpy.typing import NDArray
 
 from benchmarks.results.__main__ import processor
 from export.nir.stepwise.flatten import flatten
@@ -26,14 +27,14 @@ from spikinghash.errors import SpikinghashError
 from spikinghash.files import private_folder
 from training.archive import load_archive, save_archive
 from training.checkpoint import Checkpoint, save_checkpoint
-from training.config import Config, load_config
+from training.config import Config, EncoderConfig, load_config
 from training.data.digits import write_recordings
 from training.model.encoder import Spikinghash
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "dvs128.toml"
 FRAMES, DENSITY = 4, 0.1
-"""Random frames that the normalisation sees."""
+"""Random frames that the normalisation sees, and the share of ones in these and all others."""
 GIBI = 2**20
 """Kibibytes, in which the system counts memory."""
 
@@ -58,11 +59,15 @@ class Cost:
     """Of the largest of them."""
 
 
+ON_LAVA = ("--backend", "lava", "--executor", "local")
 COMMANDS = {
     "export.to_nir": ("export.to_nir", "{checkpoint}", "-o", "{out}/encoder.nir"),
     "export.to_onnx": ("export.to_onnx", "{checkpoint}", "-o", "{out}/encoder.onnx"),
-    "deploy.run, Lava in process": (
-        "deploy.run", "{out}/encoder.nir", "{recording}", "--backend", "lava", "--executor", "local",
+    "deploy.run": ("deploy.run", "{out}/encoder.nir", "{recording}"),
+    "deploy.run, Lava in process": ("deploy.run", "{out}/encoder.nir", "{recording}", *ON_LAVA),
+    "deploy.run --trace": ("deploy.run", "{out}/encoder.nir", "--input", "{input}", "--trace"),
+    "deploy.run --trace, Lava in process": (
+        "deploy.run", "{out}/encoder.nir", "--input", "{input}", "--trace", *ON_LAVA
     ),
     "deploy.place": ("deploy.place", "{out}/encoder.nir", "--profile", "loihi1"),
     "deploy.report": ("deploy.report", "{out}/encoder.nir", "--recordings", "{recording}", "--out", "{out}/report"),
@@ -81,6 +86,8 @@ def main(
     print("| command | before: CPU, s | peak, GiB | now: CPU, s | peak, GiB | files |\n|---|---|---|---|---|---|")
     with private_folder() as folder:
         names = {"checkpoint": folder / "dvs128.pt", "recording": write_recordings(folder, [0])[0]}
+        names["input"] = folder / "input.npz"
+        np.savez(names["input"], spikes=some_input(load_config(CONFIG).encoder))
         save_plainly(names["checkpoint"], untrained(load_config(CONFIG)))
         for command, arguments in COMMANDS.items():
             if command.startswith(only):
@@ -156,6 +163,13 @@ def save_plainly(path: Path, checkpoint: Checkpoint) -> None:
     content = load_archive(path)
     kept = {key: content[key] for key in ("format", "weights", "epoch", "metrics", "resume", "grids")}
     save_archive(path, kept | {"config": tomllib.loads(CONFIG.read_text())})
+
+
+def some_input(sizes: EncoderConfig) -> NDArray[np.float32]:
+    """Random frames with the channel that tells that they are frames, (1, T, 3, H, W)."""
+    frames = np.ones((1, sizes.time_steps, 3, sizes.size, sizes.size), np.float32)
+    frames[:, :, :2] = np.random.default_rng(0).random(frames[:, :, :2].shape) < DENSITY
+    return frames
 
 
 @torch.no_grad()
