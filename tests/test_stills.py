@@ -48,6 +48,14 @@ def test_codes_are_those_of_the_frames_of_a_training(folder: Path, encoder: Path
     assert [row["code"] for row in json.loads(done.out)] == [code.tobytes().hex() for code in loaded.encode(frames)]
 
 
+def test_a_folder_stands_for_the_pictures_in_it(folder: Path, encoder: Path, call: Call) -> None:
+    paths = sorted(folder.rglob("*.*"))
+    done = call(deploy_run.main, encoder, folder)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == call(deploy_run.main, encoder, *paths).out
+    assert [line.partition("  ")[2] for line in done.out.splitlines()] == list(map(str, paths))
+
+
 def test_pictures_are_found_by_their_like(folder: Path, encoder: Path, call: Call, tmp_path: Path) -> None:
     index = tmp_path / "index"
     done = call(search.main["build"], folder, "--encoder", encoder, "--index", index)
@@ -76,3 +84,12 @@ def test_a_damaged_picture_is_one_line(tmp_path: Path, encoder: Path, call: Call
     assert (done.code, done.out) == (2, "")
     assert f"{path}: damaged, or no image" in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_missing_picture_and_a_folder_without_any_are_one_line(tmp_path: Path, encoder: Path, call: Call) -> None:
+    missing = call(deploy_run.main, encoder, tmp_path / "none.png")
+    assert (missing.code, missing.out) == (2, "")
+    assert missing.err == f"error: {tmp_path / 'none.png'}: cannot be read: No such file or directory\n"
+    empty = call(deploy_run.main, encoder, tmp_path)
+    assert (empty.code, empty.out) == (2, "")
+    assert empty.err.startswith(f"error: {tmp_path}: holds no recording or picture (")

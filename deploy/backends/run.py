@@ -24,6 +24,7 @@ from spikinghash.resources import CHECKPOINTS, named
 from training.data.facts import unlike
 from training.data.reader import INPUTS, Reader, binned
 from training.data.recordings import Recording
+from training.data.sampling import recording_files
 from training.data.windows import in_seconds, span_text
 from training.window_options import CropOption, Hop, Sensor, Sort, Stream, Window, chosen_reader, tell_once
 
@@ -37,7 +38,9 @@ BATCH = 64
 EncoderFile = Annotated[
     Path, typer.Argument(help="Encoder: .pt, .onnx or .nir; any .nir with --input.", metavar="ENCODER")
 ]
-Recordings = Annotated[list[Path] | None, typer.Argument(help=f"Files ({', '.join(INPUTS)}).", metavar="RECORDING...")]
+Recordings = Annotated[
+    list[Path] | None, typer.Argument(help=f"Files ({', '.join(INPUTS)}), or folders of them.", metavar="RECORDING...")
+]
 
 
 Backend = Annotated[
@@ -166,7 +169,7 @@ def main(
         raise SpikinghashError("--output, --trace, --dt and --from are for --input; codes go to standard output")
     loaded = load_encoder(named(encoder, CHECKPOINTS, ".onnx"), backend, numbers, threads, executor, warming=True)
     reader = chosen_reader(loaded.data, sensor, window, hop, stream=stream, sort=sort, crop=crop)
-    _run_encoder(loaded, recordings or [], reader, as_json)
+    _run_encoder(loaded, list(recording_files(recordings or [])), reader, as_json)
 
 
 def _run_encoder(encoder: Encoder, recordings: list[Path], reader: Reader, as_json: bool) -> None:

@@ -89,15 +89,7 @@ def trace_counts(
     network = network or build_network(graph, metadata.serves)
     timing = schedule(lower(graph, dt=metadata.dt, narrow=True))
     lags = _lags(network, timing)
-    spikes = input_spikes(frames, metadata)
-    tallies: list[_Tally] = []
-    starts = range(0, len(spikes), BATCH)
-    for start in track(starts, "tracing", len(starts)):
-        batch = spikes[start : start + BATCH]
-        tally = _Tally(len(batch), interpreter.attentions)
-        interpreter.run(batch, observer=tally.observe)
-        tallies.append(tally)
-    tally = _joined(tallies)
+    tally = _traced(interpreter, input_spikes(frames, metadata))
     layers = tuple(
         replace(_layer(population, network, graph, tally, metadata), lag=lags[population.name])
         for population in network.populations
@@ -118,6 +110,17 @@ def trace_counts(
         depth=timing.depth,
         natural=_natural(tally.emitted, graph, metadata, frames[0, 0].size) if metadata.work else None,
     )
+
+
+def _traced(interpreter: Interpreter, spikes: NDArray[np.float32]) -> _Tally:
+    tallies: list[_Tally] = []
+    starts = range(0, len(spikes), BATCH)
+    for start in track(starts, "tracing", len(starts)):
+        batch = spikes[start : start + BATCH]
+        tally = _Tally(len(batch), interpreter.attentions)
+        interpreter.run(batch, observer=tally.observe)
+        tallies.append(tally)
+    return _joined(tallies)
 
 
 def _lags(network: SynapseNetwork, timing: Schedule) -> dict[str, int]:

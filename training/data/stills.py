@@ -78,6 +78,8 @@ def read_image(path: Path, size: int) -> NDArray[np.float32]:
 def _decoded(path: Path) -> PIL.Image.Image:
     try:
         return _from_array(path) if path.suffix.lower() == ".npy" else _from_picture(path)
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
     except (OSError, ValueError, SyntaxError, EOFError, PIL.Image.DecompressionBombError) as error:
         text = in_one_line(error)
         raise RecordingError(f"{path}: damaged, or no image: {text}; leave it out or save it again") from None
