@@ -22,6 +22,11 @@ _LONGEST_STEM = 64
 """Letters of a final name that the temporary one takes over, so that it is no longer than file systems allow."""
 
 
+def as_path(path: str | Path) -> Path:
+    """``path`` as a path; itself if it is one, since to parse it anew takes as long as to open the file."""
+    return path if isinstance(path, Path) else Path(path)
+
+
 def visible_files(folder: Path) -> Iterator[Path]:
     """The files in ``folder`` and all folders below, without what is hidden there; ``folder`` itself may be hidden."""
     for place, folders, names in os.walk(folder):

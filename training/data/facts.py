@@ -3,6 +3,8 @@
 So each command cuts recordings as the training did, and can tell which ones are unlike those that the network knows.
 """
 
+import math
+from statistics import median
 from typing import Annotated
 
 import numpy as np
@@ -75,7 +77,8 @@ def quantiles(values: NDArray[np.floating]) -> tuple[float, float, float]:
 
 def fill_of(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Share of ones in the frames (B, T, 2, H, W) of each window, (B,)."""
-    return np.asarray(frames.reshape(len(frames), -1).mean(axis=1, dtype=np.float64))
+    counts = [np.count_nonzero(each) for each in frames.view(bool)]  # fast where bytes are truth values
+    return np.array(counts, np.float64) / max(1, math.prod(frames.shape[1:]))
 
 
 def unlike(facts: DataFacts | None, parts: list[Recording], frames: NDArray[np.uint8]) -> list[str]:
@@ -85,8 +88,8 @@ def unlike(facts: DataFacts | None, parts: list[Recording], frames: NDArray[np.u
     """
     if isinstance(parts[0], Still):  # it has no duration, no sensor, and no windows as a remedy
         return []
-    facts, fill = facts or DataFacts(), float(np.median(fill_of(frames)))
-    seconds = float(np.median([part.span / 1e6 for part in parts]))
+    facts, fill = facts or DataFacts(), median(fill_of(frames).tolist())
+    seconds = median(part.span / 1e6 for part in parts)
     return [*_sensor(facts, parts[0], frames.shape[-1]), *_fill(facts, fill), *_duration(facts, seconds)]
 
 

@@ -58,26 +58,34 @@ def mark(
     Returns:
         Whether it was done: bins are not shorter, and ``events`` are as they must be; else nothing is marked.
     """
-    steps = len(frames)
-    first = last = np.int64(-1)
-    begun = False
-    for index in range(len(events)):
-        event = events[index]
-        if not (0 <= event.x < len(columns) and 0 <= event.y < len(rows)):
-            return False
-        if columns[event.x] >= 0 and rows[event.y] >= 0:
-            first, last, begun = event.t if not begun else first, event.t, True
-    length = (last - first) // steps
-    if not begun or length < shortest:
+    front, back = 0, len(events) - 1
+    while front < len(events) and not _inside(events[front], columns, rows):
+        front += 1
+    while back > front and not _inside(events[back], columns, rows):
+        back -= 1
+    if front > back:
         return False
-    step, end = 0, first + length
-    for index in range(len(events)):
-        event = events[index]
-        column, row = columns[event.x], rows[event.y]
-        if column >= 0 and row >= 0:
-            while step < steps and event.t >= end:
-                step, end = step + 1, end + length
-            if step == steps:
-                break
-            frames[step, 1 - np.int64(event.p), row, column] = 1
+    length = (events[back].t - events[front].t) // len(frames)
+    if length < shortest:
+        return False
+    index, after, end = np.uint64(front), np.uint64(back + 1), events[front].t
+    for frame in frames:
+        end += length
+        while index < after and events[index].t < end:
+            event = events[index]
+            x, y = np.uint64(np.int64(event.x)), np.uint64(np.int64(event.y))
+            if x >= np.uint64(len(columns)) or y >= np.uint64(len(rows)):
+                frames[:] = 0
+                return False
+            column, row = columns[x], rows[y]
+            if column >= 0 and row >= 0:
+                frame[1 - np.int64(event.p), row, column] = 1
+            index += np.uint64(1)
     return True
+
+
+@_compiled
+def _inside(event: Any, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
+    """Whether an event lies in the frame."""
+    known = 0 <= event.x < len(columns) and 0 <= event.y < len(rows)
+    return known and columns[event.x] >= 0 and rows[event.y] >= 0

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
+from spikinghash.files import as_path
 from training.data.binning import Crop
 from training.data.facts import DataFacts
 from training.data.recordings import SUFFIXES, Recording, SensorSize, is_recording, load_recording
@@ -63,10 +64,10 @@ class Reader:
 
     def whole(self, path: str | Path, name: str | None = None) -> Recording:
         """The recording or picture ``path``, uncut; arguments and errors are those of ``load_recording``."""
-        if is_picture(Path(path)):
-            return load_still(Path(path), name)
-        loaded = load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort)
-        return replace(loaded, crop=self.crop)
+        path = as_path(path)
+        if is_picture(path):
+            return load_still(path, name)
+        return self._cropped(load_recording(path, self.sensor, name, stream=self.stream, sort=self.sort))
 
     def cut(self, recording: Recording) -> list[Recording]:
         """The windows of ``recording``, or itself, to be cropped as asked; a picture has none.
@@ -76,7 +77,7 @@ class Reader:
         """
         if isinstance(recording, Still):
             return [recording]
-        cropped = replace(recording, crop=self.crop)
+        cropped = self._cropped(recording)
         return [cropped] if self.windows is None else self.windows.cut(cropped)
 
     def read(self, path: str | Path, name: str | None = None) -> list[Recording]:
@@ -86,6 +87,9 @@ class Reader:
             RecordingError: it cannot be used.
         """
         return self.cut(self.whole(path, name))
+
+    def _cropped(self, recording: Recording) -> Recording:
+        return recording if recording.crop == self.crop else replace(recording, crop=self.crop)
 
 
 def binned(parts: Sequence[Recording], time_steps: int, size: int) -> tuple[list[Recording], NDArray[np.uint8]]:

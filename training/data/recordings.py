@@ -1,5 +1,6 @@
 """Single recordings, in any format of ``FORMATS``: ``load_recording`` is the one way from a file to events."""
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError, in_one_line
+from spikinghash.files import as_path
 from training.data.binning import Crop, events_to_frames
 from training.data.events import (
     EVENT_DTYPE,
@@ -134,7 +136,7 @@ def load_recording(
         RecordingError: the file cannot be read, is too large, truncated or empty, its sensor is unknown or absurd, or
             it fails ``check_events``.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         decoded = _read(path, Asked(sensor_size, stream))
         sensor = decoded.sensor or sensor_size or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
@@ -155,11 +157,13 @@ def _read(path: Path, asked: Asked) -> Decoded:
     if path.suffix.lower() not in _READERS:
         raise RecordingError(f"{path}: suffix {path.suffix!r} is no format of recordings; use {', '.join(SUFFIXES)}")
     try:
-        size = path.stat().st_size
-        if not path.is_file():
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise RecordingError(f"{path}: not a file; give a recording ({', '.join(SUFFIXES)})")
-        if size > MAX_BYTES:
-            raise RecordingError(f"{path}: {size} bytes, at most {MAX_BYTES} are read; cut the recording into parts")
+        if found.st_size > MAX_BYTES:
+            raise RecordingError(
+                f"{path}: {found.st_size} bytes, at most {MAX_BYTES} are read; cut the recording into parts"
+            )
         return _READERS[path.suffix.lower()](path, asked)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
