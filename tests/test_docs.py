@@ -1,10 +1,14 @@
 """Figures on the pages of docs/ are those of the files that trainings wrote."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
 
 from benchmarks.results.tables import markdown
+from benchmarks.runtimes.__main__ import RUNTIMES
+from benchmarks.runtimes.page import page
+from spikinghash.seal import parse_json
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -32,3 +36,14 @@ def test_the_levels_page_has_the_figures_of_the_trainings() -> None:
         [cell.strip(" *") for cell in line.strip("|").split("|")] for line in tables((DOCS / "levels.md").read_text())
     ]
     assert sorted(rows[2:]) == sorted(found)
+
+
+def test_the_runtimes_page_is_written_from_what_was_measured_of_the_committed_encoders() -> None:
+    measured = parse_json((DOCS / "runtimes.json").read_bytes())
+    assert (DOCS / "runtimes.md").read_text() == page(measured)
+    for row in measured["rows"]:
+        checkpoint = DOCS.parent / "checkpoints" / f"{row['encoder']}.pt"
+        assert row["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        assert row["equal"] == row["recordings"] == 100
+    assert {row["encoder"] for row in measured["rows"]} == {"digits", "nmnist"}
+    assert {row["runtime"] for row in measured["rows"]} == set(measured["versions"]) == set(RUNTIMES)

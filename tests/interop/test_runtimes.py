@@ -54,7 +54,7 @@ def test_every_form_in_other_runtimes(backend: str, config: EncoderConfig, tmp_p
 
 @pytest.mark.timeout(600)
 def test_iree_compiles_a_small_encoder(tmp_path: Path) -> None:
-    """A committed one takes more than a minute to compile."""
+    """A committed one takes ten seconds."""
     network = build_network(calibrated(TINY))
     export_onnx(network, tmp_path / "encoder.onnx")
     frames = random_frames(TINY, 20, seed=4)

@@ -4,8 +4,9 @@ Exit codes: 0 done, 2 a runtime that is missing or failed; the last line on stan
 """
 
 import argparse
-import os
+import resource
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ def encode(runtime: str, model: Path, source: Path, target: Path, names: tuple[s
 
 def _processor_seconds() -> float:
     """Of this process and those that it waited for."""
-    return sum(os.times()[:4])
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""IREE, which compiles the model for this CPU first: a minute or more for a committed encoder."""
+"""IREE, which compiles the model for this CPU first: ten seconds for a committed encoder."""
 
 import subprocess
 import sys
