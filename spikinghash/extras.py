@@ -8,6 +8,7 @@ from spikinghash.errors import MissingToolError
 EXTRAS = {
     "mlxtend": "train", "norse": "train", "ptwt": "train", "tonic": "train", "torch": "train",
     "dv_processing": "live", "neuromorphic_drivers": "live", "event_stream": "formats", "rosbags": "formats",
+    "hdf5plugin": "formats",
     "networkx": "viz", "onnx": "export", "pyarrow": "ray", "pymilvus": "milvus", "ray": "ray",
 }  # fmt: skip
 """The extra that brings a package. ``train`` brings all that ``export`` does."""

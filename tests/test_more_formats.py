@@ -1,12 +1,16 @@
 """Formats that libraries write: Event Stream, MATLAB, bags of ROS 1 and 2, each written by a library of its own."""
 
 import contextlib
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import event_stream
+import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 import scipy.io
@@ -153,3 +157,52 @@ def test_a_config_tells_stream_and_order(tmp_path: Path, monkeypatch: pytest.Mon
     whole = load_recording(tmp_path / "data" / "0" / "a.bag", stream="/right")
     assert found.ids == ["0/a.bag", "0/b.txt"]
     assert np.array_equal(found.frames[0], whole.frames(4, 32))
+
+
+def test_files_packed_as_those_of_dsec_are_read(tmp_path: Path) -> None:
+    """In a process of its own: in this one what wrote the file has made the filter known."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name, kind in (("x", "u2"), ("y", "u2"), ("t", "u4"), ("p", "u1")):
+            file.create_dataset(f"events/{name}", data=np.arange(2).astype(kind), **hdf5plugin.Blosc("zstd"))
+    read = "import sys; from training.data.recordings import load_recording"
+    show = "print(load_recording(sys.argv[1], (4, 4, 2)).events.tolist())"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{read}; {show}", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.stdout == "[(0, 0, 0, False), (1, 1, 1, True)]\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (
+            0x8ECF,
+            r"a\.h5: packed by Prophesee's filter ECF, .* \(github.com/prophesee-ai/hdf5_ecf\) .* HDF5_PLUGIN_PATH",
+        ),
+        (300, r"a\.h5: packed by the HDF5 filter 300, which hdf5plugin does not have: .* HDF5_PLUGIN_PATH"),
+    ],
+)
+@pytest.mark.parametrize("place", ["CD/events", "events/x"])
+def test_a_filter_that_is_not_there_is_named(number: int, told: str, place: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in {"events/x", "events/y", "events/t", "events/p"} - {place}:
+            file[name] = [1]
+        kind = (
+            np.dtype([("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")]) if place == "CD/events" else np.dtype("u2")
+        )
+        packing = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        packing.set_chunk((1,))
+        packing.set_filter(number, h5py.h5z.FLAG_OPTIONAL)
+        links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+        links.set_create_intermediate_group(True)
+        stored = h5py.h5d.create(
+            file.id, place.encode(), h5py.h5t.py_create(kind), h5py.h5s.create_simple((1,)), packing, links
+        )
+        stored.write_direct_chunk((0,), b"packed")
+    with pytest.raises(RecordingError, match=told):
+        load_recording(tmp_path / "a.h5", (4, 4, 2))

@@ -5,7 +5,8 @@ Times are seconds where they are floating-point numbers, else microseconds, or w
 number ``t_offset`` at the top, in microseconds, is added. An attribute ``sensor_resolution`` (width and height, in
 either order: a sensor is taken to be wider than high) tells the sensor.
 
-Prophesee's HDF5 (``CD/events``) is compressed by a filter of its own, which HDF5 finds where the vendor's plugin is.
+What h5py cannot unpack by itself is left to the library ``hdf5plugin``: the files of DSEC are packed by Blosc.
+Prophesee's HDF5 (``CD/events``) is packed by a filter of its own, which HDF5 finds where the vendor's plugin is.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError, in_one_line
+from spikinghash.extras import told_of_extras
 from training.data.events import FIELDS, Asked, Decoded, SensorSize, find_fields, pack_events
 from training.data.formats.arrays import check_columns, check_unpacked
 
@@ -24,6 +26,8 @@ MOST_EVENTS = 1 << 26
 _LATEST = 2.0**62
 """Microseconds."""
 _PLURALS = ("xs", "ys", "ts", "ps")
+_ECF = 0x8ECF
+"""Number of Prophesee's filter."""
 _UNITS = {"s": 1e6, "seconds": 1e6, "ms": 1e3, "us": 1.0, "microseconds": 1.0, "ns": 1e-3}
 
 
@@ -31,7 +35,8 @@ def read(path: Path, _: Asked) -> Decoded:
     """Events of the file ``path``.
 
     Raises:
-        RecordingError: it is damaged, of another layout, or compressed by a filter that is not installed.
+        RecordingError: it is damaged, of another layout, or packed by a filter that hdf5plugin does not have.
+        MissingToolError: hdf5plugin is needed and not installed.
     """
     import h5py  # slow to import, and seldom needed
 
@@ -39,13 +44,9 @@ def read(path: Path, _: Asked) -> Decoded:
         with h5py.File(path, "r") as file:
             return _read_prophesee(file, path) if "CD/events" in file else _read_columns(file, path)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:  # as h5py takes damage
-        text = in_one_line(error)
-        remedy = (
-            "install Prophesee's HDF5 plugin (hdf5_ecf) and name its folder in HDF5_PLUGIN_PATH"
-            if "filter" in text
-            else "copy the file or write it again"
-        )
-        raise RecordingError(f"{path}: damaged, or no HDF5 file that can be read: {text}; {remedy}") from None
+        raise RecordingError(
+            f"{path}: damaged, or no HDF5 file that can be read: {in_one_line(error)}; copy the file or write it again"
+        ) from None
 
 
 def _read_columns(file: Any, path: Path) -> Decoded:
@@ -56,6 +57,7 @@ def _read_columns(file: Any, path: Path) -> Decoded:
     arrays = {field: _array(group[original[name]]) for field, name in find_fields(original).items()}
     check_columns(group, arrays, {array.shape for array in arrays.values()}, path)
     _check_size([*arrays.values()], path)
+    _load_filters([*arrays.values()], path)
     columns = {field: arrays[field][()] for field in FIELDS}
     scale = _scale(arrays["t"])
     if scale != 1:
@@ -71,6 +73,7 @@ def _read_prophesee(file: Any, path: Path) -> Decoded:
     if missing := [field for field in FIELDS if field not in (stored.dtype.names or ())]:
         raise ValueError(f"CD/events has no field {', '.join(missing)}")
     _check_size([stored], path)
+    _load_filters([stored], path)
     events = stored[()]
     width, height = (int(file.attrs.get(name, 0)) for name in ("width", "height"))
     sensor = (width, height, 2) if width and height else None
@@ -97,6 +100,34 @@ def _check_size(arrays: Sequence[Any], path: Path) -> None:
     if len({array.file.filename for array in arrays} | {str(path)}) > 1:
         raise ValueError(f"{arrays[0].name} is kept in another file")
     check_unpacked(sum(map(claimed_bytes, arrays)), path)
+
+
+def _load_filters(arrays: Sequence[Any], path: Path) -> None:
+    """See to it that HDF5 can unpack ``arrays``."""
+    missing = _missing_filters(arrays)
+    if missing - {_ECF}:
+        with told_of_extras():
+            import hdf5plugin  # noqa: F401  that it is imported makes its filters known
+        missing = _missing_filters(arrays)
+    if _ECF in missing:
+        raise RecordingError(
+            f"{path}: packed by Prophesee's filter ECF, which no Python package has: build the vendor's plugin "
+            "(github.com/prophesee-ai/hdf5_ecf) and name its folder in the environment variable HDF5_PLUGIN_PATH"
+        )
+    if missing:
+        raise RecordingError(
+            f"{path}: packed by the HDF5 filter {min(missing)}, which hdf5plugin does not have: name the folder of its "
+            "plugin in the environment variable HDF5_PLUGIN_PATH, or write the file again with gzip"
+        )
+
+
+def _missing_filters(arrays: Sequence[Any]) -> set[int]:
+    """Numbers of the filters that ``arrays`` were packed by and HDF5 does not find."""
+    import h5py
+
+    lists = [array.id.get_create_plist() for array in arrays]
+    used = {each.get_filter(place)[0] for each in lists for place in range(each.get_nfilters())}
+    return {number for number in used if not h5py.h5z.filter_avail(number)}
 
 
 def _scale(times: Any) -> float:
