@@ -15,6 +15,8 @@ from spikinghash.errors import BackendError
 from training.config import EncoderConfig
 
 needs_tools = pytest.mark.skipif(bool(missing_tools()), reason=missing_tools() or "-")
+WIDE = TINY.model_copy(update={"size": 8, "time_steps": 6, "channels": (12, 40), "heads": (0, 4)})
+"""More neurons than a word has bits, and layers that do not fill one; neither four steps nor eight."""
 LOOPS = 100_000
 COUNTING = """#include "encoder.h"
 void encoder_encode(const uint8_t frames[ENCODER_FRAME_BYTES], uint8_t code[ENCODER_CODE_BYTES])
@@ -41,10 +43,25 @@ def test_codes_are_the_networks(board: Board, config: EncoderConfig, tmp_path: P
     network, frames = build_network(calibrated(config)), random_frames(config, 5)
     source = render(network)
     image = build(tmp_path, board, source.files)
-    done = measure(image, board, frames)
-    np.testing.assert_array_equal(done.codes, network.executor().encode(frames))
+    done, expected = measure(image, board, frames), network.executor().encode(frames)
+    assert len({code.tobytes() for code in expected}) > 1, "equal codes say little"
+    np.testing.assert_array_equal(done.codes, expected)
     assert image.ram == pytest.approx(source.memory_bytes, abs=64)
     assert source.table_bytes < image.flash < source.table_bytes + 16_384
+
+
+@needs_tools
+def test_vectors_change_no_code_and_save_instructions(tmp_path: Path) -> None:
+    """On one core, with Helium and without."""
+    network, frames = build_network(calibrated(WIDE)), random_frames(WIDE, 4)
+    board, expected = BOARDS["cortex_m55"], network.executor().encode(frames)
+    assert len({code.tobytes() for code in expected}) > 1, "equal codes say little"
+    instructions = []
+    for each in (board, replace(board, vectors=False)):
+        done = measure(build(tmp_path, each, render(network).files), each, frames)
+        np.testing.assert_array_equal(done.codes, expected)
+        instructions.append(done.instructions.sum())
+    assert instructions[0] < instructions[1]
 
 
 @needs_tools

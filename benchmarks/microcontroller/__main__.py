@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +43,7 @@ def encoder_row(network: Network, board: Board, frames: NDArray[np.uint8]) -> Ro
     return _row("encoder", image, done)
 
 
-def twin_rows(network: Network, board: Board, frames: NDArray[np.uint8], cmsis: Path) -> Iterator[Row]:
+def twin_rows(network: Network, board: Board, frames: NDArray[np.uint8], cmsis: Sequence[str]) -> Iterator[Row]:
     """The int8 twin of its sizes on a board, and its linear maps alone."""
     header = render(network).files["encoder.h"]
     kinds = {"int8_twin": False, "int8_twin_maps": True}
@@ -54,21 +54,23 @@ def twin_rows(network: Network, board: Board, frames: NDArray[np.uint8], cmsis: 
 
 
 def library_rows(
-    board: Board, frames: NDArray[np.uint8], cmsis: Path, programs: dict[str, dict[str, str]]
+    board: Board, frames: NDArray[np.uint8], cmsis: Sequence[str], programs: dict[str, dict[str, str]]
 ) -> Iterator[Row]:
     """Programs that use CMSIS-NN, by kind, on a board.
+
+    Args:
+        cmsis: what the compiler is told to use it, see ``library``.
 
     Raises:
         ComparisonError: the library refuses a layer.
     """
-    with private_folder("snh-board-") as folder:
-        extra = library(folder, board, cmsis)
-        for kind, files in programs.items():
-            image = build(folder, board, files, extra)
+    for kind, files in programs.items():
+        with private_folder("snh-board-") as folder:
+            image = build(folder, board, files, cmsis)
             done = measure(image, board, frames)
-            if (done.codes == 0xFF).all():
-                raise ComparisonError(f"{board.name}: CMSIS-NN refuses a layer of {kind}")
-            yield _row(kind, image, done)
+        if (done.codes == 0xFF).all():
+            raise ComparisonError(f"{board.name}: CMSIS-NN refuses a layer of {kind}")
+        yield _row(kind, image, done)
 
 
 def _row(kind: str, image: Image, done: Measured) -> Row:
@@ -78,6 +80,7 @@ def _row(kind: str, image: Image, done: Measured) -> Row:
         "flash_bytes": image.flash,
         "ram_bytes": image.ram,
         "stack_bytes": done.stack,
+        "compile_s": round(image.compile_seconds, 2),
         "recordings": len(instructions),
         "instructions": round(float(instructions.mean())),
         "least": int(instructions.min()),
@@ -85,7 +88,7 @@ def _row(kind: str, image: Image, done: Measured) -> Row:
     }
 
 
-def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Row]:
+def rows(checkpoint: Path, root: Path | None, libraries: Mapping[str, Sequence[str]]) -> Iterator[Row]:
     """An encoder and its twin on every board, on recordings that it was not trained on."""
     loaded = load_checkpoint(checkpoint)
     dataset, sets = held_out(loaded, root)
@@ -98,8 +101,21 @@ def rows(checkpoint: Path, root: Path | None, cmsis: Path | None) -> Iterator[Ro
     }
     for profile, board in BOARDS.items():
         yield about | {"profile": profile} | encoder_row(network, board, frames)
-        if cmsis is not None:
-            yield from (about | {"profile": profile} | row for row in twin_rows(network, board, frames, cmsis))
+        if profile in libraries:
+            twins = twin_rows(network, board, frames, libraries[profile])
+            yield from (about | {"profile": profile} | row for row in twins)
+
+
+def all_rows(nmnist: Path | None, libraries: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+    """Encoders, and what CMSIS-NN runs where it was built."""
+    for checkpoint in CHECKPOINTS:
+        if checkpoint.stem != "nmnist" or nmnist is not None:
+            yield from rows(checkpoint, nmnist if checkpoint.stem == "nmnist" else None, libraries)
+    for profile, cmsis in libraries.items():
+        keywords = library_rows(
+            BOARDS[profile], np.zeros((1, 8), np.uint8), cmsis, {"keyword_spotting": keyword_files()}
+        )
+        yield from ({"checkpoint_sha256": "", "profile": profile} | row for row in keywords)
 
 
 def _other_rows(path: Path) -> list[Row]:
@@ -131,15 +147,12 @@ def main(
     """Build the committed encoders for microcontrollers, run them in QEMU, compare their codes, count instructions."""
     if why := missing_tools():
         raise MissingToolError(why)
-    found: list[Row] = []
-    for checkpoint in CHECKPOINTS:
-        if checkpoint.stem != "nmnist" or nmnist is not None:
-            found += rows(checkpoint, nmnist if checkpoint.stem == "nmnist" else None, cmsis)
-    if cmsis is not None:
-        for profile, board in BOARDS.items():
-            keywords = library_rows(board, np.zeros((1, 8), np.uint8), cmsis, {"keyword_spotting": keyword_files()})
-            found += ({"checkpoint_sha256": "", "profile": profile} | row for row in keywords)
-    else:
+    with private_folder("snh-cmsis-") as folder:
+        libraries = (
+            {} if cmsis is None else {name: library(folder / name, board, cmsis) for name, board in BOARDS.items()}
+        )
+        found = list(all_rows(nmnist, libraries))
+    if cmsis is None:
         found += _other_rows(out.with_suffix(".json"))
     found.sort(key=_place)
     with atomic_path(out.with_suffix(".json")) as path:

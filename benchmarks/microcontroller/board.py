@@ -8,6 +8,7 @@ and what is not painted any more afterwards was used.
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,13 @@ class Board:
     """Of SysTick."""
     flash_kib: int = 512
     ram_kib: int = 256
+    vectors: bool = False
+    """Whether it has Helium, 128 bits wide, which compilers use where floats are in registers."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the compiler is told of the core."""
+        return f"-mcpu={self.core}", *(("-mfloat-abi=hard",) if self.vectors else ())
 
     @property
     def instructions_per_tick(self) -> float:
@@ -63,7 +71,7 @@ class Board:
 BOARDS = {
     "cortex_m4": Board("Cortex-M4", "cortex-m4", "mps2-an386"),
     "cortex_m7": Board("Cortex-M7", "cortex-m7", "mps2-an500"),
-    "cortex_m55": Board("Cortex-M55", "cortex-m55", "mps3-an547", clock_mhz=32),
+    "cortex_m55": Board("Cortex-M55", "cortex-m55", "mps3-an547", clock_mhz=32, vectors=True),
 }
 """By the id of the hardware profile; there is none of the Cortex-M55."""
 
@@ -77,6 +85,8 @@ class Image:
     """Bytes of code and tables of what encodes, without the program around it."""
     ram: int
     """Bytes of its static memory."""
+    compile_seconds: float
+    """Of the processor, for what encodes."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +124,28 @@ def build(folder: Path, board: Board, files: Mapping[str, str], extra: Sequence[
     for template in ("board.ld", "startup.c", "measure.c"):
         (folder / template).write_text(TEMPLATES.get_template(f"{template}.j2").render(vars(board)))
     (folder / "empty.c").write_text(_EMPTY)
+    seconds, _ = (_compile(folder, board, name, extra) for name in ("encoder", "empty"))
     image, around = (_link(folder, board, name, extra) for name in ("encoder", "empty"))
     flash, ram = (int(whole - part) for whole, part in zip(image, around, strict=True))
-    return Image(folder / "encoder.elf", flash, ram)
+    return Image(folder / "encoder.elf", flash, ram, seconds)
+
+
+def _compile(folder: Path, board: Board, name: str, extra: Sequence[str]) -> float:
+    """Make ``name``.o of ``name``.c; returns seconds of the processor."""
+    before = _seconds_of_children()
+    call([COMPILER, *FLAGS, *board.flags, "-Werror", *extra, "-c", f"{name}.c", "-o", f"{name}.o"], folder)
+    return _seconds_of_children() - before
+
+
+def _seconds_of_children() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _link(folder: Path, board: Board, name: str, extra: Sequence[str]) -> tuple[int, int]:
-    """Build ``name``.elf of ``name``.c; returns its bytes of flash and of RAM."""
-    compiler = [COMPILER, *FLAGS, f"-mcpu={board.core}"]
-    call([*compiler, "-Werror", *extra, "-c", f"{name}.c", "-o", f"{name}.o"], folder)
+    """Build ``name``.elf of ``name``.o; returns its bytes of flash and of RAM."""
     sources = (f"{name}.o", "startup.c", "measure.c")
-    call([*compiler, *sources, *extra, *LIBRARY, "-T", "board.ld", "-o", f"{name}.elf"], folder)
+    call([COMPILER, *FLAGS, *board.flags, *sources, *extra, *LIBRARY, "-T", "board.ld", "-o", f"{name}.elf"], folder)
     text, data, bss, *_ = call([SIZE, f"{name}.elf"], folder).splitlines()[1].split()
     return int(text) + int(data), int(data) + int(bss)
 

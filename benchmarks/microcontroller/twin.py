@@ -4,6 +4,7 @@ No kernel looks at its weights or skips a zero, so that instructions and memory 
 are drawn. What the twin would answer is not what is measured here.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ ROUNDING = "-DCMSIS_NN_USE_SINGLE_ROUNDING"
 """The cheaper of the two ways to round that the library has."""
 _PARTS = ("Activation", "BasicMath", "Convolution", "FullyConnected", "NNSupport", "Pooling", "Softmax")
 _FLOATS = ("f16", "f32")
+_SOFTMAX = "arm_softmax_s8"
+_CLANG = ("clang", "--target=arm-none-eabi", "-isystem", "/usr/include/newlib")
+"""Compiles the softmax for Helium: GCC 12.2 fails on it (internal error), so that CMSIS-NN withholds it there."""
 _MAPS = ("convolve", "kernel")
 _LEAST = {"signed": -128, "relu": 0}
 
@@ -30,8 +34,10 @@ def library(folder: Path, board: Board, cmsis: Path) -> tuple[str, ...]:
         cmsis: a checkout of ``REPOSITORY``.
 
     Raises:
-        MissingToolError: it is none.
+        MissingToolError: it is none, or a compiler is missing.
     """
+    if board.vectors and shutil.which(_CLANG[0]) is None:
+        raise MissingToolError(f"{board.name}: no clang on the PATH, which compiles CMSIS-NN's softmax: install it")
     parts = [cmsis / "Source" / f"{part}Functions" for part in _PARTS]
     sources = [
         str(path.resolve()) for part in parts for path in sorted(part.glob("*.c")) if path.stem[-3:] not in _FLOATS
@@ -39,9 +45,12 @@ def library(folder: Path, board: Board, cmsis: Path) -> tuple[str, ...]:
     if not sources:
         raise MissingToolError(f"{cmsis}: no checkout of CMSIS-NN: git clone {REPOSITORY}")
     include = f"-I{(cmsis / 'Include').resolve()}"
-    objects = folder / "cmsis"
-    objects.mkdir()
-    call([COMPILER, *FLAGS, f"-mcpu={board.core}", ROUNDING, include, "-c", *sources], objects)
+    objects = folder / "objects"
+    objects.mkdir(parents=True)
+    options = (*FLAGS, *board.flags, ROUNDING, include, "-c")
+    call([COMPILER, *options, *sources], objects)
+    if board.vectors:
+        call([*_CLANG, *options, next(source for source in sources if Path(source).stem == _SOFTMAX)], objects)
     archive = folder / "libcmsis.a"
     call(["arm-none-eabi-ar", "rcs", str(archive), *(str(path) for path in sorted(objects.glob("*.o")))], folder)
     return ROUNDING, include, str(archive)
