@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spikinghash.errors import RecordingError
 from training.data import digits, frames, nmnist
-from training.data.binning import events_to_frames, place_events
+from training.data.binning import SHORTEST_BIN, events_to_frames, place_events
 from training.data.cache import cache_path, cached
 from training.data.dvs import Sensor, record
 from training.data.frames import load_dataset
@@ -282,6 +282,17 @@ def test_frames_mark_the_pixels_with_events(seed: int, count: int, time_steps: i
     assert found.dtype == np.uint8
     assert np.array_equal(found, frames_by_loop(events, time_steps, size))
     assert np.array_equal(events, before)
+
+
+@given(st.lists(st.integers(0, 2500), min_size=2, max_size=60), st.integers(1, 8))
+def test_each_event_is_in_one_bin_but_for_the_last_microseconds(times: list[int], time_steps: int) -> None:
+    events = make_events(*((place % 34, place // 34, time, 1) for place, time in enumerate(sorted(times))))
+    span = max(times) - min(times)
+    assume(span >= time_steps)
+    bins = events_to_frames(events, NMNIST_SENSOR, time_steps, 34).sum(axis=(0, 1))[events["y"], events["x"]]
+    to_the_end = max(times) - events["t"]
+    outside = to_the_end <= span % time_steps if span // time_steps >= SHORTEST_BIN else np.zeros(len(times), bool)
+    assert bins.tolist() == (~outside).tolist()
 
 
 @settings(max_examples=30)

@@ -117,10 +117,10 @@ def events_to_frames(
 ) -> NDArray[np.uint8]:
     """Mark the pixels that had an event in each of ``time_steps`` equal time bins.
 
-    The bins span the time from the first to the last event inside the frame. Their length is a whole number of
-    microseconds, so that up to ``time_steps`` microseconds at the end, the last event among them, lie outside (as with
-    tonic's ``ToFrame``). Where a bin would have fewer than ``SHORTEST_BIN`` of them, that would be much: times are then
-    shared out evenly, and all events used.
+    The bins span the time from the first to the last event inside the frame, of a window as of a whole recording. Their
+    length is a whole number of microseconds: less than ``time_steps`` of them at the end, and the last event, lie
+    outside (as with tonic's ``ToFrame``; one event of 4,000 in N-MNIST, without which indexes were made). Where a bin
+    would have fewer than ``SHORTEST_BIN``, more would: times are then shared out evenly, and all events used.
 
     Args:
         events: events in order of time, inside the sensor.
