@@ -12,5 +12,7 @@ def first_fault(error: ValidationError) -> str:
         return f"not JSON: {first['ctx']['error']}"
     where = ".".join(str(part) for part in first["loc"])
     what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error" and isinstance(first["input"], dict):  # of several keys, whose values it names
+        return f"{where}: {what}" if where else what
     value = " ".join(repr(first["input"])[:_LONGEST].split()) if not isinstance(first["input"], str) else first["input"]
     return f"{where}: {what} (value: {value[:_LONGEST]})"

@@ -37,6 +37,8 @@ ROOT = Path(__file__).parents[1]
         ({"encoder": {"vote": 9}}, "vote is 9, time_steps is 8"),
         ({"encoder": {"bits": 12}}, "multiple of 8"),
         ({"train": {"epochs": 0}}, "greater than or equal to 1"),
+        ({"data": {"name": "folder", "window_ms": 0.003}}, "my.toml: data.window_ms is 0.003, 3 us, but 8 time steps"),
+        ({"data": {"sensor": "48"}}, 'data.sensor: WIDTHxHEIGHT in pixels is needed, as "346x260" (value: 48)'),
     ],
 )
 def test_bad_configs_are_refused_in_one_line(values: dict[str, object], message: str) -> None:
@@ -45,6 +47,7 @@ def test_bad_configs_are_refused_in_one_line(values: dict[str, object], message:
     assert message in str(caught.value)
     assert str(caught.value).startswith("my.toml: ")
     assert "\n" not in str(caught.value)
+    assert "value: {" not in str(caught.value)
 
 
 def test_unreadable_configs(tmp_path: Path) -> None:

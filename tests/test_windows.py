@@ -44,6 +44,7 @@ from training.data.reader import binned
 from training.data.recordings import Recording, load_recording
 from training.data.splits import FEW_FILES, split
 from training.data.windows import Windows, clip
+from training.tells import before
 
 SIDE = 48
 
@@ -323,7 +324,7 @@ def config_values(root: Path, **data: object) -> dict[str, object]:
             {"test": "*/monday/*"},
             r"'\*/monday/\*': 0 of 144 windows match; paths below .* are as 'bar/session0",
         ),
-        ({"test": "bar"}, r"class bar has 0 recordings"),
+        ({"test": "bar"}, r"class bar has 0 recordings, .* \(validation queries and database, beside the test\)"),
         ({"sensor": "48by48"}, "data.sensor"),
     ],
 )
@@ -332,6 +333,12 @@ def test_bad_data_is_refused_before_training(
 ) -> None:
     with pytest.raises(SpikinghashError, match=message):
         load_data(parse_config(config_values(sessions, **data), "config"))
+
+
+def test_classes_that_no_test_query_is_of_are_named(sessions: Path, monkeypatch_module: object) -> None:
+    config = parse_config(config_values(sessions, test="bar/session1/*"), "config")
+    told = list(before(config, *load_data(config), DataFacts()))
+    assert "test queries: none of cross, ring, of which the test figure says nothing" in told
 
 
 def test_a_test_folder_of_another_sensor_is_refused(sessions: Path, tmp_path: Path, monkeypatch_module: object) -> None:

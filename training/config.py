@@ -33,9 +33,13 @@ class _Section(BaseModel):
 
 
 def _pixels(value: object) -> object:
-    """``"128x128"`` as ``(128, 128)``; anything else as it is."""
-    width, cross, height = value.partition("x") if isinstance(value, str) else ("", "", "")
-    return (int(width), int(height)) if cross and width.isdecimal() and height.isdecimal() else value
+    """``"128x128"`` as ``(128, 128)``; what is no text as it is."""
+    if not isinstance(value, str):
+        return value
+    width, _, height = value.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ValueError('WIDTHxHEIGHT in pixels is needed, as "346x260"')
+    return int(width), int(height)
 
 
 class DataConfig(_Section):

@@ -39,6 +39,8 @@ def before(config: Config, dataset: Dataset, sets: Split, facts: DataFacts) -> I
         ("test queries", sets.test),
     ):
         yield f"{name}: {count_rows(dataset, part)}"
+    if unasked := sorted(set(labels.tolist()) - set(labels[sets.test].tolist())):
+        yield f"test queries: none of {', '.join(map(dataset.name, unasked))}, of which the test figure says nothing"
     shared = {dataset.files[row] for row in sets.validation.tolist()} & {dataset.files[row] for row in sets.database}
     if shared:
         yield (

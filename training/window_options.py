@@ -79,5 +79,5 @@ def tell_once(remarks: Iterable[tuple[str | Path, str]]) -> None:
     for file, remark in remarks:
         found.setdefault(re.sub(r"\d[\d.,]*", "0", remark), []).append((file, remark))
     for (file, remark), *others in found.values():
-        alike = f" (and {len(others)} others alike)" if others else ""
+        alike = f" (and {len(others)} other{'s' * (len(others) > 1)} alike)" if others else ""
         print(f"{file}{alike}: {remark}", file=sys.stderr)

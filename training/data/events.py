@@ -19,6 +19,8 @@ Events = NDArray[np.void]
 SensorSize = tuple[int, int, int]
 """Width, height, polarities, as in tonic."""
 
+IN_TRAINING = "data.sensor in training"
+"""What stands in a config for the option ``--sensor``."""
 LARGEST_SIDE = 1 << 15
 """Of a sensor, in pixels: columns and rows are held in 16 bits with a sign."""
 LARGEST_SENSOR = 1 << 24
@@ -140,7 +142,7 @@ def check_events(events: Events, sensor_size: SensorSize, name: str) -> None:
             index = int(np.flatnonzero((column < 0) | (column >= limit))[0])
             raise RecordingError(
                 f"{name}: event {index}: {axis} = {events[axis][index]}, outside the sensor (0 to {limit - 1}); "
-                "crop the recording or give the size of its sensor: --sensor WIDTHxHEIGHT"
+                f"crop the recording or give the size of its sensor: --sensor WIDTHxHEIGHT ({IN_TRAINING})"
             )
     times = np.ascontiguousarray(events["t"])
     if (times[1:] < times[:-1]).any():

@@ -13,6 +13,7 @@ from spikinghash.files import as_path
 from training.data.binning import Crop, events_to_frames
 from training.data.events import (
     EVENT_DTYPE,
+    IN_TRAINING,
     Asked,
     Decoded,
     Events,
@@ -141,7 +142,9 @@ def load_recording(
         decoded = _read(path, Asked(sensor_size, stream))
         sensor = decoded.sensor or sensor_size or (NMNIST_SENSOR if path.suffix.lower() == ".bin" else None)
         if sensor is None:
-            raise RecordingError(f"{path}: it does not tell the size of its sensor; give it: --sensor WIDTHxHEIGHT")
+            raise RecordingError(
+                f"{path}: it does not tell the size of its sensor; give it: --sensor WIDTHxHEIGHT ({IN_TRAINING})"
+            )
         check_sensor(sensor, str(path))
         events, notes = decoded.events, decoded.notes
         if not are_right(events, sensor):

@@ -115,10 +115,15 @@ class _Draw:
         return np.concatenate(late), np.concatenate(early)
 
     def _refuse(self, label: int, count: int, needed: int) -> None:
-        test = "test queries, " * (len(self.shares) - 1)
+        drawn = len(self.shares) > 1
+        sets = (
+            "test queries, validation queries and database"
+            if drawn
+            else "validation queries and database, beside the test"
+        )
         raise RecordingError(
             f"class {self.names.get(label, label)} has {count} recording{'s' * (count != 1)}, at least {needed} are "
-            f"needed ({test}validation queries and database); add recordings or leave the class out"
+            f"needed ({sets}); add recordings or leave the class out"
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikinghash.errors import RecordingError
-from training.data.events import EVENT_DTYPE, Asked, Decoded, Events, SensorSize, unwrap_clock
+from training.data.events import EVENT_DTYPE, IN_TRAINING, Asked, Decoded, Events, SensorSize, unwrap_clock
 from training.data.formats import aedat3
 
 _MAGIC = b"#!AER-DAT2.0"
@@ -115,7 +115,7 @@ def _unnamed_chip(records: Records, sensor: SensorSize | None, path: Path) -> _C
     if len(foreign):
         raise RecordingError(
             f"{path}: event {foreign[0]}: address {records['address'][foreign[0]]:#x}, which no DVS128 sends, and the "
-            "header names no chip; give the size of the sensor: --sensor WIDTHxHEIGHT, as 346x260"
+            f"header names no chip; give the size of the sensor: --sensor WIDTHxHEIGHT, as 346x260 ({IN_TRAINING})"
         )
     return _DVS128
 
