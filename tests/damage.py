@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 BY_HAND = "FUZZ_EXAMPLES" in os.environ
 """Whether other damage is tried each time; elsewhere it is always the same, so that a change is what fails a test."""
+AT_LEISURE = [pytest.mark.timeout(0)] * BY_HAND
+"""For ``pytestmark``: by hand a kind may take longer than other tests, since each file is bounded by itself."""
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 """Damaged files of each kind."""
 LARGEST_MEMORY = 512 * 2**20

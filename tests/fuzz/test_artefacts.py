@@ -28,7 +28,7 @@ from export.onnx.to_onnx import export_onnx
 from spikinghash.arrays import read_spikes
 from spikinghash.errors import SearchError, SpikinghashError
 from spikinghash.seal import sealed_json, sealed_row
-from tests.damage import BY_HAND, EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
+from tests.damage import AT_LEISURE, BY_HAND, EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
 from tests.energy_cases import small_counts
 from tests.networks import TINY, calibrated, random_frames
 from tests.report_cases import HOSTS, ROWS, report_of
@@ -36,6 +36,8 @@ from tests.search_cases import write_random_folder
 from training.archive import content_digest
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.config import Config
+
+pytestmark = AT_LEISURE
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from rosbags.rosbag2 import StoragePlugin
 
 from spikinghash.errors import RecordingError
-from tests.damage import BY_HAND, EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
+from tests.damage import AT_LEISURE, BY_HAND, EXAMPLES, LONGEST_LINE, bounded, cut, flipped, overwritten
 from tests.event_files import FORMATS
 from tests.library_files import ROWS, write_aedat_struct, write_bag, write_columns, write_es
 from training.data.events import SensorSize
 from training.data.recordings import Recording, load_recording
 
+pytestmark = AT_LEISURE
 SENSOR: SensorSize = (64, 48, 2)
 BAGS = {"bag": None, "db3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 LIBRARIES: dict[str, Callable[[Path], object]] = {
