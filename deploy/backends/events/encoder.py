@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deploy.backends.encoder import Codes, Frames, Trace, checked_frames
 from deploy.backends.events import kernels
 from deploy.backends.events.plan import Planner, Program
+from deploy.backends.events.tables import aligned
 from export.encoder.integer import Coincidences, IntegerNetwork, Neurons
 from training.data.facts import DataFacts
 
@@ -25,11 +26,11 @@ class Buffers:
 
     def __init__(self, program: Program) -> None:
         sizes, self._program = program.sizes, program
-        self.words = np.zeros(sizes["words"], np.int64)
-        self.potentials = np.zeros(max(sizes["potentials"], sizes["states"]), program.width.dtype)
-        self.current = np.zeros(sizes["current"], np.int64)
-        self.spikes = np.zeros(sizes["spikes"], np.uint8)
-        self.nibbles = np.zeros(sizes["nibbles"], np.uint8)
+        self.words = aligned(sizes["words"], np.int64)
+        self.potentials = aligned(max(sizes["potentials"], sizes["states"]), program.width.dtype)
+        self.current = aligned(sizes["current"], np.int64)
+        self.spikes = aligned(sizes["spikes"], np.uint8)
+        self.nibbles = aligned(sizes["nibbles"], np.uint8)
 
     def run(
         self,

@@ -25,13 +25,10 @@ _config.SLP_VECTORIZE = 1
 
 LINEAR, MIX, NEURONS, PRODUCT = range(4)
 """What a step does."""
-WALKED = 12
-"""Nibbles of a place from which on those without a spike are left out. Of fewer it is worth more to know how many rows
-are added than to add fewer of them."""
 NIBBLES = 16
-"""Rows of a table: as many as four spikes have combinations."""
-_PACK = 0x01020408
-"""Times four bytes of 0 or 1, it leaves them as four bits in the topmost byte."""
+"""Rows of a table: as many as four spikes have combinations. A nibble is kept times ``CHUNK``: where its row begins."""
+_PACK = 0x08102040
+"""Times four bytes of 0 or 1, it leaves them as bits 3 to 6 of the topmost byte: a nibble times ``CHUNK``."""
 
 _COLUMNS = (
     "kind",
@@ -112,15 +109,15 @@ def encode(
 
 @_compiled
 def read_frames(frames: Array, nibbles: Array) -> None:
-    """Bits of two pixels side by side, ON and OFF, at the place of the first: (T, H W + 1), the last one 0."""
+    """Nibbles of two pixels side by side, ON and OFF, at the place of the first: (T, H W + 1), the last one 0."""
     steps, _, height, width = frames.shape
     for t in range(steps):
         for y in range(height):
             begin = t * (height * width + 1) + y * width
             on, off, out = frames[t, 0, y], frames[t, 1, y], nibbles[begin : begin + width]
             for x in range(width - 1):
-                out[x] = on[x] | off[x] << 1 | on[x + 1] << 2 | off[x + 1] << 3
-            out[width - 1] = on[width - 1] | off[width - 1] << 1
+                out[x] = CHUNK * (on[x] | off[x] << 1 | on[x + 1] << 2 | off[x + 1] << 3)
+            out[width - 1] = CHUNK * (on[width - 1] | off[width - 1] << 1)
 
 
 @_compiled
@@ -129,96 +126,147 @@ def linear(
     nibbles: Array, sign: int, resting: bool,
 ) -> None:  # fmt: skip
     """Add the rows that the spikes choose, to a stream where one is named, and let neurons behind fire."""
-    places, chunks, count = step.places, step.chunks, step.places * step.taps
-    starts = look_up[step.look_up : step.look_up + count].reshape(places, step.taps)
-    rows = NIBBLES * step.taps * step.run
-    chosen = table[step.table : step.table + rows * chunks * CHUNK].reshape(rows, chunks, CHUNK)
+    places, chunks, rows = step.places, step.chunks, step.taps * step.run * NIBBLES * CHUNK
+    starts = look_up[step.look_up : step.look_up + places * step.taps].reshape(places, step.taps)
+    chosen = table[step.table : step.table + chunks * rows]
     shared = step.stream >= 0
     sums = words[step.stream :] if shared else current
-    grid, lanes = sums.reshape(-1, CHUNK), sums.view(potentials.dtype)
+    lanes = sums.view(potentials.dtype)
+    silent = np.empty(step.steps, np.bool_)
+    for t in range(step.steps):
+        begin = step.source + t * step.source_step
+        silent[t] = chunks > 1 and mostly_silent(nibbles[begin : begin + step.source_step])
     for begin in range(0, places, step.block):
         size = min(step.block, places - begin)
         state = state_of(step, potentials, begin, size, resting)
         for t in range(step.steps):
             first = t * places + begin if shared else 0
+            out = sums[first * chunks * CHUNK : (first + size) * chunks * CHUNK]
             if step.fresh > 0:
-                grid[first * chunks : (first + size) * chunks] = 0
-            source = step.source + t * step.source_step
-            if step.taps * step.run < WALKED:
-                add_rows(chosen, nibbles, source, starts, begin, size, step.run, grid, first * chunks)
+                out[:] = 0
+            source, reads = nibbles[step.source + t * step.source_step :], starts[begin : begin + size]
+            if silent[t]:
+                walk_rows(chosen, rows, source, reads, step.run, out)
             else:
-                walk_rows(chosen, nibbles, source, starts, begin, size, step.run, grid, first * chunks)
+                add_rows(chosen, rows, source, reads, step.run, out)
             if step.lanes > 0:
                 fire(step, lanes, first * step.lanes, sign, state, spikes, nibbles, t, begin, size)
 
 
 @_compiled
-def add_rows(
-    table: Array, nibbles: Array, source: int, starts: Array, begin: int, size: int, run: int, sums: Array, first: int
-) -> None:
-    """Add to the sums of ``size`` places from ``begin`` on the rows that ``run`` nibbles of each tap choose.
+def mostly_silent(nibbles: Array) -> bool:
+    """Whether most have no spike: then it takes less time to leave these out than to add their rows, which are zero.
 
-    Each nibble has 16 rows of its own; sums lie from row ``first`` on.
+    Where that begins was measured with two chunks; of one, all rows are added whatever spikes.
     """
-    out = np.uint64(first)
-    for place in range(begin, begin + size):
-        for chunk in range(table.shape[1]):
-            total, base = read_chunk(sums, out), np.uint64(0)
+    busy = 0
+    for nibble in nibbles:
+        busy += nibble != 0
+    return 2 * busy < len(nibbles)
+
+
+@_compiled
+def add_rows(table: Array, rows: int, nibbles: Array, starts: Array, run: int, sums: Array) -> None:
+    """Add to the sums of each place, words (places chunks 8), the rows that ``run`` nibbles of each tap choose.
+
+    Args:
+        table: words; of each chunk 16 rows for each nibble, ``rows`` words in all.
+        nibbles: times ``CHUNK``, so that they are the distance to the row.
+        starts: (places, taps).
+    """
+    step, out, chunks = np.uint64(rows), np.uint64(0), len(table) // rows
+    for place in range(len(starts)):
+        base = np.uint64(0)
+        for _ in range(chunks // 2):
+            two, row = read_two(sums, out, np.uint64(CHUNK)), base
             for tap in range(starts.shape[1]):
-                at = np.uint64(source + starts[place, tap])
+                at = np.uint64(starts[place, tap])
                 for g in range(at, at + np.uint64(run)):
-                    total = plus_row(total, table, base + nibbles[g], chunk)
-                    base += np.uint64(NIBBLES)
-            write_chunk(sums, out, total)
-            out += np.uint64(1)
+                    two = plus_two(two, table, row + np.uint64(nibbles[g]), step)
+                    row += np.uint64(NIBBLES * CHUNK)
+            write_two(sums, out, two)
+            out, base = out + np.uint64(2 * CHUNK), base + np.uint64(2) * step
+        for _ in range(chunks % 2):
+            one, row = read_chunk(sums, out), base
+            for tap in range(starts.shape[1]):
+                at = np.uint64(starts[place, tap])
+                for g in range(at, at + np.uint64(run)):
+                    one = plus_row(one, table, row + np.uint64(nibbles[g]))
+                    row += np.uint64(NIBBLES * CHUNK)
+            write_chunk(sums, out, one)
+            out, base = out + np.uint64(CHUNK), base + step
 
 
 @_compiled
-def walk_rows(
-    table: Array, nibbles: Array, source: int, starts: Array, begin: int, size: int, run: int, sums: Array, first: int
-) -> None:
+def walk_rows(table: Array, rows: int, nibbles: Array, starts: Array, run: int, sums: Array) -> None:
     """What ``add_rows`` does, but nibbles without a spike are left out: their rows are zero after the first one's."""
-    chosen, out = np.empty(starts.shape[1] * run, np.uint32), np.uint64(first)
-    for place in range(begin, begin + size):
-        count, base, kept = np.uint64(0), np.uint64(0), np.uint64(1)
+    step, out, chunks = np.uint64(rows), np.uint64(0), len(table) // rows
+    chosen = np.empty(starts.shape[1] * run, np.uint32)
+    for place in range(len(starts)):
+        count, row, kept = np.uint64(0), np.uint32(0), np.uint64(1)
         for tap in range(starts.shape[1]):
-            at = np.uint64(source + starts[place, tap])
+            at = np.uint64(starts[place, tap])
             for g in range(at, at + np.uint64(run)):
-                chosen[count] = base + nibbles[g]
+                chosen[count] = row + np.uint32(nibbles[g])
                 count += kept | np.uint64(nibbles[g] != 0)
-                base += np.uint64(NIBBLES)
+                row += np.uint32(NIBBLES * CHUNK)
                 kept = np.uint64(0)
-        for chunk in range(table.shape[1]):
-            total = read_chunk(sums, out)
+        base = np.uint64(0)
+        for _ in range(chunks // 2):
+            two = read_two(sums, out, np.uint64(CHUNK))
             for i in range(count):
-                total = plus_row(total, table, np.uint64(chosen[i]), chunk)
-            write_chunk(sums, out, total)
-            out += np.uint64(1)
+                two = plus_two(two, table, base + np.uint64(chosen[i]), step)
+            write_two(sums, out, two)
+            out, base = out + np.uint64(2 * CHUNK), base + np.uint64(2) * step
+        for _ in range(chunks % 2):
+            one = read_chunk(sums, out)
+            for i in range(count):
+                one = plus_row(one, table, base + np.uint64(chosen[i]))
+            write_chunk(sums, out, one)
+            out, base = out + np.uint64(CHUNK), base + step
 
 
 @_compiled
-def read_chunk(sums: Array, row: int) -> Any:
+def read_two(words: Array, at: int, step: int) -> Any:
+    """Two chunks ``step`` words apart, in variables."""
+    return read_chunk(words, at), read_chunk(words, at + step)
+
+
+@_compiled
+def plus_two(total: Any, table: Array, at: int, step: int) -> Any:
+    """Two chunks, and a row of each one's table."""
+    return plus_row(total[0], table, at), plus_row(total[1], table, at + step)
+
+
+@_compiled
+def write_two(words: Array, at: int, total: Any) -> None:
+    """The inverse of ``read_two`` for chunks that follow on each other."""
+    write_chunk(words, at, total[0])
+    write_chunk(words, at + np.uint64(CHUNK), total[1])
+
+
+@_compiled
+def read_chunk(words: Array, at: int) -> Any:
     """The words of a chunk, in variables."""
     return (
-        sums[row, 0], sums[row, 1], sums[row, 2], sums[row, 3], sums[row, 4], sums[row, 5], sums[row, 6], sums[row, 7],
+        words[at], words[at + np.uint64(1)], words[at + np.uint64(2)], words[at + np.uint64(3)],
+        words[at + np.uint64(4)], words[at + np.uint64(5)], words[at + np.uint64(6)], words[at + np.uint64(7)],
     )  # fmt: skip
 
 
 @_compiled
-def plus_row(total: Any, table: Array, row: int, chunk: int) -> Any:
+def plus_row(total: Any, table: Array, at: int) -> Any:
     """The words ``total`` and those of a row of the table."""
     a, b, c, d, e, f, g, h = total
-    return (
-        a + table[row, chunk, 0], b + table[row, chunk, 1], c + table[row, chunk, 2], d + table[row, chunk, 3],
-        e + table[row, chunk, 4], f + table[row, chunk, 5], g + table[row, chunk, 6], h + table[row, chunk, 7],
-    )  # fmt: skip
+    i, j, k, m, n, o, p, q = read_chunk(table, at)
+    return a + i, b + j, c + k, d + m, e + n, f + o, g + p, h + q
 
 
 @_compiled
-def write_chunk(sums: Array, row: int, total: Any) -> None:
+def write_chunk(words: Array, at: int, total: Any) -> None:
     """The inverse of ``read_chunk``."""
-    sums[row, 0], sums[row, 1], sums[row, 2], sums[row, 3] = total[:4]
-    sums[row, 4], sums[row, 5], sums[row, 6], sums[row, 7] = total[4:]
+    words[at], words[at + np.uint64(1)], words[at + np.uint64(2)], words[at + np.uint64(3)] = total[:4]
+    words[at + np.uint64(4)], words[at + np.uint64(5)], words[at + np.uint64(6)], words[at + np.uint64(7)] = total[4:]
 
 
 @_compiled
@@ -263,7 +311,7 @@ def advance(current: Array, potentials: Array, spikes: Array, limit: int, shift:
 
 @_compiled
 def pack(quads: Array, nibbles: Array) -> None:
-    """Four bytes of 0 or 1 to four bits."""
+    """Four bytes of 0 or 1 to a nibble."""
     for i in range(len(quads)):
         nibbles[i] = np.uint8(np.uint32(quads[i] * np.uint32(_PACK)) >> np.uint32(24))
 
@@ -290,102 +338,84 @@ def mix(step: Any, look_up: Array, table: Array, words: Array, current: Array, n
     where the words of a block are; for each level, where their sums are; where nibbles and words of each block begin.
     """
     levels, reads, writes, at = step.levels, step.members * step.quads, step.members * step.lift, step.look_up
-    of_nibbles = look_up[at : at + (1 + levels) * reads].reshape(1 + levels, reads)
+    of_nibbles = look_up[at : at + (1 + levels) * reads]
     at += (1 + levels) * reads
-    of_words = look_up[at : at + (1 + levels) * writes].reshape(1 + levels, writes)
+    of_words = look_up[at : at + (1 + levels) * writes]
     at += (1 + levels) * writes
-    corners = look_up[at : at + 2 * step.blocks].reshape(step.blocks, 2)
-    rows = step.children * step.quads * NIBBLES
-    count = step.groups * levels * rows * step.chunks * CHUNK
-    chosen = table[step.table : step.table + count].reshape(step.groups * levels * rows, step.chunks, CHUNK)
-    cells = step.members // step.children
-    grid = current.reshape(-1, CHUNK)
-    taken = np.empty(reads, np.uint8)
+    corners = look_up[at : at + 2 * step.blocks]
+    rows = step.children * step.quads * NIBBLES * CHUNK
+    taken = np.empty(reads, np.uint64)
     for group in range(step.groups):
+        begin = step.table + group * levels * step.chunks * rows
+        chosen = table[begin : begin + levels * step.chunks * rows]
         for block in range(step.blocks):
-            first = np.uint64(step.source + corners[block, 0] + group * step.quads)
+            first = np.uint64(step.source + corners[2 * block] + group * step.quads)
             for i in range(reads):
-                taken[i] = nibbles[first + np.uint64(of_nibbles[0, i])]
-            inside = step.children * step.quads
+                taken[i] = np.uint64(nibbles[first + np.uint64(of_nibbles[i])])
+            inside, out = step.children * step.quads, np.uint64(0)
             for level in range(levels):
-                row = (group * levels + level) * rows
-                add_cells(chosen, row, of_nibbles, level, taken, inside, grid, level * cells * step.chunks)
+                in_table = of_nibbles[(1 + level) * reads : (2 + level) * reads]
+                for begin in range(0, reads, inside):
+                    for chunk in range(step.chunks):
+                        base = np.uint64((level * step.chunks + chunk) * rows)
+                        write_chunk(current, out, sum_rows(chosen, base, in_table, taken, begin, inside))
+                        out += np.uint64(CHUNK)
                 inside *= step.children
-            first = np.uint64(step.stream + corners[block, 1] + group * step.lift)
+            first = np.uint64(step.stream + corners[2 * block + 1] + group * step.lift)
             for level in range(levels):
                 for i in range(writes):
-                    words[first + np.uint64(of_words[0, i])] += current[np.uint64(of_words[1 + level, i])]
+                    at = np.uint64((1 + level) * writes + i)
+                    words[first + np.uint64(of_words[i])] += current[np.uint64(of_words[at])]
 
 
 @_compiled
-def add_cells(
-    table: Array, first: int, look_up: Array, level: int, nibbles: Array, inside: int, sums: Array, out: int
-) -> None:
-    """Write, for each cell of a level, what its ``inside`` nibbles cause in its children."""
-    row_out = np.uint64(out)
-    for begin in range(0, len(nibbles), inside):
-        for chunk in range(table.shape[1]):
-            sums[row_out] = 0
-            total = read_chunk(sums, row_out)
-            for i in range(np.uint64(begin), np.uint64(begin + inside)):
-                total = plus_row(total, table, np.uint64(first + look_up[1 + level, i]) + nibbles[i], chunk)
-            write_chunk(sums, row_out, total)
-            row_out += np.uint64(1)
+def sum_rows(table: Array, base: int, look_up: Array, nibbles: Array, begin: int, count: int) -> Any:
+    """The sum of the rows that ``count`` nibbles choose, each of a table of its own from ``base`` on."""
+    zero = table.dtype.type(0)
+    total = (zero, zero, zero, zero, zero, zero, zero, zero)
+    for i in range(np.uint64(begin), np.uint64(begin + count)):
+        total = plus_row(total, table, base + np.uint64(look_up[i]) + nibbles[i])
+    return total
 
 
 @_compiled
 def product(step: Any, potentials: Array, current: Array, spikes: Array, nibbles: Array, resting: bool) -> None:
-    """Coincidences ``Q (K^T V)`` per head, weighed, and the neurons behind; heads are the last axis of a token."""
-    tokens, heads, width, row = step.places, step.heads, step.width, step.lanes
-    lanes, part = current.view(potentials.dtype), step.heads * step.width
-    counts = lanes[: tokens * row].reshape(tokens, row)
-    pairs = lanes[tokens * row : tokens * row + part * width].reshape(width, part)
+    """Coincidences ``Q (K^T V)`` per head, weighed, and the neurons behind.
+
+    Heads are the last axis of a token, and queries and keys are written twice in a row: read from channel ``-r`` on,
+    channels b - r of all heads meet the values' channels b in one loop.
+    """
+    tokens, heads, width, part = step.places, step.heads, step.width, step.heads * step.width
+    lanes = current.view(potentials.dtype)
+    pairs = lanes[tokens * step.lanes : tokens * step.lanes + width * part]
     state = state_of(step, potentials, 0, tokens, resting)
+    twice = np.empty(tokens * 4 * part, np.uint8)
     for t in range(step.steps):
         begin = step.source + t * step.source_step
-        qkv = spikes[begin : begin + tokens * step.row].reshape(tokens, step.row)
-        counts[:] = 0
-        if tokens > width:
-            pairs[:] = 0
-            count_pairs(qkv, heads, width, pairs)
-            count_by_channel(qkv, heads, width, step.weight, pairs, counts)
-        else:
-            count_by_token(qkv, heads, width, step.weight, counts)
+        for token in range(tokens):
+            at, to = begin + token * step.row, 4 * token * part
+            twice[to : to + part] = twice[to + part : to + 2 * part] = spikes[at : at + part]
+            keys = spikes[at + part : at + 2 * part]
+            twice[to + 2 * part : to + 3 * part] = twice[to + 3 * part : to + 4 * part] = keys
+        pairs[:] = 0
+        for token in range(tokens):
+            values, first = begin + token * step.row + 2 * part, (4 * token + 3) * part
+            for r in range(width):
+                add_products(twice, first - r * heads, spikes, values, pairs, r * part, part)
+        pairs *= lanes.dtype.type(step.weight)
+        for token in range(tokens):
+            counts, first = token * step.lanes, (4 * token + 1) * part
+            lanes[counts : counts + part] = 0
+            for r in range(width):
+                add_products(twice, first - r * heads, pairs, r * part, lanes, counts, part)
         fire(step, lanes, 0, 0, state, spikes, nibbles, t, 0, tokens)
 
 
 @_compiled
-def count_pairs(qkv: Array, heads: int, width: int, pairs: Array) -> None:
-    """K^T V: tokens at which channel a of the keys and channel b of the values spike together, [a, (b, head)]."""
-    part = heads * width
-    for token in range(len(qkv)):
-        for a in range(width):
-            for b in range(width):
-                for h in range(heads):
-                    both = qkv[token, part + a * heads + h] & qkv[token, 2 * part + b * heads + h]
-                    pairs[a, b * heads + h] += both
-
-
-@_compiled
-def count_by_channel(qkv: Array, heads: int, width: int, weight: int, pairs: Array, counts: Array) -> None:
-    """Q (K^T V)."""
-    for token in range(len(qkv)):
-        for a in range(width):
-            for b in range(width):
-                for h in range(heads):
-                    counts[token, b * heads + h] += qkv[token, a * heads + h] * pairs[a, b * heads + h] * weight
-
-
-@_compiled
-def count_by_token(qkv: Array, heads: int, width: int, weight: int, counts: Array) -> None:
-    """(Q K^T) V."""
-    part = heads * width
-    for i in range(len(qkv)):
-        for j in range(len(qkv)):
-            for h in range(heads):
-                shared = 0
-                for a in range(width):
-                    shared += qkv[i, a * heads + h] & qkv[j, part + a * heads + h]
-                if shared > 0:
-                    for b in range(width):
-                        counts[i, b * heads + h] += shared * qkv[j, 2 * part + b * heads + h] * weight
+def add_products(
+    left: Array, left_first: int, right: Array, right_first: int, sums: Array, first: int, count: int
+) -> None:
+    """Add the products of two times ``count`` numbers to as many sums."""
+    kind, i, j, k = sums.dtype.type, np.uint64(left_first), np.uint64(right_first), np.uint64(first)
+    for n in range(np.uint64(count)):
+        sums[k + n] += kind(kind(left[i + n]) * kind(right[j + n]))
