@@ -13,7 +13,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.baselines.twin import AnnTwin, SpatialMixer
+from training.baselines.twin import SpatialMixer
 
 INPUT = "frames"
 Frames = NDArray[np.uint8]
@@ -41,8 +41,8 @@ class BlockMap(nn.Module):
         return functional.pixel_shuffle(blocks, self.side)[None]
 
 
-def export_twin(twin: AnnTwin, frames: Frames, path: Path) -> None:
-    """Write the twin as float32 ONNX for one recording at a time: (1, T, 2, H, W) to real-valued codes (1, K).
+def export_twin(twin: nn.Module, frames: Frames, path: Path) -> None:
+    """Write a twin, or another network, as float32 ONNX for a recording at a time: (1, T, 2, H, W) to codes (1, K).
 
     Args:
         frames: of a recording; what is written must answer as the twin does.

@@ -9,7 +9,9 @@ from networks import SMALL, calibrated, random_frames
 from search_cases import write_random_recording
 
 from benchmarks.encode import check_codes, measure, norse_codes, stage_shares
+from benchmarks.side_by_side import Row, cold, in_batches
 from export.encoder.network import build_network
+from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import ComparisonError
 from training.model.lif import Lif
 from training.model.plain import PlainEncoder
@@ -47,3 +49,21 @@ def test_stages_are_timed_on_every_recording(tmp_path: Path) -> None:
     assert encoded == [3]
     assert list(shares) == ["decode", "bin", "encode"]
     assert min(shares.values()) > 0
+
+
+def test_every_recording_is_encoded_in_batches_of_the_size_that_is_asked_for() -> None:
+    sizes: list[int] = []
+    frames = random_frames(SMALL, 5)
+    found = in_batches(lambda part: sizes.append(len(part)) or part[:, 0, 0, 0], 2)(frames)  # type: ignore[func-returns-value]
+    assert sizes == [2, 2, 1]
+    np.testing.assert_array_equal(found, frames[:, 0, 0, 0])
+
+
+def test_a_cold_start_is_that_of_a_process_of_its_own(tmp_path: Path) -> None:
+    export_onnx(build_network(calibrated(SMALL)), tmp_path / "encoder.onnx")
+    np.save(tmp_path / "frames.npy", random_frames(SMALL, 3))
+    answer = cold(Row("numpy", tmp_path / "encoder.onnx", "numpy"), tmp_path / "frames.npy")
+    assert answer is not None
+    seconds, peak = answer
+    assert seconds > 0
+    assert 20 < peak < 200, "an interpreter with NumPy, and not torch"
