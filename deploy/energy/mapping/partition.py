@@ -141,7 +141,8 @@ def _round(network: SynapseNetwork, capacities: Capacities, before: Mapping[str,
         synapse_bytes = network.fan_in(population.name) * capacities.synapse_bits / 8
         attempts: list[_Attempt] = []
         for order in _orders(population):
-            part = _Slice(order, sparse.csr_matrix(rows[order]), synapse_bytes[order], out_axons[order], first)
+            ordered = rows if np.all(order[:-1] < order[1:]) else sparse.csr_matrix(rows[order])
+            part = _Slice(order, ordered, synapse_bytes[order], out_axons[order], first)
             most = min((attempt[0] for attempt in attempts), default=math.inf)
             numbers, last = part.fill(core.copy(), capacities, most)
             attempts.append((last.number, -len(attempts), order, numbers, last))
@@ -165,9 +166,9 @@ def _sources(
     network: SynapseNetwork, population: Population, offsets: Mapping[str, int], total: int
 ) -> sparse.csr_matrix:
     """(neurons, all neurons) which neurons send to each one, whatever the number of synapses."""
-    rows = sparse.csr_matrix((population.neurons, total), dtype=np.int8)
+    shape, parts = (population.neurons, total), []
     for projection in network.arriving[population.name]:
         weights = projection.weights
         columns = weights.indices + offsets[projection.source]
-        rows = rows + sparse.csr_matrix((np.ones(weights.nnz, np.int8), columns, weights.indptr), shape=rows.shape)
-    return rows
+        parts.append(sparse.csr_matrix((np.ones(weights.nnz, np.int8), columns, weights.indptr), shape=shape))
+    return sum(parts[1:], parts[0]) if parts else sparse.csr_matrix(shape, dtype=np.int8)

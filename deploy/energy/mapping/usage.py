@@ -47,12 +47,12 @@ def destinations(network: SynapseNetwork, name: str, core_of: Mapping[str, Cores
 
     Targets that are not in ``core_of`` are left out.
     """
-    neurons = network.by_name[name].neurons
-    total = sparse.csr_matrix((cores, neurons))
-    for projection in network.leaving[name]:
-        if projection.target in core_of:
-            total = total + _on_cores(projection.weights, core_of[projection.target], cores)
-    return total
+    parts = [
+        _on_cores(projection.weights, core_of[projection.target], cores)
+        for projection in network.leaving[name]
+        if projection.target in core_of
+    ]
+    return sum(parts[1:], parts[0]) if parts else sparse.csr_matrix((cores, network.by_name[name].neurons))
 
 
 def _on_cores(weights: sparse.csr_matrix, core_of: Cores, cores: int) -> sparse.csr_matrix:
