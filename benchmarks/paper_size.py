@@ -69,7 +69,7 @@ COMMANDS = {
     "deploy.run --trace, Lava in process": (
         "deploy.run", "{out}/encoder.nir", "--input", "{input}", "--trace", *ON_LAVA
     ),
-    "deploy.place": ("deploy.place", "{out}/encoder.nir", "--profile", "loihi1"),
+    "deploy.place": ("deploy.place", "{out}/encoder.nir", "--profile", "spinnaker1"),
     "deploy.report": ("deploy.report", "{out}/encoder.nir", "--recordings", "{recording}", "--out", "{out}/report"),
 }  # fmt: skip
 COMPARED = ("export.to_nir", "export.to_onnx")

@@ -28,7 +28,7 @@ ROUNDS = 3
 def partition(network: SynapseNetwork, capacities: Capacities) -> dict[str, Cores]:
     """Core number of every neuron of every population but the inputs, numbered from input to output."""
     core_of = _round(network, capacities, {})
-    for _ in range(ROUNDS - 1):
+    for _ in range(ROUNDS - 1 if capacities.out_axons_per_core < math.inf else 0):
         if (core_use(network, core_of, capacities.synapse_bits).out_axons <= capacities.out_axons_per_core).all():
             break
         core_of = _round(network, capacities, core_of)
