@@ -29,12 +29,13 @@ class Searching:
     """Costs of the index over codes of one kind."""
 
     codes: str
+    bits: int
     count: int
     distinct: int
     milliseconds: float
     """CPU ms per query, k = 10, one thread."""
     bare: float
-    """The same of faiss alone over all codes: no order among ties, no complete ties."""
+    """The same of faiss alone over all codes, in turns: no order among ties, no complete ties."""
     by_class: float
     """The same with ties ordered by thumbnail: CPU ms per query, one at a time."""
     by_recording: float
