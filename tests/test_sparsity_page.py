@@ -1,12 +1,13 @@
 """The page of mAP over operations: what is planned, how twins are counted, and that it shows what was measured."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.results.plan import DATASETS, DatasetName
-from benchmarks.sparsity.page import HEAD, draw, markdown, rows, spread
+from benchmarks.sparsity.page import HEAD, against_twins, draw, markdown, rows, spread
 from benchmarks.sparsity.plan import BUDGETS, PRUNED, RECIPE, SEEDED, Job, planned
 from benchmarks.sparsity.twins import attention_products, multiplications, nonzero_weights
 from tests.networks import SMALL, random_frames
@@ -118,3 +119,16 @@ def test_the_page_shows_what_was_measured_and_nothing_else(tmp_path: Path) -> No
     draw(table, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert spread([None], 1, 2) == ""
+
+
+def test_networks_of_all_seeds_stand_beside_their_twins() -> None:
+    def record(name: str, seed: int, spiking: bool, found: float, joules: float) -> dict[str, Any]:
+        energy = {"cmos_7nm all steps": joules, "cmos_7nm per operation": 4 * joules}
+        return {"dataset": "digits", "name": name, "seed": seed, "spiking": spiking, "map": found, "energy": energy}
+
+    seeds = [record("Spikinghash", seed, True, 0.95 + seed / 100, 3e-6) for seed in range(3)]
+    twin, alone = record("QNN", 0, False, 0.98, 4e-6), record("one seed", 0, True, 0.9, 1e-6)
+    page = against_twins(rows([*seeds, twin, alone]))
+    assert page.splitlines()[-1] == "| digits | Spikinghash | QNN | -2.0 | 0.75 | 0.75 |"
+    assert "one seed" not in page
+    assert not against_twins(rows([twin, alone]))

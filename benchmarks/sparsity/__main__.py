@@ -17,7 +17,7 @@ from benchmarks.results.tables import link_checkpoints
 from benchmarks.sparsity.core import run_core
 from benchmarks.sparsity.jobs import run_dense, run_job
 from benchmarks.sparsity.order import run_order
-from benchmarks.sparsity.page import HEAD, add_times, core_tables, draw, markdown, rows
+from benchmarks.sparsity.page import HEAD, add_times, against_twins, core_tables, draw, markdown, rows
 from benchmarks.sparsity.plan import RECIPE, Job, planned
 from benchmarks.sparsity.twins import run_twins
 from spikinghash.cli import run
@@ -85,7 +85,7 @@ def write_page(out: Path, docs: Path, checkpoints: Path) -> None:
     table = link_checkpoints(rows([record for record in records if record not in times]), checkpoints)
     add_times(table, times)
     head = HEAD.format(date=datetime.date.today().isoformat(), hardware=processor(), **RECIPE)
-    page = markdown(table, head) + core_tables(times)
+    page = markdown(table, head) + against_twins(table) + core_tables(times)
     texts = {"sparsity.md": page, "sparsity.json": json.dumps(table, indent=1) + "\n"}
     for name, text in texts.items():
         with atomic_path(docs / name) as temporary:

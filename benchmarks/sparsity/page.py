@@ -65,8 +65,7 @@ How the encoders were trained (`configs/digits-sparse.toml`, then `configs/digit
    are pruned, the smallest first.
 
 Rows of "half the epochs" had half as many in both parts. The twin of one frame learns for {twin} epochs, then on its
-grids for {twin_grid}: no fewer than a sparse encoder, the dense one's included. Twins of "40 epochs" learned for 40,
-then for 4 (pruned ones 8), and may be better than their rows.
+grids for {twin_grid}: no fewer than a sparse encoder, the dense one's included.
 
 The set of `reversal` has classes that differ in order alone. Its network is a smaller one of 24 time steps, trained as
 [temporal.md](temporal.md) says and then for 36 epochs within the first budget of digits; its row says what it spends.
@@ -74,6 +73,15 @@ The set of `reversal` has classes that differ in order alone. Its network is a s
 ![mAP over operations](sparsity.png)
 """
 
+
+AGAINST_HEAD = """
+## Beside its twins
+
+Points of mAP that a spiking network has more than a twin, and its energy at 7 nm over the twin's; means of the seeds.
+
+| data set | network | twin | mAP, points | weights once | each operand |
+|---|---|---|---|---|---|"""
+SCHEDULES = ("cmos_7nm all steps", "cmos_7nm per operation")
 
 CORE_WATTS = 225 / 64
 """Largest thermal design power of an AMD EPYC 7702 over its cores, see the profile ``x86_cpu``."""
@@ -110,6 +118,24 @@ def add_times(table: Sequence[Row], times: Sequence[Record]) -> None:
         own = [row["name"]] if row["spiking"][0] else [name for name in here if name.startswith("ANN twin")]
         if fitting := [here[name] for name in own if name in here]:
             row["cpu_ms"] = [min(fitting)]
+
+
+def against_twins(table: Sequence[Row], least_seeds: int = 3) -> str:
+    """Each spiking network of so many seeds beside each twin of its data set; nothing where there is no such pair."""
+    lines = []
+    for row in (each for each in table if each["spiking"][0] and len(each["seeds"]) >= least_seeds):
+        for twin in table:
+            if twin["dataset"] != row["dataset"] or twin["spiking"][0]:
+                continue
+            points = 100 * (statistics.mean(row["map"]) - statistics.mean(twin["map"]))
+            ratios = (_mean_energy(row, name) / _mean_energy(twin, name) for name in SCHEDULES)
+            cells = (TITLES[row["dataset"]], row["name"], twin["name"], f"{points:+.1f}", *(f"{x:.2f}" for x in ratios))
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([AGAINST_HEAD, *lines]) + "\n" if lines else ""
+
+
+def _mean_energy(row: Row, name: str) -> float:
+    return statistics.mean(each[name] for each in row["energy"])
 
 
 def core_tables(times: Sequence[Record]) -> str:
