@@ -12,7 +12,7 @@ from training.config import Config, SparsityConfig, TrainConfig
 
 BUDGETS: dict[DatasetName, tuple[float, ...]] = {
     "digits": (3.4e6, 1.8e6, 1.2e6, 0.85e6, 0.5e6),
-    "nmnist": (3.8e6, 2.0e6, 1.35e6, 0.95e6, 0.6e6),
+    "nmnist": (2.0e6, 1.35e6, 0.95e6, 0.6e6, 0.35e6),
 }
 """Natural synaptic operations of a recording."""
 SEEDED: dict[DatasetName, tuple[float, ...]] = {"digits": (1.8e6, 0.5e6), "nmnist": (2.0e6, 0.6e6)}
