@@ -52,7 +52,7 @@ def main() -> None:
     from spikinghash.cli import run
 
     sys.argv[:2] = [f"spikinghash {command}"]
-    run(COMMANDS[command][0])
+    run(COMMANDS[command][0], sys.argv[0])
 
 
 if __name__ == "__main__":

@@ -48,24 +48,25 @@ def wide_console() -> "Console":
     return console
 
 
-def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]] | str) -> None:
+def run(command: Callable[..., Any] | Mapping[str, Callable[..., Any]] | str, name: str | None = None) -> None:
     """Run ``command`` as a program and exit.
 
     Args:
         command: a function with typer-annotated parameters, several of them by name, or the module whose ``main`` is
             either; what it imports may be missing, which is told as all errors are.
+        name: what its help calls it; by default what it was started as.
     """
     if isinstance(command, str):
         command = _imported(command)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     if isinstance(command, Mapping):
-        for name, one in command.items():
-            app.command(name)(_framed(one))
+        for subcommand, one in command.items():
+            app.command(subcommand)(_framed(one))
     else:
         app.command()(_framed(command))
     with _ended_by_signals() as came:
         try:
-            app()
+            app(prog_name=name)
         except SystemExit as end:  # Typer takes what comes while it reads the arguments for Ctrl-C
             if came and end.code == INTERRUPTED:
                 print("terminated", file=sys.stderr)

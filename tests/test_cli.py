@@ -167,7 +167,7 @@ def test_the_console_script_knows_its_commands() -> None:
 def test_every_command_explains_itself(name: str) -> None:
     done = python("-m", "spikinghash", name, "--help")
     assert done.returncode == 0, done.stderr
-    assert f"spikinghash {name}" in done.stdout
+    assert done.stdout.split()[:3] == ["Usage:", "spikinghash", name]
 
 
 def write_half(target: Path) -> None:
