@@ -7,7 +7,6 @@ its expansion into coincidence gates.
 """
 
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
+from benchmarks.timing import seconds_of_children
 from deploy.backends.encoder import Executor
 from deploy.backends.lava_backend import LavaBackend, LavaNumbers, find_interpreter
 from deploy.backends.worker import ROOT
@@ -116,14 +116,9 @@ class Measured:
 
 def measure(call: Callable[[], Array]) -> Measured:
     """Call a route that works in processes of its own."""
-    before, begin = _cpu_seconds(), time.perf_counter()
+    before, begin = seconds_of_children(), time.perf_counter()
     outputs = call()
-    return Measured(outputs, time.perf_counter() - begin, _cpu_seconds() - before)
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return Measured(outputs, time.perf_counter() - begin, seconds_of_children() - before)
 
 
 def run_plain(graph: nir.NIRGraph, spikes: Array) -> Array:

@@ -3,7 +3,6 @@
 Prints the tables of docs/lowering.md. Lava's time is that of the in-process executor for another recording.
 """
 
-import resource
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.timing import seconds_of_children
 from deploy.backends.lava_backend import LavaBackend
 from export.encoder.forms import Biases, Streams
 from export.encoder.network import load_network
@@ -71,16 +71,10 @@ def _lava_seconds(path: Path, frames: NDArray[np.uint8], more: int) -> float:
     """CPU seconds per recording: what ``more`` of them add to the time of one."""
     spikes, times = input_spikes(frames, read_encoder(path)[1]), []
     for number in (1, 1 + more):
-        start = _cpu_seconds()
+        start = seconds_of_children()
         LavaBackend(executor="local").run(path, np.resize(spikes, (number, *spikes.shape[1:])), [])
-        times.append(_cpu_seconds() - start)
+        times.append(seconds_of_children() - start)
     return (times[1] - times[0]) / more
-
-
-def _cpu_seconds() -> float:
-    """Of all processes that were started and have ended: what other programs do besides does not count."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def main(

@@ -7,8 +7,8 @@ cores is printed beside it. Needs Linux, whose /proc it reads.
 
 import multiprocessing
 import random
-import resource
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ import typer
 from benchmarks.pipeline import measure_pipeline, resident
 from benchmarks.search_costs import Encoding, Searching
 from benchmarks.search_page import page
+from benchmarks.timing import seconds_of_children
 from deploy.backends.encoders import load_encoder
 from deploy.search.bulk import CHUNK
 from deploy.search.evaluation import recall
@@ -52,8 +53,7 @@ REPEATED_SEED = 399
 
 def cpu_seconds() -> float:
     """CPU time of this process and of its children that have ended."""
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in spent)
+    return time.process_time() + seconds_of_children()
 
 
 def costs(works: Sequence[Callable[[], object]], times: int) -> list[float]:

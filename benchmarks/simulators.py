@@ -5,7 +5,6 @@ spikes of the output on one recording and on several; the difference is what ano
 """
 
 import os
-import resource
 import time
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks.timing import seconds_of_children
 from deploy.backends.simulator_backend import SimulatorBackend
 from export.nir.metadata import read_encoder
 from export.nir.trace import input_spikes, output_codes
@@ -27,15 +27,10 @@ SIMULATORS = (("norse", 1), ("snntorch", 1), ("spikingjelly", 1), ("nest", 1), (
 
 def timed(name: str, threads: int, path: Path, spikes: Floats) -> tuple[float, float, list[str]]:
     """Wall and CPU seconds of one run, and the codes."""
-    begin, used = time.perf_counter(), _cpu_of_children()
+    begin, used = time.perf_counter(), seconds_of_children()
     outputs, _ = SimulatorBackend(name, 3600, threads).run(path, spikes)
     codes = [code.tobytes().hex() for code in output_codes(outputs)]
-    return time.perf_counter() - begin, _cpu_of_children() - used, codes
-
-
-def _cpu_of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - begin, seconds_of_children() - used, codes
 
 
 def main(

@@ -8,7 +8,6 @@ and what is not painted any more afterwards was used.
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.timing import seconds_of_children
 from spikinghash.errors import BackendError, MissingToolError, in_one_line
 
 COMPILER, SIZE, EMULATOR = "arm-none-eabi-gcc", "arm-none-eabi-size", "qemu-system-arm"
@@ -132,14 +132,9 @@ def build(folder: Path, board: Board, files: Mapping[str, str], extra: Sequence[
 
 def _compile(folder: Path, board: Board, name: str, extra: Sequence[str]) -> float:
     """Make ``name``.o of ``name``.c; returns seconds of the processor."""
-    before = _seconds_of_children()
+    before = seconds_of_children()
     call([COMPILER, *FLAGS, *board.flags, "-Werror", *extra, "-c", f"{name}.c", "-o", f"{name}.o"], folder)
-    return _seconds_of_children() - before
-
-
-def _seconds_of_children() -> float:
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
+    return seconds_of_children() - before
 
 
 def _link(folder: Path, board: Board, name: str, extra: Sequence[str]) -> tuple[int, int]:
