@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import onnxruntime
 import torch
 import typer
 from numpy.typing import NDArray
 
 from benchmarks.encode import BATCHES, Encode, check_codes, make_encoder, measure, read_files, recorded_frames
-from benchmarks.twin_onnx import INPUT, export_twin, quantise_onnx
+from benchmarks.twin_onnx import export_twin, load_twin, quantise_onnx
 from deploy.backends.encoders import load_encoder
 from deploy.backends.runtime_backend import RuntimeEncoder
 from export.encoder.network import Network, load_network
@@ -96,13 +95,8 @@ def _twins(network: Network, frames: Frames, folder: Path) -> Iterator[Row]:
         source, target = folder / f"{name}.onnx", folder / f"{name}-int8.onnx"
         export_twin(twin, frames, source)
         quantise_onnx(source, target, frames)
-        both = {"float": source, "int8": target}
-        titles = {
-            "float": name,
-            "int8": f"{name}, int8" + (" (and QNN: no kernel has fewer bits)" if "twin" in name else ""),
-        }
-        for kind, path in both.items():
-            yield Row(titles[kind], path, TWIN)
+        yield Row(name, source, TWIN)
+        yield Row(f"{name}, int8" + (" (and QNN: no kernel has fewer bits)" if "twin" in name else ""), target, TWIN)
 
 
 def encoder_of(row: Row, threads: int) -> Encode:
@@ -111,15 +105,8 @@ def encoder_of(row: Row, threads: int) -> Encode:
         return make_encoder("norse", row.path, row.path.parent)
     if row.backend != TWIN:
         return load_encoder(row.path, row.backend, threads=threads).encode
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(row.path), options)
-
-    def encode(frames: Frames) -> Frames:
-        answers = [session.run(None, {INPUT: one[None].astype(np.float32)})[0] for one in frames]
-        return np.packbits(np.concatenate(answers) > 0, axis=1)
-
-    return encode
+    twin = load_twin(row.path, threads)
+    return lambda frames: np.concatenate([twin(one[None].astype(np.float32)) for one in frames])
 
 
 def in_batches(encode: Encode, batch: int) -> Encode:

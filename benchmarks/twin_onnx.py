@@ -3,9 +3,12 @@
 import copy
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -77,3 +80,16 @@ def quantise_onnx(source: Path, path: Path, frames: Frames) -> None:
             str(prepared), str(path), _Recordings(frames), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
         )  # fmt: skip
+
+
+def load_twin(path: Path, threads: int) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """What ``export_twin`` or ``quantise_onnx`` wrote, in ONNX Runtime: frames of a recording, float32, to its code."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options)
+
+    def encode(frames: NDArray[Any]) -> NDArray[np.uint8]:
+        (codes,) = session.run(None, {INPUT: frames})
+        return np.packbits(codes > 0, axis=1)
+
+    return encode

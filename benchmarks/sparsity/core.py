@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.encode import Encode, measure
@@ -16,7 +15,7 @@ from benchmarks.results.plan import DatasetName
 from benchmarks.sparsity.jobs import data_of, recorded, write_records
 from benchmarks.sparsity.plan import SparseTwin
 from benchmarks.sparsity.twins import BITS
-from benchmarks.twin_onnx import INPUT, export_twin, quantise_onnx
+from benchmarks.twin_onnx import export_twin, load_twin, quantise_onnx
 from deploy.backends.events.encoder import EventsEncoder
 from export.encoder.network import load_network
 from training.baselines.fit import load_fitting
@@ -71,19 +70,12 @@ def twin_encoders(job: SparseTwin, out: Path, nmnist: Path | None, folder: Path)
     data, sets = load_data(config)
     export_twin(twin, data.frames[sets.test], folder / "float32.onnx")
     quantise_onnx(folder / "float32.onnx", folder / "int8.onnx", data.frames[sets.training[:RECORDINGS]])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     encoders: dict[str, Encode] = {}
     for name in ("float32", "int8"):
-        session = onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), options)
         frames = data.frames[sets.test[:RECORDINGS]].astype(np.float32)
-        encoders[f"ANN twin, {name}, ONNX Runtime"] = partial(_one_by_one, partial(_answer, session), frames)
+        encode = load_twin(folder / f"{name}.onnx", threads=1)
+        encoders[f"ANN twin, {name}, ONNX Runtime"] = partial(_one_by_one, encode, frames)
     return encoders
-
-
-def _answer(session: onnxruntime.InferenceSession, frames: NDArray[np.float32]) -> NDArray[np.uint8]:
-    (codes,) = session.run(None, {INPUT: frames})
-    return np.packbits(codes > 0, axis=1)
 
 
 def _one_by_one(encode: Callable[[Any], NDArray[np.uint8]], frames: NDArray[Any], _: Frames) -> NDArray[np.uint8]:
