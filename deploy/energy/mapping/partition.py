@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from deploy.energy.mapping.limits import Capacities
-from deploy.energy.mapping.usage import Cores, core_use, destinations
+from deploy.energy.mapping.usage import Cores, core_use, destinations, summed
 from export.synaptic.populations import Population, SynapseNetwork
 
 ROUNDS = 3
@@ -171,4 +171,4 @@ def _sources(
         weights = projection.weights
         columns = weights.indices + offsets[projection.source]
         parts.append(sparse.csr_matrix((np.ones(weights.nnz, np.int8), columns, weights.indptr), shape=shape))
-    return sum(parts[1:], parts[0]) if parts else sparse.csr_matrix(shape, dtype=np.int8)
+    return summed(parts, shape, np.int8)

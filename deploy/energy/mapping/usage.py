@@ -1,6 +1,6 @@
 """What every core holds under a given assignment, recounted from the synapses: independent of how it was found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,12 @@ def destinations(network: SynapseNetwork, name: str, core_of: Mapping[str, Cores
         for projection in network.leaving[name]
         if projection.target in core_of
     ]
-    return sum(parts[1:], parts[0]) if parts else sparse.csr_matrix((cores, network.by_name[name].neurons))
+    return summed(parts, (cores, network.by_name[name].neurons))
+
+
+def summed(parts: Sequence[sparse.csr_matrix], shape: tuple[int, int], kind: type = float) -> sparse.csr_matrix:
+    """All ``parts`` added up, nothing where there are none: an empty matrix to begin with would be one copy more."""
+    return sum(parts[1:], parts[0]) if parts else sparse.csr_matrix(shape, dtype=kind)
 
 
 def _on_cores(weights: sparse.csr_matrix, core_of: Cores, cores: int) -> sparse.csr_matrix:
