@@ -21,11 +21,11 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.encode import BATCHES, Encode, check_codes, make_encoder, measure, read_files, recorded_frames
-from benchmarks.twin_onnx import export_twin, load_twin, quantise_onnx
 from deploy.backends.encoders import load_encoder
 from deploy.backends.runtime_backend import RuntimeEncoder
 from export.encoder.network import Network, load_network
 from export.onnx.to_onnx import export_onnx
+from export.onnx.twin import export_twin, load_twin, quantise_onnx
 from spikinghash.cli import run
 from spikinghash.files import private_folder
 from training.baselines.resnet import ResNet18

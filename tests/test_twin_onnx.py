@@ -8,16 +8,17 @@ import onnxruntime
 import pytest
 import torch
 
-from benchmarks.twin_onnx import INPUT, export_twin, quantise_onnx
+from export.onnx.twin import INPUT, export_twin, quantise_onnx
 from tests.networks import SMALL, random_frames
 from training.baselines.twin import AnnTwin
 from training.config import EncoderConfig
 
 
+@pytest.mark.parametrize("steps", [1, SMALL.time_steps])
 @pytest.mark.parametrize("levels", [(1, 1, 0), (2, 1, 0)])
-def test_the_written_twins_answer_as_the_trained_one(levels: tuple[int, ...], tmp_path: Path) -> None:
+def test_the_written_twins_answer_as_the_trained_one(levels: tuple[int, ...], steps: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    twin = AnnTwin(EncoderConfig.model_validate(SMALL.model_dump() | {"levels": levels}), 1)
+    twin = AnnTwin(EncoderConfig.model_validate(SMALL.model_dump() | {"levels": levels}), steps)
     frames = random_frames(SMALL, 40)
     with torch.no_grad():
         for _ in range(3):

@@ -15,9 +15,9 @@ from benchmarks.results.plan import DatasetName
 from benchmarks.sparsity.jobs import data_of, recorded, write_records
 from benchmarks.sparsity.plan import SparseTwin
 from benchmarks.sparsity.twins import BITS
-from benchmarks.twin_onnx import export_twin, load_twin, quantise_onnx
 from deploy.backends.events.encoder import EventsEncoder
 from export.encoder.network import load_network
+from export.onnx.twin import export_twin, load_twin, quantise_onnx
 from training.baselines.fit import load_fitting
 from training.baselines.twin import AnnTwin
 from training.data.configured import load_data

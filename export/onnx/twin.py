@@ -17,31 +17,39 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.baselines.twin import SpatialMixer
+from training.model.wave_mixer import WaveMixer
 
 INPUT = "frames"
 Frames = NDArray[np.uint8]
 
 
 class BlockMap(nn.Module):
-    """A wave mixer in height and width as the one convolution that it is: blocks of 2^L x 2^L pixels, by groups.
+    """A wave mixer as the one convolution that it is: blocks of 2^L x 2^L pixels, by groups.
+
+    Steps of a block in time are channels beside each other; of one frame there is one step.
 
     Args:
-        mixer: of one frame.
+        mixer: of a window, or of one frame.
     """
 
-    def __init__(self, mixer: SpatialMixer) -> None:
+    def __init__(self, mixer: WaveMixer | SpatialMixer) -> None:
         super().__init__()
-        self.side = side = 2**mixer.mixer.levels
-        _, self.groups, per_group, _ = mixer.mixer.fusion.shape
-        units = torch.eye(per_group * side**2).reshape(-1, per_group, side, side)
-        answers = mixer(units.repeat(1, self.groups, 1, 1)[None])[0]  # (unit, C, side, side)
-        weight = answers.movedim(0, -1).reshape(-1, per_group, side, side)
-        self.weight = nn.Parameter(weight.detach())
+        wave = mixer.mixer if isinstance(mixer, SpatialMixer) else mixer
+        self.side = side = 2**wave.levels
+        self.groups = wave.groups
+        self.steps = steps = 1 if isinstance(mixer, SpatialMixer) else side
+        per_group = wave.fusion.shape[-1]
+        members = (per_group, side, side, side)  # channel, then step, row and column of the block
+        whole = wave.kernel().detach().reshape(-1, *members, *members)[:, :, :steps, :, :, :, :steps]
+        self.weight = nn.Parameter(whole.reshape(-1, per_group * steps, side, side).contiguous())
 
     def forward(self, activity: Tensor) -> Tensor:
-        """(1, B, C, H, W) to the same shape."""
-        blocks = functional.conv2d(activity[0], self.weight, stride=self.side, groups=self.groups)
-        return functional.pixel_shuffle(blocks, self.side)[None]
+        """(T, B, C, H, W) to the same shape."""
+        t, b, c, h, w = activity.shape
+        steps = activity.reshape(-1, self.steps, b, c, h, w).movedim(1, 3).reshape(-1, c * self.steps, h, w)
+        blocks = functional.conv2d(steps, self.weight, stride=self.side, groups=self.groups)
+        mixed = functional.pixel_shuffle(blocks, self.side).reshape(-1, b, c, self.steps, h, w)
+        return mixed.movedim(3, 1).reshape(t, b, c, h, w)
 
 
 def export_twin(twin: nn.Module, frames: Frames, path: Path) -> None:
@@ -54,7 +62,7 @@ def export_twin(twin: nn.Module, frames: Frames, path: Path) -> None:
     example = torch.from_numpy(frames[:1]).float()
     for module in list(plain.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, SpatialMixer):
+            if isinstance(child, WaveMixer | SpatialMixer):
                 setattr(module, name, BlockMap(child))
     with torch.no_grad(), warnings.catch_warnings():
         torch.testing.assert_close(plain(example), twin.eval()(example), rtol=1e-3, atol=1e-3)
