@@ -231,6 +231,12 @@ class TrainConfig(_Section):
     """Weight of the dynamic soft similarity term."""
     balance_weight: float = Field(0.1, ge=0)
     """Weight of the bit balance term."""
+    class_similarity: float = Field(1.0, gt=0, le=1)
+    """Similarity that codes of two recordings of a class are trained to have; below 1 they keep a distance."""
+    instance: float = Field(0.0, ge=0)
+    """Weight of the instance term: a batch holds half as many recordings, each in two views whose codes attract."""
+    decorrelate: float = Field(0.0, ge=0)
+    """Weight of the correlation of bits within the classes."""
     max_shift: int | None = Field(None, ge=0, le=LARGEST_SIDE)
     """Largest random shift of a training recording, in pixels of its sensor. By default 2 where the sensor is not
     scaled down to the frame, a fifth of its larger side where it is: a thing elsewhere in view is the same thing."""
@@ -251,6 +257,22 @@ class TrainConfig(_Section):
     start: Path | None = None
     """Checkpoint to begin with, or the name of one that comes along (``nmnist``); weights whose shapes differ
     (a hash layer of other length) begin anew."""
+
+    @property
+    def views(self) -> int:
+        """How often each recording is in a batch, changed at random anew."""
+        return 2 if self.instance else 1
+
+    @property
+    def recordings(self) -> int:
+        """In a batch."""
+        return self.batch_size // self.views
+
+    @model_validator(mode="after")
+    def _views_fill_a_batch(self) -> "TrainConfig":
+        if self.batch_size % self.views:
+            raise ValueError(f"batch_size is {self.batch_size}, but instance needs two views of each: use an even one")
+        return self
 
 
 class SparsityConfig(_Section):
@@ -312,6 +334,10 @@ class Config(_Section):
             raise ValueError(
                 f"sparsity.weight_bits is {sparsity.weight_bits}, but train.quantise is false: set it to true"
             )
+        for key in ("class_similarity", "instance", "decorrelate"):
+            value = getattr(self.train, key)
+            if head != "hash" and value != TrainConfig.model_fields[key].default:
+                raise ValueError(f'train.{key} is {value}, but encoder.head is "{head}": codes need "hash"')
         if head != "hash" and sparsity.teacher is not None:
             raise ValueError(f'sparsity.teacher is {sparsity.teacher}, but encoder.head is "{head}": codes need "hash"')
         return self

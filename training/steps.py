@@ -21,7 +21,7 @@ Schedule = torch.optim.lr_scheduler.LRScheduler
 
 def steps_per_epoch(settings: TrainConfig, sets: Split) -> int:
     """Full batches in the training set. A last one that is not full is left out: its batch statistics would differ."""
-    return max(1, len(sets.training) // settings.batch_size)
+    return max(1, len(sets.training) // settings.recordings)
 
 
 def epoch(
@@ -33,13 +33,16 @@ def epoch(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over the training set: augmented frames (B, T, 2, H, W) and classes (B,) of each full batch.
 
+    Where recordings come in two views, the second half of a batch shows those of the first half again, in their order.
+
     Args:
         generator: of the order, and then of each batch's augmentation.
         before: called with the recordings of a batch before it is augmented.
     """
     order = torch.randperm(len(sets.training), generator=generator).numpy()
-    taken = sets.training[order][: steps_per_epoch(settings, sets) * settings.batch_size]
-    for batch in batches(taken, settings.batch_size):
+    taken = sets.training[order][: steps_per_epoch(settings, sets) * settings.recordings]
+    for recordings in batches(taken, settings.recordings):
+        batch = np.tile(recordings, settings.views)
         before(batch)
         frames = torch.from_numpy(dataset.frames[batch])
         frames = augment(frames, settings, generator, dataset.sensor, dataset.crop)

@@ -33,7 +33,7 @@ from training.data.facts import DataFacts
 from training.data.frames import Dataset
 from training.data.splits import Split
 from training.figures import write_curve
-from training.loss import HashLoss
+from training.loss import HashLoss, Within
 from training.model.encoder import Spikinghash
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids
 from training.sparsity.economy import Economy
@@ -102,7 +102,8 @@ def objective(config: Config, dataset: Dataset) -> HashLoss | ClassLoss:
     """
     settings, encoder = config.train, config.encoder
     if encoder.head == "hash":
-        return HashLoss(encoder.votes, settings.soft_weight, settings.balance_weight, settings.labels)
+        within = Within(settings.class_similarity, settings.instance, settings.decorrelate)
+        return HashLoss(encoder.votes, settings.soft_weight, settings.balance_weight, settings.labels, within)
     needed = int(dataset.labels.max()) + 1
     if encoder.bits < needed:
         raise ConfigError(f"encoder.bits is {encoder.bits}, the data set has {needed} classes: use one bit per class")
