@@ -75,6 +75,21 @@ def test_one_recording_loads_no_large_library() -> None:
     assert done.stdout.splitlines() == [f"8ed1c341  {example('7')}", "[]"], done.stderr
 
 
+def test_an_export_loads_only_what_it_uses(tmp_path: Path) -> None:
+    unused = ("numba", "scipy.stats", "norse", "matplotlib", "sympy", "torch._dynamo", "torchvision")
+    script = f"""
+import sys
+from pathlib import Path
+from deploy.backends import to_nir
+from export.onnx import to_onnx
+for command, name in ((to_nir, "a.nir"), (to_onnx, "a.onnx")):
+    command.main(Path("digits"), Path({str(tmp_path)!r}) / name)
+print([name for name in {unused} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 Codes = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -103,6 +102,8 @@ def average_precision_at(counts: DistanceCounts, k: int) -> Floats:
     Only in the bucket that holds the k-th item is the number of hits uncertain: it is hypergeometric, and the
     expectation is taken over it.
     """
+    from scipy.stats import hypergeom  # slow to import, and exporting needs none
+
     k = min(k, int(counts.items[0].sum()))
     items_before, hits_before = _ranked_before(counts)
     sums_before = np.cumsum(_sum_of_precisions(counts.items, counts.relevant, items_before, hits_before), axis=1)

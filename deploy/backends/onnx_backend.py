@@ -24,6 +24,7 @@ class OnnxEncoder:
     def __init__(self, path: Path, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.enable_mem_reuse = False  # planning it is most of loading; runs are as fast, and take no more memory
         content = read_model(path)
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=_providers())

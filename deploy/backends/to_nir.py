@@ -7,9 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.backends.verify import compare, trace_backend
 from export.encoder.forms import Attentions, Biases, Numbers, Streams
-from export.encoder.network import Network, load_network, probe_frames
+from export.encoder.network import Network, load_network, probe_frames, probes
 from export.nir.metadata import Dialect, Metadata
 from export.nir.to_nir import GraphSize, export_nir
 from spikinghash.errors import ComparisonError, GraphError, SpikinghashError
@@ -60,6 +59,8 @@ def write_for(
         MissingToolError: it is not there.
         ComparisonError: it gives other spikes; nothing is left at ``path``.
     """
+    from deploy.backends.verify import compare, trace_backend  # all backends, which writing alone does without
+
     if target in UNABLE:
         raise GraphError(f"--for {target}: {UNABLE[target]}: use {', '.join(FORMS)}")
     form, frames = FORMS[target], probe_frames(network.config)[:PROBES]
@@ -123,6 +124,7 @@ def _tell(network: Network, path: Path, metadata: Metadata, size: GraphSize) -> 
     console.print(table)
     console.print(f"certificate: {network.certificate or 'none: float numbers are not certified'}")
     console.print(
-        f"checked: every spike of {len(metadata.populations)} layers equals the network's on 8 random recordings"
+        f"checked: every spike of {len(metadata.populations)} layers equals the network's "
+        f"on {probes(network.config)} random recordings"
     )
     console.print(f"wrote {path}")

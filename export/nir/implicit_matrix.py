@@ -31,38 +31,39 @@ class ConvolutionMatrix:
     """``synapse_matrix`` of a convolution in few bytes.
 
     Products are the same, bit for bit: an output adds what it reads channel by channel, tap by tap, as the row of the
-    matrix does, and zeros for the padding.
+    matrix does, and zeros for the padding. Taps of a channel that no output reads are left out: most are where the
+    phases of a map lie in channels of their own.
     """
 
     def __init__(self, node: nir.Conv1d | nir.Conv2d) -> None:
         axes, groups = axes_of(node), int(node.groups)
         weight = np.asarray(node.weight, np.float64)
         weight = weight.reshape(*weight.shape[:2], -1)
-        (outputs, inner, taps), self._channels = weight.shape, weight.shape[1] * groups
+        outputs, inner, taps = weight.shape
         if outputs % groups:
             raise ValueError(f"{outputs} output channels do not divide into {groups} groups")
         out, channel, tap = np.nonzero(weight)
-        columns = (channel + out // (outputs // groups) * inner) * taps + tap
-        self._kernel = sparse.csr_matrix((weight[out, channel, tap], (out, columns)), (outputs, self._channels * taps))
+        read = np.flatnonzero(weight.reshape(groups, -1, inner * taps).any(axis=1))
+        columns = np.searchsorted(read, (channel + out // (outputs // groups) * inner) * taps + tap)
+        self._kernel = sparse.csr_matrix((weight[out, channel, tap], (out, columns)), (outputs, len(read)))
         reads, inside = reads_of(axes)
-        self._length, self._positions = math.prod(axis.length for axis in axes), reads.shape[1]
-        self._whole = inside.all() and np.array_equal(reads, [np.arange(self._length)])
-        self._reads = np.where(inside, reads, self._length)
+        length = math.prod(axis.length for axis in axes)
+        self._inputs = inner * groups * length
+        self._rows = np.where(inside[read % taps], read[:, None] // taps * length + reads[read % taps], self._inputs)
+        self._whole = np.array_equal(self._rows.ravel(), np.arange(self._inputs))
         self.nnz = int(np.bincount(tap, minlength=taps) @ inside.sum(axis=1))
 
     @property
     def gathered(self) -> int:
         """Values that one sample's product works on."""
-        return self._channels * self._reads.size
+        return self._rows.size
 
     def __matmul__(self, values: Values) -> Values:
         """(inputs, samples) to (outputs, samples)."""
         samples = values.shape[1]
-        maps = values.reshape(self._channels, self._length, samples)
         if not self._whole:
-            padded = np.concatenate([maps, np.zeros((self._channels, 1, samples))], axis=1)
-            maps = padded[:, self._reads]
-        result: Values = self._kernel @ maps.reshape(self._kernel.shape[1], self._positions * samples)
+            values = np.concatenate([values, np.zeros((1, samples))]).take(self._rows, axis=0)
+        result: Values = self._kernel @ values.reshape(len(self._rows), self._rows.shape[1] * samples)
         return result.reshape(-1, samples)
 
 

@@ -18,6 +18,7 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
+from export.nir.implicit_matrix import Matrix
 from export.nir.marked_attention import read_marked
 from export.nir.read import DEFAULT_TIME_STEP
 from export.nir.stepwise.plan import SPIKING_NODES, make_plan
@@ -30,6 +31,21 @@ __all__ = ["DEFAULT_TIME_STEP", "Array", "Interpreter", "Observer"]
 Array = NDArray[np.float64]
 Observer = Callable[[str, Array, Array, Array | None], None]
 """Sees each node that is not linear after each step: name, input, output and potentials, each (neurons, samples)."""
+
+
+class _LinearUnit:
+    """A linear node, whose product is kept: clocks, valid lines, and what they hold back seldom change."""
+
+    def __init__(self, matrix: Matrix, bias: Array | None) -> None:
+        self.matrix, self.bias = matrix, bias
+        self.arrived: Array | None = None
+
+    def advance(self, arriving: Array) -> Array:
+        """What the node emits."""
+        if self.arrived is None or not np.array_equal(self.arrived, arriving):
+            mapped = self.matrix @ arriving
+            self.arrived, self.emitted = arriving, mapped if self.bias is None else mapped + self.bias[:, None]
+        return self.emitted
 
 
 class Interpreter:
@@ -115,14 +131,8 @@ class Interpreter:
         return sum(others, start=first)
 
     def _stateless(self, name: str, arriving: Array) -> Array:
-        """What a linear node, an attention, the Input or the Output emits."""
-        if name in self.attentions:
-            return self.attentions[name].counts(arriving)
-        if name not in self.matrices:
-            return arriving
-        bias = self._biases[name]
-        mapped: Array = self.matrices[name] @ arriving
-        return mapped if bias is None else mapped + bias[:, None]
+        """What an attention, the Input or the Output emits."""
+        return self.attentions[name].counts(arriving) if name in self.attentions else arriving
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of what node ``name`` emits."""
@@ -136,6 +146,8 @@ class Interpreter:
 
     def _unit(self, name: str, samples: int) -> Any:
         """The state of a node at rest, or None for a node without."""
+        if name in self.matrices:
+            return _LinearUnit(self.matrices[name], self._biases[name])
         node = self.nodes[name]
         return unit(node, self.plan.dt, samples) if isinstance(node, NODES_WITH_UNIT) else None
 

@@ -9,6 +9,7 @@ has most of them, int64 (batch). It needs no operator of ours.
 fast, and counts nothing that it is not asked for. What ``--for ncnn`` writes takes and returns float32; see ``ncnn``.
 """
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -129,18 +130,20 @@ def export_onnx(
 def _check(network: Network, path: Path, form: Form) -> None:
     options = onnxruntime.SessionOptions()
     options.enable_cpu_mem_arena = False  # it would keep what the largest layer took
+    options.enable_mem_reuse = False  # planning it takes longer than this run where steps are many, and saves nothing
+    options.intra_op_num_threads = 1  # more would spin between operators
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    executor = network.executor()
-    for seed, batch in enumerate(batches_checked(network, form)):
-        frames = probe_frames(network.config, min(batch, probes(network.config)), seed)
-        rows = np.arange(batch) % len(frames)  # a large fixed batch holds them several times
+    executor, frames = network.executor(), probe_frames(network.config)[::-1].copy()  # the busiest comes first
+    with torch.no_grad():
+        expected, wanted = (each.numpy() for each in executor(torch.from_numpy(frames)))
+    sizes = batches_checked(network, form)
+    for batch, start in zip(sizes, itertools.accumulate(sizes, initial=0), strict=False):
+        rows = np.arange(start, start + batch) % len(frames)  # a large fixed batch holds them several times
         taken = frames[rows].astype(np.float32 if form.for_ncnn else np.uint8)
         codes, *others = session.run(None, {"frames": taken})
-        with torch.no_grad():
-            expected, wanted = (each.numpy()[rows] for each in executor(torch.from_numpy(frames)))
         if form.counted:
-            require_equal_counts("the ONNX model", executor.populations, others[-1], wanted)
-        if not np.array_equal(codes, expected):
+            require_equal_counts("the ONNX model", executor.populations, others[-1], wanted[rows])
+        if not np.array_equal(codes, expected[rows]):
             raise ComparisonError("the ONNX model gives other answers than the network; nothing was written")
 
 

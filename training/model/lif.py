@@ -1,4 +1,7 @@
-"""Leaky integrate-and-fire neurons: Norse's LIFBox, and the same function with its loop over time fused."""
+"""Leaky integrate-and-fire neurons: Norse's LIFBox, and the same function with its loop over time fused.
+
+Kernels are imported where they run: Numba takes a quarter of a second, which those who only export need not spend.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from training.model import lif_kernels
 from training.model.threads import in_threads, shares
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class _Lif(torch.autograd.Function):
         current = current.contiguous()
         ctx.save_for_backward(current)
         if current.device.type == "cpu":
+            from training.model import lif_kernels
+
             return on_cores(lif_kernels.spikes, current)
         return _potentials(current).gt(THRESHOLD).to(current.dtype)
 
@@ -73,6 +77,8 @@ class _Lif(torch.autograd.Function):
         (current,) = ctx.saved_tensors
         (gradient,) = gradients
         if current.device.type == "cpu":
+            from training.model import lif_kernels
+
             return on_cores(lif_kernels.gradient, current, gradient.contiguous())
         return _gradient(_potentials(current), gradient)
 

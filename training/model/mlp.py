@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.model import lif_kernels
 from training.model.layers import ConvNorm
 from training.model.lif import Lif, neuron
-from training.model.lif_kernels import Array
 from training.model.threads import in_threads, one_blas_thread, shares
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class _HiddenLif(torch.autograd.Function):
     def forward(
         ctx: Any, inputs: Tensor, first: Tensor, gain: Tensor, offset: Tensor, second: Tensor, statistics: _Statistics
     ) -> Tensor:
+        from training.model import lif_kernels  # see ``training.model.lif``
+
         ctx.save_for_backward(inputs, first, gain, offset, second)
         ctx.statistics = statistics
         result = inputs.new_empty(*inputs.shape[:2], len(second))
@@ -120,6 +123,8 @@ class _HiddenLif(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        from training.model import lif_kernels
+
         inputs, first, gain, offset, second = ctx.saved_tensors
         of_inputs = inputs.new_empty(inputs.shape)
         x, outer, result = map(_array, (inputs, gradients[0], of_inputs))
@@ -151,6 +156,8 @@ def _unfold(
     A = g r W1 and b = offset - g r mean, with r = 1 / sqrt(variance + eps). In training mode mean = W1 m and variance =
     diag(W1 S W1^T) move with the inputs' mean m and covariance S, too; what comes of that is added to ``of_inputs``.
     """
+    from training.model import lif_kernels
+
     mean, inverse = statistics.mean, statistics.inverse
     factor = gain * inverse
     of_factor = (of_map * first).sum(1) - of_bias * mean

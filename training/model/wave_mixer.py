@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from training.config import Wavelet
-from training.model import wave_kernels
 
 _AXES = {"space-time": "thw", "time": "t", "space": "wh"}
 """In the order of ptwt's details of a level, which starts with those along the last one alone."""
@@ -105,6 +104,8 @@ class WaveMixer(nn.Module):
         """(T, B, C, H, W) to the same shape."""
         compiled = spikes.device.type == "cpu" and spikes.dtype in (torch.float32, torch.float64)
         if compiled and isinstance(self.rounding, nn.Identity):
+            from training.model import wave_kernels  # see ``training.model.lif``
+
             return wave_kernels.mix(spikes, self.fusion, self.levels, _AXES[self.wavelet])
         return self.forward_blocks(spikes)
 
