@@ -58,8 +58,8 @@ def codes(output: str) -> list[str | None]:
     return [json.loads(line)["code"] for line in output.splitlines()]
 
 
-def command(*options: object, encoder: Path) -> list[str]:
-    return [*COMMAND, *map(str, options), "--encoder", str(encoder), "--window", f"{WINDOW / 1000:g}", "--json"]
+def command(*options: object, encoder: Path, window: float = WINDOW / 1000) -> list[str]:
+    return [*COMMAND, *map(str, options), "--encoder", str(encoder), "--window", f"{window:g}", "--json"]
 
 
 @pytest.mark.parametrize("name", ["bin", "EVT 2", "EVT 3", "EVT 2.1, legacy", "EVT 2.1, little", "DAT"])
@@ -344,7 +344,7 @@ def test_dv_processing_sends_what_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_streamed_is_one_line(options: list[str], said: str) -> None:
-    done = subprocess.run(command(*options, encoder=ENCODER), capture_output=True, text=True, input="")
+    done = subprocess.run(command(*options, encoder=ENCODER, window=300), capture_output=True, text=True, input="")
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

@@ -38,6 +38,7 @@ from training.checkpoint import load_checkpoint
 from training.codes import float_encoder, retrieval_figures
 from training.config import Config, load_config, parse_config
 from training.data.configured import load_data
+from training.data.digits import simulate as simulate_digits
 from training.data.events import EVENT_DTYPE
 from training.data.facts import DataFacts, unlike
 from training.data.reader import binned
@@ -45,8 +46,10 @@ from training.data.recordings import Recording, load_recording
 from training.data.splits import FEW_FILES, split
 from training.data.windows import Windows, clip
 from training.tells import before
+from training.window_options import chosen_windows
 
 SIDE = 48
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 
 
 def recording(times: np.ndarray) -> Recording:
@@ -274,6 +277,33 @@ def test_what_is_unlike_the_training_is_named(seconds: float, fill: float, said:
     frames.reshape(-1)[: round(fill * frames.size)] = 1
     assert len(unlike(facts, [part], frames)) == said
     assert unlike(None, [part], frames) == ([] if fill < 0.3 else [unlike(None, [part], frames)[0]])
+
+
+@pytest.mark.parametrize(("milliseconds", "warned"), [(300, False), (160, False), (600, False), (5, True), (900, True)])
+def test_windows_as_long_as_the_recordings_of_the_training_are_no_news(
+    capsys: pytest.CaptureFixture[str], milliseconds: float, warned: bool
+) -> None:
+    facts = DataFacts(seconds=(0.29, 0.3, 0.31))
+    assert chosen_windows(facts, milliseconds, None) == Windows(milliseconds * 1000, milliseconds * 1000)
+    told = f"--window: cut into windows of {milliseconds} ms, but the network was trained on "
+    assert capsys.readouterr().err == (f"{told}whole recordings of 0.29 to 0.31 s\n" if warned else "")
+    assert chosen_windows(DataFacts(), milliseconds, None) is not None
+    assert capsys.readouterr().err == f"{told}whole recordings\n"
+
+
+@pytest.mark.parametrize("network", ["digits", "nmnist"])
+def test_the_committed_networks_know_how_full_their_frames_were(call: Call, tmp_path: Path, network: str) -> None:
+    """Dark recordings, and long ones, get codes that mean nothing: it is said."""
+    (usual,) = simulate_digits([7])
+    slow = usual.copy()
+    slow["t"] *= 10
+    for name, events in {"usual": usual, "dark": usual[::40], "long": slow}.items():
+        np.save(tmp_path / f"{name}.npy", events)
+    done = call(run_command, CHECKPOINTS / f"{network}.pt", *sorted(tmp_path.iterdir()), "--sensor", "34x34")
+    assert done.code == 0
+    dark, late = done.err.splitlines()
+    assert re.fullmatch(r".*/dark.npy: \S+% of its frames is on, .* use longer windows \(--window MS\)", dark)
+    assert re.fullmatch(r".*/long.npy: it lasts \S+ s, those trained on 0.2\d+ to 0.3\d+ s: --window MS cuts it", late)
 
 
 def test_own_recordings_are_evaluated_verified_and_reported(

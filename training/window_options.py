@@ -55,7 +55,9 @@ def chosen_crop(facts: DataFacts | None, crop: Crop | None) -> Crop | None:
 
 
 def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | None) -> Windows | None:
-    """Those that the user asks for, warned of where they are not those of the training; ``None``: those of ``facts``.
+    """Those that the user asks for; ``None``: those of the training.
+
+    Others than those of the training are warned of; where it cut nothing, those not as long as its recordings.
 
     Raises:
         RecordingError: a time cannot be used.
@@ -64,10 +66,14 @@ def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | N
     if window is None and hop is not None and trained is not None:
         window = trained.length / 1000
     windows = Windows.of_ms(window, hop)
-    if facts is not None and windows is not None and windows != trained:
-        known = trained or "whole recordings"
-        print(f"--window: cut into {windows}, but the network was trained on {known}", file=sys.stderr)
+    if facts is not None and windows not in (None, trained) and not _whole(facts, windows):
+        print(f"--window: cut into {windows}, but the network was trained on {facts.cut}", file=sys.stderr)
     return windows
+
+
+def _whole(facts: DataFacts, windows: Windows | None) -> bool:
+    """Whether windows are as long as recordings that the training did not cut."""
+    return facts.windows is None and windows is not None and facts.lasted(windows.length / 1e6)
 
 
 def tell_once(remarks: Iterable[tuple[str | Path, str]]) -> None:

@@ -9,6 +9,7 @@ from deploy.live.coder import Coder, Nearest
 from deploy.live.pump import Arrived, Pump
 from deploy.live.source import Source
 from spikinghash.errors import SpikinghashError
+from training.data.facts import DataFacts
 from training.data.windows import Windows
 from training.window_options import chosen_windows
 
@@ -44,7 +45,8 @@ def live_windows(coder: Coder, window: float | None, hop: float | None) -> Windo
     """
     windows = chosen_windows(coder.data, window, hop) or coder.reader.windows
     if windows is None:
-        raise SpikinghashError("no length of a window: the network was trained on whole recordings; give --window MS")
+        known = (coder.data or DataFacts()).cut
+        raise SpikinghashError(f"no length of a window: the network was trained on {known}; give --window MS")
     if windows.length < coder.time_steps:
         raise SpikinghashError(f"{windows}: {coder.time_steps} time steps need as many microseconds")
     return windows

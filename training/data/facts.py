@@ -59,6 +59,17 @@ class DataFacts(BaseModel):
         return Windows.of_us(self.window_us, self.hop_us)
 
     @property
+    def cut(self) -> str:
+        """How recordings were cut, in words."""
+        if self.window_us is not None:
+            return str(self.windows)
+        return "whole recordings" + ("" if self.seconds is None else f" of {_span(self.seconds)}")
+
+    def lasted(self, seconds: float) -> bool:
+        """Whether recordings of the training lasted about so long; of files that do not tell, none did."""
+        return self.seconds is not None and self.seconds[0] / LONGER <= seconds <= self.seconds[2] * LONGER
+
+    @property
     def sensor_size(self) -> SensorSize | None:
         """The sensor as decoders take it."""
         return None if self.sensor is None else (*self.sensor, 2)
@@ -109,12 +120,13 @@ def _fill(facts: DataFacts, fill: float) -> list[str]:
 
 
 def _duration(facts: DataFacts, seconds: float) -> list[str]:
-    if facts.seconds is None:
+    if facts.seconds is None or facts.lasted(seconds):
         return []
-    low, _, high = facts.seconds
-    if low / LONGER <= seconds <= high * LONGER:
-        return []
-    return [f"it lasts {seconds:.3g} s, those trained on {low:.3g} to {high:.3g} s: --window MS cuts it"]
+    return [f"it lasts {seconds:.3g} s, those trained on {_span(facts.seconds)}: --window MS cuts it"]
+
+
+def _span(seconds: tuple[float, float, float]) -> str:
+    return f"{seconds[0]:.3g} to {seconds[2]:.3g} s"
 
 
 def _sensor(facts: DataFacts, part: Recording, size: int) -> list[str]:
