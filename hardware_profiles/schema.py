@@ -32,6 +32,8 @@ class Meta(Table):
     execution: Execution
     process_nm: Positive | None = None
     vdd_v: Positive | None = None
+    architecture: str = ""
+    """Of a processor, as ``uname -m`` names it: what is measured on a machine of it stands for the platform."""
     note: str = ""
     unvalidated: str = ""
     """Why there is no validation case that the model reproduces."""

@@ -14,10 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("spikinghash", "hardware_profiles", "deploy", "export/nir", "export/onnx", "export/synaptic", "training/data")
 NEED_AN_EXTRA = {
     "deploy.backends.to_nir", "deploy.backends.to_sanafe", "deploy.backends.torch_backend", "deploy.backends.verify",
-    "deploy.energy.networks.baselines", "deploy.energy.networks.module",
+    "deploy.energy.networks.baselines", "deploy.energy.networks.module", "deploy.report.hosts.twins",
     "export.nir.describe", "export.nir.dialects.dialect", "export.nir.dialects.native", "export.nir.dialects.portable",
     "export.nir.picture", "export.nir.to_nir",
-    "export.onnx.counting", "export.onnx.int8", "export.onnx.ncnn", "export.onnx.to_onnx", "export.onnx.writer",
+    "export.onnx.counting", "export.onnx.int8", "export.onnx.ncnn", "export.onnx.to_onnx", "export.onnx.twin",
+    "export.onnx.writer",
     "training.data.tonic_sets",
 }  # fmt: skip
 """Modules that train, export, or run what was not exported."""
@@ -119,9 +120,13 @@ def test_a_missing_extra_is_named_in_one_line() -> None:
 
 def test_a_machine_is_measured_without_extras(tmp_path: Path) -> None:
     """An edge device installs the runtime alone."""
-    words = ["hosts", "digits", "--repetitions", "1", "--seconds", "0.01", "--idle", "0.01"]
+    words = ["hosts", "digits", "--rounds", "1", "--seconds", "0.01", "--idle", "0.01"]
     script = f"sys.argv[1:] = {words}\nfrom spikinghash.__main__ import main\nmain()"
     done = without_extras(script, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    runs = json.loads((tmp_path / "hosts.json").read_text())["runs"]
-    assert [(run["encoder"], run["batch"]) for run in runs] == [("digits.onnx", 1), ("digits.onnx", 64)]
+    hosts = json.loads((tmp_path / "hosts.json").read_text())
+    runs = [(run["kind"], run["runtime"], run["batch"]) for run in hosts["runs"]]
+    assert runs == [("snn", runtime, batch) for runtime in ("events", "onnxruntime") for batch in (1, 64)]
+    (note,) = hosts["notes"]
+    assert note.startswith("digits.onnx: no twins, which are built in torch: ")
+    assert note.endswith("pip install 'spikinghash[train]'")

@@ -12,15 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import SMALL, calibrated, random_frames
+from networks import TINY, calibrated, random_frames
+from report_cases import MACHINE, measured_run
 
+from deploy.energy.networks.baselines import baselines
+from deploy.report.hosts.contenders import contenders
 from deploy.report.hosts.counters import Metering, Rapl
 from deploy.report.hosts.machine import describe_machine
-from deploy.report.hosts.measure import Plan, measure, measure_idle, open_counters, summary, timed
+from deploy.report.hosts.measure import Contender, Plan, Power, Taken, measure, measure_idle, open_counters, summary
 from deploy.report.hosts.meter import Meter, add_meter, read_meter
-from deploy.report.hosts.results import Energy, Hosts, Run, Seconds, Window, read_hosts
+from deploy.report.hosts.results import Energy, Hosts, Subject, Window, faster_first, read_hosts
 from export.encoder.network import build_network
 from export.nir.to_nir import export_nir
+from export.onnx.to_onnx import export_onnx
 from spikinghash.errors import GraphError, MissingToolError, RecordingError
 
 RANGE = 1_000_000
@@ -71,9 +75,19 @@ def test_a_missing_counter_says_why(tmp_path: Path) -> None:
         Rapl(tmp_path / "powercap")
     with pytest.raises(MissingToolError, match="has no intel-rapl package"):
         Rapl(tmp_path)
-    energy = domain(tmp_path, "intel-rapl:0", "package-0", 5)
-    energy.write_text("not a number")
-    with pytest.raises(MissingToolError, match="energy_uj cannot be read"):
+
+
+@pytest.mark.parametrize("file", ["energy_uj", "max_energy_range_uj"])
+@pytest.mark.parametrize("text", ["not a number", "-5", "1.5", "", "²"])
+def test_a_counter_that_counts_nothing_is_none(tmp_path: Path, file: str, text: str) -> None:
+    domain(tmp_path, "intel-rapl:0", "package-0", 5).with_name(file).write_text(text)
+    with pytest.raises(MissingToolError, match=rf"no energy counter: .*{file} cannot be read"):
+        Rapl(tmp_path)
+
+
+def test_a_counter_without_a_name_is_none(tmp_path: Path) -> None:
+    domain(tmp_path, "intel-rapl:0", "package-0", 5).with_name("name").unlink()
+    with pytest.raises(MissingToolError, match=r"no energy counter: .*name cannot be read"):
         Rapl(tmp_path)
 
 
@@ -138,20 +152,15 @@ def test_energy_is_the_integral_over_the_window(
     assert meter.joules(window, "w") == pytest.approx(exact)
 
 
-def run_in(window: Window) -> Run:
-    return Run(
-        encoder="e.onnx", network="e.onnx sha256:0", runtime="onnxruntime", device="cpu", threads=None, batch=4,
-        warmup=3, repetitions=5, seconds=Seconds(p50=0.1, p95=0.2, mean=0.1, min=0.1), window=window, energy=Energy(),
-    )  # fmt: skip
-
-
 def hosts_with(*windows: Window) -> Hosts:
-    idle = Window(start=100.0, end=102.0)
-    return Hosts(machine=describe_machine(), idle=idle, runs=tuple(run_in(window) for window in windows))
+    """A run of 5 passes of 4 codes with these turns."""
+    run = measured_run("snn", "integer", 1.0).model_copy(update={"windows": windows, "recordings": 4, "passes": 5})
+    return Hosts(machine=MACHINE, idle=Window(start=100.0, end=102.0), runs=(run,))
 
 
 def test_a_meter_gives_whole_and_dynamic_energy_per_code(tmp_path: Path) -> None:
-    hosts = add_meter(hosts_with(Window(start=110.0, end=114.0)), read_meter(line_log(tmp_path)))
+    turns = (Window(start=110.0, end=112.0), Window(start=112.0, end=114.0))
+    hosts = add_meter(hosts_with(*turns), read_meter(line_log(tmp_path)))
     energy = hosts.runs[0].energy
     assert (energy.source, energy.kind, energy.reason) == ("meter", "metered", None)
     assert energy.idle_watts == pytest.approx(6.0)
@@ -179,9 +188,9 @@ def test_a_broken_log_names_file_and_line(tmp_path: Path, text: str, message: st
 
 def test_a_log_that_misses_the_run_is_refused(tmp_path: Path) -> None:
     meter = read_meter(line_log(tmp_path))
-    with pytest.raises(RecordingError, match=r"covers 100\.0 to 120\.0 s, but the run of e\.onnx with batch 4 lasted"):
+    with pytest.raises(RecordingError, match=r"covers 100\.0 to 120\.0 s, but a turn of encoder\.onnx, snn, .* lasted"):
         add_meter(hosts_with(Window(start=119.0, end=121.0)), meter)
-    with pytest.raises(RecordingError, match=r"1 samples within the run .*at least 2 are needed"):
+    with pytest.raises(RecordingError, match=r"1 samples within a turn .*at least 2 are needed"):
         add_meter(hosts_with(Window(start=110.2, end=110.8)), meter)
     with pytest.raises(RecordingError, match="cannot be read"):
         read_meter(tmp_path / "none.csv")
@@ -190,61 +199,93 @@ def test_a_log_that_misses_the_run_is_refused(tmp_path: Path) -> None:
 # Timing and results
 
 
+SUBJECT = Subject(
+    encoder="e.onnx", network="e.onnx sha256:0", checkpoint_sha256="0", kind="snn", form="integer", runtime="events",
+    device="cpu", batch=2,
+)  # fmt: skip
+FRAMES = random_frames(TINY, 3)
+
+
+def powered(root: Path | None = None, idle_watts: float = 0.0) -> Power:
+    """A machine with the counter below ``root``, or with none."""
+    idle = Window(start=1.0, end=2.0)
+    if root is None:
+        return Power({}, {"rapl": "no counter here", "nvml": "none"}, idle, {})
+    return Power({"rapl": Rapl(root)}, {"nvml": "none"}, idle, {"rapl": idle_watts})
+
+
 def test_percentiles_of_known_times() -> None:
     shown = summary(np.arange(1, 101) / 1000)
-    assert (shown.p50, shown.min) == (pytest.approx(0.0505), 0.001)
+    assert (shown.median, shown.least) == (pytest.approx(0.0505), 0.001)
     assert shown.p95 == pytest.approx(0.09505)
 
 
-def test_calls_are_warm_and_fill_both_count_and_time() -> None:
-    calls: list[float] = []
+def test_networks_take_turns_over_all_recordings() -> None:
+    calls: list[tuple[str, int]] = []
 
-    def call() -> None:
-        calls.append(time.perf_counter())
-        time.sleep(0.002 if len(calls) > 3 else 0.2)  # the first three calls are slow and are not timed
+    def contender(name: str, batch: int) -> Contender:
+        subject = SUBJECT.model_copy(update={"batch": batch})
+        return Contender(subject, lambda frames: calls.append((name, len(frames))), FRAMES)
 
-    times, window, joules = timed(call, Plan(repetitions=4, seconds=0.05), None)
-    assert joules is None
-    assert len(times) == len(calls) - 3 >= 4
-    assert window.seconds >= 0.05
-    assert times.sum() <= window.seconds
-    assert np.median(times) < 0.2
-    few, _, _ = timed(lambda: None, Plan(repetitions=7, seconds=1e-9), None)
-    assert len(few) == 7
+    runs = measure([contender("a", 2), contender("b", 3)], Plan(rounds=2, seconds=1e-9), powered())
+    assert calls == [("a", 2), ("a", 1), ("b", 3)] * 3, "a pass that is not counted, then two rounds"
+    assert [(run.passes, run.recordings, len(run.windows)) for run in runs] == [(2, 3, 2)] * 2
 
 
-def test_energy_is_that_of_the_timed_calls_alone(tmp_path: Path) -> None:
-    """Every call draws 1 mJ from a counter that is a real file."""
-    energy = domain(tmp_path, "intel-rapl:0", "package-0", RANGE - 2500)
-    calls = 0
+def test_turns_fill_their_time_and_are_timed_on_both_clocks() -> None:
+    """A pass sleeps 3 ms and computes for 2: the processor's clock shows the second alone."""
 
-    def call() -> None:
-        nonlocal calls
-        calls += 1
-        energy.write_text(str((RANGE - 2500 + 1000 * calls) % RANGE))
+    def encode(_: object) -> None:
+        time.sleep(0.003)
+        end = time.process_time() + 0.002
+        while time.process_time() < end:
+            pass
 
-    _, _, joules = timed(call, Plan(repetitions=6, seconds=1e-9), Rapl(tmp_path))
-    assert calls == 3 + 6
-    assert joules == pytest.approx(6e-3)
+    contender = Contender(SUBJECT.model_copy(update={"batch": 3}), encode, FRAMES)
+    (run,) = measure([contender], Plan(rounds=2, seconds=0.1), powered())
+    assert run.passes >= 4
+    assert sum(window.seconds for window in run.windows) >= 0.1
+    assert 3 * run.cpu.least >= 0.002
+    assert 3 * run.wall.least >= 0.005
+    assert run.cpu.least <= run.cpu.median <= run.cpu.p95 < run.wall.p95
+    assert run.energy == Energy(reason="no counter here")
+
+
+def test_energy_is_that_of_the_turns_alone(tmp_path: Path) -> None:
+    """Every call draws 1 mJ from a counter that is a real file, and others draw 5 mJ between the turns."""
+    energy, used = domain(tmp_path, "intel-rapl:0", "package-0", RANGE - 2500), 0
+
+    def draw(microjoules: int) -> None:
+        nonlocal used
+        used += microjoules
+        energy.write_text(str((RANGE - 2500 + used) % RANGE))
+
+    contender = Contender(SUBJECT.model_copy(update={"batch": 1}), lambda _: draw(1000), FRAMES)
+    taken = Taken(contender, powered(tmp_path, idle_watts=0.01))
+    for _ in range(3):
+        taken.take(1e-9)
+        draw(5000)
+    run = taken.run()
+    assert run.energy.joules_per_code == pytest.approx(1e-3)
+    idle = 0.01 * sum(window.seconds for window in run.windows) / 9
+    assert run.energy.dynamic_joules_per_code == pytest.approx(1e-3 - idle)
+    assert (run.energy.source, run.energy.kind, run.energy.covers) == ("rapl", "measured", "package-0")
 
 
 def test_idle_power_is_energy_over_time(tmp_path: Path) -> None:
     energy = domain(tmp_path, "intel-rapl:0", "package-0", 0)
     counter = Rapl(tmp_path)
     threading.Timer(0.01, energy.write_text, ["30000"]).start()
-    idle = measure_idle({"rapl": counter}, 0.5)
-    assert idle.window.seconds >= 0.5
-    assert idle.watts["rapl"] == pytest.approx(0.03 / idle.window.seconds)
+    power = measure_idle({"rapl": counter}, {}, 0.5)
+    assert power.idle.seconds >= 0.5
+    assert power.idle_watts["rapl"] == pytest.approx(0.03 / power.idle.seconds)
 
 
-def test_without_a_counter_energy_is_null_with_the_reason(tmp_path: Path) -> None:
-    encoder = tmp_path / "small.nir"
-    export_nir(build_network(calibrated(SMALL), "integer"), encoder)
-    frames, idle = random_frames(SMALL, 2), measure_idle({}, 0.001)
-    run = measure(encoder, frames, Plan(1, 1e-9), {}, {"rapl": "no counter here"}, idle)
-    assert run.energy == Energy(reason="no counter here")
-    assert (run.runtime, run.batch, run.repetitions, run.device) == ("nir", 2, 1, "cpu")
-    assert run.per_code_s == run.seconds.p50 / 2
+def test_the_default_runtime_counts_and_of_others_the_fastest() -> None:
+    runs = [measured_run("snn", "integer", 1.0), measured_run("snn", "integer", 2.0, "events")]
+    assert [run.runtime for run in faster_first(runs)] == ["events", "onnxruntime"]
+    twins = [measured_run("resnet18", "float32", 2.0), measured_run("resnet18", "int8", 1.0)]
+    assert [run.form for run in faster_first(twins)] == ["int8", "float32"]
 
 
 def test_results_survive_json_and_others_are_refused(tmp_path: Path) -> None:
@@ -252,9 +293,10 @@ def test_results_survive_json_and_others_are_refused(tmp_path: Path) -> None:
     path.write_text(hosts.to_json())
     assert read_hosts(path) == hosts
     values = json.loads(hosts.to_json())
-    values["runs"][0]["seconds"]["p50"] = -1
+    assert hosts.date == "1970-01-01"
+    values["runs"][0]["cpu"]["least"] = -1
     path.write_text(json.dumps(values))
-    with pytest.raises(GraphError, match=r"hosts\.json: runs\.0\.seconds\.p50: .*greater than 0"):
+    with pytest.raises(GraphError, match=r"hosts\.json: runs\.0\.cpu\.least: .*greater than 0"):
         read_hosts(path)
     with pytest.raises(GraphError, match="cannot be read"):
         read_hosts(tmp_path / "none.json")
@@ -266,7 +308,8 @@ def test_the_machine_names_its_cpu_and_whether_it_is_virtual(tmp_path: Path) -> 
     machine = describe_machine(tmp_path / "cpuinfo")
     assert (machine.cpu, machine.virtual) == ("Some CPU @ 2 GHz", True)
     assert machine.cores >= 1
-    assert {"python", "torch", "onnxruntime"} <= set(machine.versions)
+    assert {"python", "numba", "onnxruntime"} <= set(machine.versions)
+    assert machine.architecture == os.uname().machine
     (tmp_path / "cpuinfo").write_text(text.replace("hypervisor", ""))
     assert not describe_machine(tmp_path / "cpuinfo").virtual
 
@@ -278,23 +321,58 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_command_measures_single_and_batch(tmp_path: Path) -> None:
-    encoder, out = tmp_path / "small.nir", tmp_path / "hosts.json"
-    export_nir(build_network(calibrated(SMALL), "integer"), encoder)
-    done = command(encoder, "--out", out, "--repetitions", "2", "--seconds", "0.01", "--idle", "0.01")
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("encoder") / "small.onnx"
+    export_onnx(build_network(calibrated(TINY), "integer"), path)
+    return path
+
+
+SHORT = ("--rounds", "2", "--seconds", "0.01", "--idle", "0.01")
+
+
+def test_the_command_measures_an_encoder_beside_its_twins(tmp_path: Path, encoder: Path) -> None:
+    out = tmp_path / "hosts.json"
+    done = command(encoder, "--out", out, *SHORT)
     assert done.returncode == 0, done.stderr
     hosts = read_hosts(out)
-    assert [run.batch for run in hosts.runs] == [1, 64]
-    for run in hosts.runs:
-        assert run.repetitions >= 2
-        assert run.seconds.min <= run.seconds.p50 <= run.seconds.p95
-        assert (run.energy.joules_per_code is None) == (run.energy.reason is not None)
-    log(tmp_path, f"time_s,power_w\n{hosts.idle.start - 1},5\n{hosts.runs[-1].window.end + 1},5\n")
+    spiking = [(runtime, "integer", batch) for runtime in ("events", "onnxruntime") for batch in (1, 64)]
+    twins = [(kind, form) for kind in ("ann_twin_1", "ann_twin_t", "resnet18") for form in ("float32", "int8")]
+    assert [(run.runtime, run.form, run.batch) for run in hosts.runs[:4]] == spiking
+    assert [(run.kind, run.form) for run in hosts.runs[4:]] == twins
+    assert {(run.recordings, run.device) for run in hosts.runs} == {(64, "cpu")}
+    assert all(run.cpu.least <= run.cpu.median and len(run.windows) == 2 for run in hosts.runs)
+    assert all((run.energy.joules_per_code is None) == (run.energy.reason is not None) for run in hosts.runs)
+    log(tmp_path, f"time_s,power_w\n{hosts.idle.start - 1},5\n{hosts.runs[-1].windows[-1].end + 1},5\n")
     done = command("--earlier", out, "--meter", tmp_path / "meter.csv", "--out", tmp_path / "metered.json")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "0 samples within the idle time" in done.stderr
     assert not (tmp_path / "metered.json").exists()
+
+
+def test_the_twins_that_are_timed_do_what_the_report_counts(tmp_path: Path, encoder: Path) -> None:
+    found, missing = contenders(encoder, tmp_path)
+    assert missing == ()
+    counted = {each.kind: each for each in baselines(TINY, None, "")}
+    twins = [each for each in found if each.subject.kind != "snn"]
+    assert {each.subject.kind for each in twins} == {"ann_twin_1", "ann_twin_t", "resnet18"}
+    for each in twins:
+        sizes = counted[each.subject.kind]
+        assert (each.subject.macs, each.subject.weights) == (sizes.macs, sizes.weights)
+        codes = each.encode(each.frames[:1])
+        assert isinstance(codes, np.ndarray)
+        assert codes.shape == (1, TINY.bits // 8)
+        np.testing.assert_array_equal(each.frames, found[0].frames)
+
+
+def test_what_does_not_run_on_a_processor_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "small.nir"
+    export_nir(build_network(calibrated(TINY), "integer"), path)
+    done = command(path, "--out", tmp_path / "hosts.json", *SHORT)
+    wanted = f"error: {path}: what runs on a processor is the ONNX model: give the .onnx or the .pt\n"
+    assert (done.returncode, done.stderr) == (2, wanted)
+    assert not (tmp_path / "hosts.json").exists()
 
 
 def test_the_command_refuses_what_makes_no_sense(tmp_path: Path) -> None:

@@ -16,17 +16,33 @@ from rich.table import Table
 
 from deploy.report.build import build_report
 from deploy.report.compare import compare_reports, comparison_tables
-from deploy.report.hosts.results import read_hosts
+from deploy.report.hosts.machine import describe_machine
+from deploy.report.hosts.measure import Plan
+from deploy.report.hosts.results import Hosts, read_hosts
 from deploy.report.inputs import read_inputs
+from deploy.report.measured import fitted
 from deploy.report.model import Report, read_report
 from deploy.report.page import page
 from deploy.report.tables import csv_text, everything, summary
 from export.synaptic.counts import NetworkCounts
 from hardware_profiles.loader import load_profiles
 from spikinghash.cli import run, wide_console
+from spikinghash.errors import ConfigError
 from spikinghash.files import atomic_path
 from spikinghash.seal import sealed_json
 from training.window_options import Sensor, Sort, Stream, chosen_reader
+
+MeasuredBefore = Annotated[
+    Path | None,
+    typer.Option(help="What deploy.hosts measured on this machine, for the profile of its processor."),
+]
+MeasuredNow = Annotated[
+    bool, typer.Option("--measure", help="Measure it now: encoder and twins on one thread, half a minute.")
+]
+Compared = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="A.json B.json", help="Compare two report.json instead; writes OUT/comparison.json."),
+]
 
 
 def main(
@@ -56,25 +72,39 @@ def main(
     dataset: Annotated[
         str, typer.Option(help="Data set whose retrieval figures to show. Default: what the encoder was trained on.")
     ] = "",
-    hosts: Annotated[Path | None, typer.Option(help="Latencies of computers, as deploy.hosts writes them.")] = None,
+    hosts: MeasuredBefore = None,
+    measured: MeasuredNow = False,
     codes: Annotated[int, typer.Option(min=1, help="Stored codes of the search that is billed.")] = 1_000_000,
     full: Annotated[bool, typer.Option("--full", help="Print all bills and refusals.")] = False,
-    compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="A.json B.json", help="Compare two report.json instead; writes OUT/comparison.json."),
-    ] = None,
+    compare: Compared = None,
 ) -> None:
     """Report energy and latency per hash code, with bands, on every platform."""
     if compare is not None:
         _compare(*compare, out)
         return
-    loaded, measured = load_profiles(profiles), read_hosts(hosts) if hosts else None
+    loaded, found = load_profiles(profiles), _measured(encoder, hosts, measured)
     asked = chosen_reader(None, sensor, stream=stream, sort=sort)
     inputs = read_inputs(encoder, recordings or [], counts, results, dataset, form or [], asked)
-    report = build_report(replace(inputs, profiles=loaded, hosts=measured, codes=codes))
+    taken = fitted(*found, inputs.weights, inputs.networks, describe_machine()) if found else None
+    report = build_report(replace(inputs, profiles=loaded, measurement=taken, codes=codes))
     write_report(report, inputs.counts, out)
     _show(everything(report) if full else summary(report))
     print(f"wrote {out / 'report.html'}, report.json, report.csv and counts.json")
+
+
+def _measured(encoder: Path | None, hosts: Path | None, now: bool) -> tuple[Hosts, str] | None:
+    """What was measured, and how messages name it."""
+    if hosts and now:
+        raise ConfigError(f"--hosts {hosts} and --measure both given: give one")
+    if hosts:
+        return read_hosts(hosts), str(hosts)
+    if not now:
+        return None
+    if encoder is None:
+        raise ConfigError("--measure: nothing to measure: give an encoder (.onnx or .pt)")
+    from deploy.report.hosts.contenders import measure_encoders  # loads the runtimes
+
+    return measure_encoders([encoder], Plan()), "--measure"
 
 
 def write_report(report: Report, counts: NetworkCounts, out: Path) -> None:

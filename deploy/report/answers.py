@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 from deploy.energy.assessment import BUSY, REAL_TIME, SPIKING
 from deploy.energy.wording import band, si, span, two_figures
-from deploy.report.model import Answer, Comparison, Network, Platform, Priced, Report, Retrieval, Spiking
+from deploy.report.model import (
+    MEASURED,
+    Answer,
+    Comparison,
+    Measured,
+    Network,
+    Platform,
+    Priced,
+    Report,
+    Retrieval,
+    Spiking,
+)
 
 _FAIREST = ("qnn", "int8_twin", "ann_twin_1", "ann_twin_t")
 """Kinds of conventional network to name in the answer, the fairest first (Yan et al., arXiv:2409.08290)."""
@@ -12,19 +23,22 @@ UNVALIDATED = "unvalidated"
 LABELS = ("hardware", "spiking network", "conventional network there", "ratio", "how complete")
 
 
-def answer(platforms: Sequence[Platform], spiking: Spiking, networks: Sequence[Network]) -> Answer:
-    """The report in five lines.
+def answer(
+    platforms: Sequence[Platform], spiking: Spiking, networks: Sequence[Network], measured: Measured | None = None
+) -> Answer:
+    """The report in five lines, and one of what was measured on the machine at hand.
 
     The hardware is the one on which a code takes the least energy among those with complete totals of both networks;
     where there is none, among those with a complete total of the spiking one. Among lower bounds it is one that prices
     both networks, with the fewest terms left open.
     """
+    here = ((MEASURED, measured_text(measured, spiking, networks)),) if measured else ()
     priced = [(platform, bill) for platform in platforms if (bill := platform.spiking)]
     if not priced:
         reasons = (platform.refusal for platform in platforms)
         text = f"no platform here has a figure: {next((each for each in reasons if each), 'no platform was chosen')}"
         blank = (text, "no figure", "no figure", "no figure", _completeness(platforms))
-        return Answer(platform=None, lines=tuple(zip(LABELS, blank, strict=True)))
+        return Answer(platform=None, lines=(*zip(LABELS, blank, strict=True), *here))
 
     def rank(pair: tuple[Platform, Priced]) -> tuple[bool, bool, bool, int, float]:
         both = fairest(pair[0], networks)
@@ -49,7 +63,7 @@ def answer(platforms: Sequence[Platform], spiking: Spiking, networks: Sequence[N
         against=comparison.against if comparison else None,
         against_j=other.energy_j if other else None,
         ratio=comparison.ratio if comparison else None,
-        lines=tuple(zip(LABELS, texts, strict=True)),
+        lines=(*zip(LABELS, texts, strict=True), *here),
     )
 
 
@@ -61,10 +75,25 @@ def fairest(platform: Platform, networks: Sequence[Network]) -> Comparison | Non
     return next((each for each in order if kinds[each.against].maps), next(iter(order), None))
 
 
+def measured_text(measured: Measured, spiking: Spiking, networks: Sequence[Network]) -> str:
+    """What was measured on the machine at hand: the spiking network, the fairest conventional one, and the ratio."""
+    own, *others = measured.networks
+    run = own.runs[0]
+    text = f"{si(run.cpu_s[1], 's')} of a core per {spiking.unit} in {run.runtime}"
+    kinds = {each.network: each.kind for each in networks}
+    order = {kind: place for place, kind in enumerate(_FAIREST)}
+    named = [(label, each) for each in others for label in each.networks if kinds[label] in order]
+    if named:
+        label, other = min(named, key=lambda pair: order[kinds[pair[0]]])
+        text += f", {two_figures(other.ratio[1])} times the time of {_its(label)} in {other.runs[0].runtime}"
+    energy = "energy not measured" if run.joules is None else si(run.joules, "J")
+    return f"{text}; {energy}; {measured.machine}, {measured.date}"
+
+
 def _hardware(platform: Platform, priced: Sequence[tuple[Platform, Priced]]) -> str:
     """The hardware, and the one where the spiking network alone would take less."""
     bill = platform.figures[SPIKING]
-    error = "" if platform.energy_error == UNVALIDATED else "error against measurements "
+    error = "" if platform.energy_error in (UNVALIDATED, MEASURED) else "error against measurements "
     text = f"{platform.name}, {error}{platform.energy_error}"
     less = [pair for pair in priced if pair[1].complete and bill.complete and pair[1].shown_j < bill.shown_j]
     if not less:
@@ -80,7 +109,7 @@ def _spiking_line(platform: Platform, bill: Priced, spiking: Spiking) -> str:
 
 def _response(platform: Platform) -> str:
     time = platform.times.get(SPIKING)
-    if not time or time.after_window_s is None:
+    if platform.measured or not time or time.after_window_s is None:
         return ""
     return f", {time.shown(time.after_window_s).replace('≥', 'at least')} after the window"
 

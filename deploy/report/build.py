@@ -22,8 +22,8 @@ from deploy.energy.validation import Outcome, validate
 from deploy.energy.wording import term_name
 from deploy.report import model
 from deploy.report.answers import answer
-from deploy.report.hosts.results import Hosts
-from deploy.report.results import SPIKING_KIND, Selection
+from deploy.report.measured import Measurement, OnPlatform, on_platform, times
+from deploy.report.results import SPIKING_KIND, Selection, Weights
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile, load_profile
@@ -94,8 +94,10 @@ class Inputs:
     """Of a code; ``None`` when not known, and with a classification head."""
     codes: int = 1_000_000
     """Stored codes of the search that is billed."""
-    hosts: Hosts | None = None
-    """Latencies measured on computers at hand, as ``deploy.hosts`` wrote them."""
+    measurement: Measurement | None = None
+    """What was measured on the machine at hand."""
+    weights: Weights | None = None
+    """Those that are priced, where they are known."""
     notes: Sequence[str] = ()
     """What is amiss with the inputs."""
 
@@ -108,14 +110,16 @@ def build_report(inputs: Inputs) -> model.Report:
     spiking = _spiking(inputs)
     baselines = tuple(_baseline(network, inputs.selection) for network in inputs.networks)
     profile = load_profile("cmos_45nm").profile
+    measured = times(inputs.measurement, inputs.profiles) if inputs.measurement else None
     return model.Report(
-        answer=answer(platforms, spiking, baselines),
+        answer=answer(platforms, spiking, baselines, measured),
         spiking=spiking,
         baselines=baselines,
         platforms=tuple(platforms),
         paper_style=tuple(_priced(profile, row) for row in paper_style(profile, inputs.counts, inputs.networks)),
         search=_search(inputs),
-        hosts=inputs.hosts,
+        measured=measured,
+        hosts=inputs.measurement.hosts if inputs.measurement else None,
         assumptions=ASSUMPTIONS,
         notes=(*inputs.selection.notes, *inputs.notes),
     )
@@ -191,11 +195,15 @@ def _cheapest(loaded: LoadedProfile, inputs: Inputs) -> model.Platform:
     """What a platform says of the form that costs least there; of the first one, where no form has a figure."""
     forms = (Form(inputs.name, inputs.counts, inputs.synapses), *inputs.others)
     program = inputs.programs.get(loaded.profile.meta.id)
-    found = [_platform(assess(loaded, form.counts, inputs.networks, form.synapses, program), form) for form in forms]
+    measured = on_platform(inputs.measurement, loaded.profile) if inputs.measurement else None
+    found = [
+        _platform(assess(loaded, form.counts, inputs.networks, form.synapses, program), form, measured)
+        for form in forms
+    ]
     return min(found, key=lambda each: each.spiking.rank if each.spiking else (math.inf, 0.0))
 
 
-def _platform(assessment: Assessment, form: Form) -> model.Platform:
+def _platform(assessment: Assessment, form: Form, measured: OnPlatform | None) -> model.Platform:
     profile, fit = assessment.profile, assessment.fit
     only, accuracy = operations_only(profile), validate(profile)
     return model.Platform.of(
@@ -204,17 +212,18 @@ def _platform(assessment: Assessment, form: Form) -> model.Platform:
         form=form.name if fit else "",
         profile_sha256=assessment.loaded.sha256,
         validation=tuple(map(_validated, accuracy.outcomes)),
-        energy_error=accuracy.text("energy"),
+        energy_error=model.MEASURED if measured and measured.bills else accuracy.text("energy"),
         time_error=accuracy.text("time"),
         steps=form.counts.machine_steps if profile.meta.execution in STEPPED else None,
         checks=fit.checks if fit else (),
         placed=_placed(fit.placement) if fit and fit.placement else None,
         times={network: _time(profile, latency) for network, latency in assessment.latencies.items()},
-        bills=tuple(_priced(profile, scenario) for scenario in assessment.scenarios),
+        measured=measured is not None,
+        bills=(*(measured.bills if measured else ()), *(_priced(profile, each) for each in assessment.scenarios)),
         even=tuple(map(model.EvenAt.of, assessment.break_evens)),
         operations_only=only,
         runs=profile.run,
-        refusals=_refusals(assessment.refusals),
+        refusals=_refusals((*(measured.refusals if measured else ()), *assessment.refusals)),
         sources=profile.sources,
     )
 

@@ -93,6 +93,7 @@ def _read(
         selection=selection,
         synapses=synapses,
         programs=read_compiled(COMPILED, about.weights.sha256) if about.weights and COMPILED.exists() else {},
+        weights=about.weights,
         bits=about.weights.bits if about.weights and about.weights.figure == "mAP" else None,
         notes=notes,
     )

@@ -32,6 +32,8 @@ Corners = Annotated[
 """Low, nominal, high."""
 
 
+MEASURED = "measured here"
+"""In the place of an error against measurements."""
 FigureName = Literal["mAP", "top-1"]
 
 
@@ -184,6 +186,8 @@ class Priced(Record):
     parts: dict[str, Corners]
     layers: dict[str, dict[str, Figure]]
     """Nominal energy by layer and part."""
+    measured: bool = False
+    """Whether it was measured on the machine at hand, at least its time."""
 
     @property
     def shown_j(self) -> float:
@@ -278,6 +282,45 @@ class Comparison(Record):
     complete: bool
 
 
+class MeasuredRun(Record):
+    """A network in one runtime on one thread, a recording at a time; per code."""
+
+    runtime: str
+    cpu_s: tuple[Figure, Figure]
+    """Of the processor: least and median of the passes."""
+    wall_s: Figure
+    """On the clock, median."""
+    joules: Figure | None
+    """Of all that was metered; ``None``: no counter."""
+    joules_above_idle: Figure | None
+
+
+class MeasuredNetwork(Record):
+    """Networks that are one and the same to a runtime, on the machine that was measured."""
+
+    networks: tuple[str, ...]
+    """Their labels."""
+    runs: tuple[MeasuredRun, ...]
+    """The first one counts: in the runtime that users get by default, else the fastest."""
+    ratio: tuple[Figure, Figure]
+    """CPU time of the spiking network over theirs, of the least and of the medians."""
+
+
+class Measured(Record):
+    """Times that were measured on the machine at hand; compared among themselves, never with modelled ones."""
+
+    machine: str
+    date: str
+    versions: str
+    recordings: int
+    energy: str
+    """Where joules come from, or why there are none."""
+    platforms: tuple[str, ...]
+    """Ids of the platforms whose figures they are."""
+    networks: tuple[MeasuredNetwork, ...]
+    """The spiking network first."""
+
+
 class Platform(Record):
     """Everything that the report says about one platform."""
 
@@ -292,7 +335,8 @@ class Platform(Record):
     profile_sha256: str
     validation: tuple[Validated, ...]
     energy_error: str
-    """The largest error of an energy or power against a measurement, in words, or ``unvalidated``."""
+    """The largest error of an energy or power against a measurement, in words, or ``unvalidated``, or that energies are
+    measured themselves."""
     time_error: str
     unvalidated: str
     """Why no measurement is reproduced; empty where one is, or where nobody says."""
@@ -309,6 +353,13 @@ class Platform(Record):
     runs: tuple[Run, ...]
     refusals: tuple[Refusal, ...]
     sources: dict[str, Source]
+    measured: bool = False
+    """Whether its figures are those of the machine at hand, and not modelled."""
+
+    @property
+    def counted(self) -> list[Priced]:
+        """The bills that figures are taken from: measured ones alone, or modelled ones alone."""
+        return [bill for bill in self.bills if bill.measured == self.measured]
 
     @cached_property
     def figures(self) -> dict[str, Priced]:
@@ -318,7 +369,7 @@ class Platform(Record):
         are taken on the basis of the spiking one where they have it.
         """
         spiking = self._figure(SPIKING, None)
-        networks = dict.fromkeys(bill.network for bill in self.bills)
+        networks = dict.fromkeys(bill.network for bill in self.counted)
         found = {network: self._figure(network, spiking.basis if spiking else None) for network in networks}
         return {network: bill for network, bill in found.items() if bill}
 
@@ -326,7 +377,7 @@ class Platform(Record):
         def rank(bill: Priced) -> tuple[bool, bool, int, float]:
             return REAL_TIME in bill.basis, wanted not in (None, bill.basis), *bill.rank
 
-        return min((bill for bill in self.bills if bill.network == network), key=rank, default=None)
+        return min((bill for bill in self.counted if bill.network == network), key=rank, default=None)
 
     @property
     def spiking(self) -> Priced | None:
@@ -336,12 +387,12 @@ class Platform(Record):
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """The spiking network against every other that leaves the same terms unpriced, in the order of the bills."""
-        others = dict.fromkeys(bill.network for bill in self.bills if bill.network != SPIKING)
+        others = dict.fromkeys(bill.network for bill in self.counted if bill.network != SPIKING)
         return tuple(found for other in others if (found := self._against(other)))
 
     def _against(self, other: str) -> Comparison | None:
         own, its = (
-            {bill.basis: bill for bill in self.bills if bill.network == network and REAL_TIME not in bill.basis}
+            {bill.basis: bill for bill in self.counted if bill.network == network and REAL_TIME not in bill.basis}
             for network in (SPIKING, other)
         )
         shared = [basis for basis in own if basis in its and own[basis].unpriced == its[basis].unpriced]
@@ -410,6 +461,7 @@ class Report(Record):
     """Complete totals first, then lower bounds, then refusals; each in the order of the profiles."""
     paper_style: tuple[Priced, ...]
     search: Search | None
+    measured: Measured | None = None
     hosts: Hosts | None
     assumptions: tuple[str, ...]
     notes: tuple[str, ...]

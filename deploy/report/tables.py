@@ -11,7 +11,7 @@ from rich.table import Table
 from deploy.energy.assessment import SPIKING
 from deploy.energy.wording import band, si, two_figures
 from deploy.report.answers import fairest, map_text, pair_answer, unpriced
-from deploy.report.model import Platform, Priced, Report
+from deploy.report.model import Measured, Platform, Priced, Report
 
 _COLUMNS = (
     *("platform", "network", "map", "basis", "row", "name", "count_low", "count", "count_high", "unit", "price_low"),
@@ -111,10 +111,28 @@ def everything(report: Report) -> Iterator[str | Table]:
         yield _bill_table(
             report, complete, f"{title}: energy per {report.unit}, {report.spiking.recordings} recordings"
         )
+    if report.measured:
+        yield _measured_table(report.measured)
     for platform in report.platforms:
         if platform.spiking and not platform.spiking.complete:
             yield f"{platform.id}: lower bound, unpriced: {unpriced(platform)}"
         yield from (f"{platform.id}: no figure for {refusal}" for refusal in platform.refusals)
+
+
+def _measured_table(measured: Measured) -> Table:
+    """Times on the machine at hand; the first line of a network counts in the ratio of medians."""
+    headings = ("network", "runtime", "CPU least", "median", "clock", "energy", "above idle", "SNN / it")
+    table = Table(
+        *headings, title=f"Measured: {measured.machine}, {measured.date}, one thread, one recording at a time"
+    )
+    for item in measured.networks:
+        for place, run in enumerate(item.runs):
+            joules = [si(each, "J") if each is not None else "" for each in (run.joules, run.joules_above_idle)]
+            ratio = two_figures(item.ratio[1]) if not place else ""
+            seconds = [si(each, "s") for each in (*run.cpu_s, run.wall_s)]
+            table.add_row("" if place else ", ".join(item.networks), run.runtime, *seconds, *joules, ratio)
+        table.add_section()
+    return table
 
 
 def _bill_table(report: Report, complete: bool, title: str) -> Table:

@@ -1,9 +1,11 @@
 """ANN twins as ONNX models: what a processor without spikes runs, in float32 or in ONNX Runtime's own int8."""
 
+import contextlib
 import copy
+import logging
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +83,24 @@ class _Recordings(CalibrationDataReader):  # type: ignore[misc]
 
 def quantise_onnx(source: Path, path: Path, frames: Frames) -> None:
     """Write ``source`` with int8 weights, per channel, and 8-bit activations, their ranges from ``frames``."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared), str(path), _Recordings(frames), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """ONNX Runtime's quantisation warns of every tensor that it keeps in one scale."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def load_twin(path: Path, threads: int) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:

@@ -27,13 +27,13 @@ class Counter(Protocol):
 
 class _Domain:
     def __init__(self, folder: Path) -> None:
-        self.name, self._energy = (folder / "name").read_text().strip(), folder / "energy_uj"
-        self._wraps_at = int((folder / "max_energy_range_uj").read_text())  # microjoules; then it starts again from 0
+        self.name, self._energy = _text(folder / "name"), folder / "energy_uj"
+        self._wraps_at = _microjoules(folder / "max_energy_range_uj")  # then it starts again from 0
         self._last, self._total = _microjoules(self._energy), 0
 
     def advance(self) -> int:
         now = _microjoules(self._energy)
-        self._total += (now - self._last) if now >= self._last else now + self._wraps_at - self._last
+        self._total += (now - self._last) if now >= self._last else max(now + self._wraps_at - self._last, 0)
         self._last = now
         return self._total
 
@@ -66,13 +66,20 @@ class Rapl:
         return sum(domain.advance() for domain in self._domains) * 1e-6
 
 
-def _microjoules(path: Path) -> int:
+def _text(path: Path) -> str:
     try:
-        return int(path.read_text())
+        return path.read_text().strip()
     except PermissionError:
         raise MissingToolError(f"no energy counter: {path} may be read by root alone: allow it with chmod") from None
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise MissingToolError(f"no energy counter: {path} cannot be read ({error})") from None
+
+
+def _microjoules(path: Path) -> int:
+    text = _text(path)
+    if not text.isdecimal():
+        raise MissingToolError(f"no energy counter: {path} cannot be read ({text[:40]!r} is no number of microjoules)")
+    return int(text)
 
 
 class Nvml:

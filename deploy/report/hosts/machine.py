@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.report.hosts.results import Machine
 
 _CPUINFO = Path("/proc/cpuinfo")
-_PACKAGES = ("torch", "onnxruntime", "numpy", "norse")
+_PACKAGES = ("numpy", "numba", "onnxruntime")
 
 
 def describe_machine(cpuinfo: Path = _CPUINFO) -> Machine:
@@ -19,6 +19,7 @@ def describe_machine(cpuinfo: Path = _CPUINFO) -> Machine:
     versions = {"python": platform.python_version(), **{name: found for name in _PACKAGES if (found := _version(name))}}
     return Machine(
         cpu=values.get("model name", platform.processor() or platform.machine()),
+        architecture=platform.machine() or "unknown",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=f"{platform.system()} {platform.release()}",

@@ -1,43 +1,55 @@
-"""Timed calls of an encoder, warm, with an energy counter around them where there is one."""
+"""Networks in turns on one thread, warm, with an energy counter around the turns where there is one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.backends.encoders import Encoder, load_encoder
-from deploy.backends.events.encoder import EventsEncoder
-from deploy.backends.onnx_backend import OnnxEncoder
 from deploy.report.hosts.counters import Counter, Metering, Nvml, Rapl
 from deploy.report.hosts.meter import energy_per_code
-from deploy.report.hosts.results import Energy, Run, Seconds, Source, Window
-from export.synaptic.counts import network_id
+from deploy.report.hosts.results import Energy, Run, Seconds, Source, Subject, Window
 from spikinghash.errors import MissingToolError
-
-WARMUP = 3
-"""Calls before the timed ones: caches, thread pools and lazy allocations."""
+from spikinghash.progress import track
 
 
 @dataclass(frozen=True)
 class Plan:
     """How long to measure."""
 
-    repetitions: int
-    """Timed calls at least."""
-    seconds: float
-    """Time that the timed calls fill at least."""
+    rounds: int = 5
+    """Turns of each network."""
+    seconds: float = 2.0
+    """That all turns of a network take together at least; a turn is one pass at least."""
 
 
 @dataclass(frozen=True)
-class Idle:
-    """Power of the idle machine, by the source of the counter."""
+class Power:
+    """The energy counters of this machine, and what they tell of it when idle."""
 
-    window: Window
-    watts: dict[Source, float]
+    counters: dict[Source, Counter]
+    reasons: dict[Source, str]
+    """Why the others cannot be read."""
+    idle: Window
+    idle_watts: dict[Source, float]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What takes a turn."""
+
+    subject: Subject
+    encode: Callable[[NDArray[Any]], object]
+    frames: NDArray[Any]
+    """(recordings, T, 2, H, W), in the type that it takes."""
+
+    def whole(self) -> None:
+        """A pass over all recordings, a batch at a time."""
+        for start in range(0, len(self.frames), self.subject.batch):
+            self.encode(self.frames[start : start + self.subject.batch])
 
 
 def open_counters() -> tuple[dict[Source, Counter], dict[Source, str]]:
@@ -53,95 +65,77 @@ def open_counters() -> tuple[dict[Source, Counter], dict[Source, str]]:
     return counters, reasons
 
 
-def measure_idle(counters: dict[Source, Counter], seconds: float) -> Idle:
+def measure_idle(counters: dict[Source, Counter], reasons: dict[Source, str], seconds: float) -> Power:
     """Wait ``seconds`` and read every counter before and after."""
     before = {source: counter.read() for source, counter in counters.items()}
     start = time.time()
     time.sleep(seconds)
     window = Window(start=start, end=time.time())
     watts = {source: (counter.read() - before[source]) / window.seconds for source, counter in counters.items()}
-    return Idle(window, watts)
+    return Power(counters, reasons, window, watts)
 
 
-def measure(
-    path: Path,
-    frames: NDArray[np.uint8],
-    plan: Plan,
-    counters: dict[Source, Counter],
-    reasons: dict[Source, str],
-    idle: Idle,
-) -> Run:
-    """Encode ``frames`` (B, T, 2, H, W), one batch, again and again.
-
-    Args:
-        path: the encoder; its suffix chooses the runtime.
-        counters: readable energy counters by source.
-        reasons: why the others cannot be read.
-    """
-    encoder = load_encoder(path)
-    device = device_of(encoder)
-    source: Source = "nvml" if device.startswith("cuda") else "rapl"
-    times, window, joules = timed(lambda: encoder.encode(frames), plan, counters.get(source))
-    codes = len(times) * len(frames)
-    energy = Energy(reason=reasons.get(source))
-    if joules is not None:
-        energy = energy_per_code(joules, idle.watts[source], window, codes, source, counters[source].covers)
-    return Run(
-        encoder=path.name,
-        network=network_id(path),
-        runtime=encoder.backend,
-        device=device,
-        threads=_threads(encoder),
-        batch=len(frames),
-        warmup=WARMUP,
-        repetitions=len(times),
-        seconds=summary(times),
-        window=window,
-        energy=energy,
-    )
+def measure(contenders: Sequence[Contender], plan: Plan, power: Power) -> tuple[Run, ...]:
+    """Let ``contenders`` take turns after a pass of each that does not count."""
+    taken = [Taken(each, power) for each in contenders]
+    for each in contenders:
+        each.whole()
+    for _ in track(range(plan.rounds), "measuring", plan.rounds):
+        for turns in taken:
+            turns.take(plan.seconds / plan.rounds)
+    return tuple(turns.run() for turns in taken)
 
 
-def _threads(encoder: Encoder) -> int | None:
-    """Threads that it computes on; ``None`` for the runtime's own default."""
-    if isinstance(encoder, EventsEncoder):
-        return encoder.threads
-    if encoder.backend == "torch":
-        import torch
+class Taken:
+    """The turns that a contender has taken."""
 
-        return torch.get_num_threads()
-    return 1 if encoder.backend == "nir" else None
+    def __init__(self, contender: Contender, power: Power) -> None:
+        self._contender, self._power = contender, power
+        self._source: Source = "rapl" if contender.subject.device == "cpu" else "nvml"
+        self._counter = power.counters.get(self._source)
+        self._spent: list[tuple[float, float]] = []
+        self._windows: list[Window] = []
+        self._joules = 0.0
 
+    def take(self, seconds: float) -> None:
+        """Passes for ``seconds``, one at least."""
+        metering = Metering(self._counter) if self._counter else None
+        with metering or nullcontext():
+            start, begin = time.time(), time.perf_counter()
+            self._pass()
+            while time.perf_counter() - begin < seconds:
+                self._pass()
+            self._windows.append(Window(start=start, end=start + time.perf_counter() - begin))
+        self._joules += metering.joules if metering else 0.0
 
-def device_of(encoder: Encoder) -> str:
-    """``cuda`` where ONNX Runtime has chosen a GPU, else ``cpu``."""
-    if isinstance(encoder, OnnxEncoder) and "CUDAExecutionProvider" in encoder.providers:
-        return "cuda"
-    return "cpu"
+    def _pass(self) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        self._contender.whole()
+        self._spent.append((time.perf_counter() - wall, time.process_time() - cpu))
 
+    def run(self) -> Run:
+        """What they took."""
+        recordings = len(self._contender.frames)
+        wall, cpu = np.maximum(np.array(self._spent).T, 1e-9) / recordings  # a clock may tick slower than a pass
+        return Run(
+            **self._contender.subject.model_dump(),
+            recordings=recordings,
+            passes=len(self._spent),
+            cpu=summary(cpu),
+            wall=summary(wall),
+            windows=tuple(self._windows),
+            energy=self._energy(recordings * len(self._spent)),
+        )
 
-def timed(
-    call: Callable[[], object], plan: Plan, counter: Counter | None
-) -> tuple[NDArray[np.float64], Window, float | None]:
-    """Seconds of each timed call after the warm-up, the window of all of them, and the joules in it."""
-    for _ in range(WARMUP):
-        call()
-    metering = None if counter is None else Metering(counter)
-    with metering or nullcontext():
-        times, window = _repeat(call, plan)
-    return times, window, None if metering is None else metering.joules
-
-
-def _repeat(call: Callable[[], object], plan: Plan) -> tuple[NDArray[np.float64], Window]:
-    times: list[float] = []
-    start, begin = time.time(), time.perf_counter()
-    while len(times) < plan.repetitions or time.perf_counter() - begin < plan.seconds:
-        before = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - before)
-    return np.array(times), Window(start=start, end=start + time.perf_counter() - begin)
+    def _energy(self, codes: int) -> Energy:
+        source = self._source
+        if self._counter is None:
+            return Energy(reason=self._power.reasons.get(source))
+        idle = self._power.idle_watts[source]
+        return energy_per_code(self._joules, idle, self._windows, codes, source, self._counter.covers)
 
 
 def summary(times: NDArray[np.float64]) -> Seconds:
-    """Percentiles of the calls' times."""
-    p50, p95 = np.percentile(times, (50, 95))
-    return Seconds(p50=float(p50), p95=float(p95), mean=float(times.mean()), min=float(times.min()))
+    """Of the times of passes, per code."""
+    median, p95 = np.percentile(times, (50, 95))
+    return Seconds(least=float(times.min()), median=float(median), p95=float(p95))

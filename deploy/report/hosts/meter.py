@@ -97,20 +97,22 @@ def add_meter(hosts: Hosts, meter: Meter) -> Hosts:
     idle = meter.joules(hosts.idle, "the idle time") / hosts.idle.seconds
     runs = []
     for run in hosts.runs:
-        joules = meter.joules(run.window, f"the run of {run.encoder} with batch {run.batch}")
-        codes = run.batch * run.repetitions
-        energy = energy_per_code(joules, idle, run.window, codes, "meter", "what the meter supplies")
+        what = f"a turn of {run.encoder}, {run.kind}, {run.text} with batch {run.batch}"
+        joules = sum(meter.joules(window, what) for window in run.windows)
+        codes = run.recordings * run.passes
+        energy = energy_per_code(joules, idle, run.windows, codes, "meter", "what the meter supplies")
         runs.append(run.model_copy(update={"energy": energy}))
     return hosts.model_copy(update={"runs": tuple(runs)})
 
 
 def energy_per_code(
-    joules: float, idle_watts: float, window: Window, codes: int, source: Source, covers: str
+    joules: float, idle_watts: float, windows: Sequence[Window], codes: int, source: Source, covers: str
 ) -> Energy:
-    """Energy of ``codes`` codes made in ``window``."""
+    """Energy of ``codes`` codes made in ``windows``: whole, and above what the idle machine would have drawn."""
+    seconds = sum(window.seconds for window in windows)
     return Energy(
         joules_per_code=joules / codes,
-        dynamic_joules_per_code=(joules - idle_watts * window.seconds) / codes,
+        dynamic_joules_per_code=(joules - idle_watts * seconds) / codes,
         idle_watts=idle_watts,
         source=source,
         kind="metered" if source == "meter" else "measured",

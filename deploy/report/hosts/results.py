@@ -1,5 +1,7 @@
-"""What ``python -m deploy.hosts`` writes: measured latency and energy of encoders on one machine."""
+"""What ``python -m deploy.hosts`` writes: measured time and energy of encoders and of their twins on one machine."""
 
+import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +13,11 @@ from spikinghash.seal import verified_json
 from spikinghash.validation import first_fault
 
 Source = Literal["rapl", "nvml", "meter"]
+SPIKING_KIND = "snn"
+_LAST = 2.5e11
+"""Seconds since 1970: dates end in the year 9999."""
+RUNTIMES = {"events": "events", "onnxruntime": "ONNX Runtime"}
+"""Names for readers, by that of the backend; the first is what a user gets by default."""
 
 
 class _Record(BaseModel):
@@ -21,6 +28,8 @@ class Machine(_Record):
     """The host."""
 
     cpu: str
+    architecture: str
+    """As ``uname -m`` names it: x86_64, aarch64."""
     cores: int = Field(ge=1)
     """That this process may use."""
     memory_bytes: int = Field(ge=0)
@@ -29,12 +38,18 @@ class Machine(_Record):
     """Whether the CPU says that a hypervisor stands below the system; its cores are then shared with others."""
     versions: dict[str, str]
 
+    @property
+    def text(self) -> str:
+        """In one line: ``AMD EPYC, x86_64, 2 cores, virtual``."""
+        cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
+        return ", ".join([self.cpu, self.architecture, cores, *(["virtual"] if self.virtual else [])])
+
 
 class Window(_Record):
     """A stretch of time, in seconds since 1970-01-01 UTC."""
 
-    start: float
-    end: float
+    start: float = Field(ge=0, le=_LAST)
+    end: float = Field(ge=0, le=_LAST)
 
     @property
     def seconds(self) -> float:
@@ -43,19 +58,18 @@ class Window(_Record):
 
 
 class Seconds(_Record):
-    """Wall time per call, over all timed calls."""
+    """Time per code, over all timed passes."""
 
-    p50: float = Field(gt=0)
+    least: float = Field(gt=0)
+    median: float = Field(gt=0)
     p95: float = Field(gt=0)
-    mean: float = Field(gt=0)
-    min: float = Field(gt=0)
 
 
 class Energy(_Record):
     """Joules per code; ``None`` with the ``reason`` where no counter could be read."""
 
     joules_per_code: float | None = None
-    """All that the metered parts drew during the calls, idle power included."""
+    """All that the metered parts drew during the passes, idle power included."""
     dynamic_joules_per_code: float | None = None
     """The same above idle power; below zero where the difference is noise."""
     idle_watts: float | None = None
@@ -67,43 +81,74 @@ class Energy(_Record):
     reason: str | None = None
 
 
-class Run(_Record):
-    """One encoder on one runtime with one batch size."""
+class Subject(_Record):
+    """A network in a runtime."""
 
     encoder: str
+    """Name of the encoder's file; of a conventional network that of the encoder which it is compared with."""
     network: str
     """``NAME sha256:HEX`` of the encoder's file."""
+    checkpoint_sha256: str
+    """Of the encoder; empty where its file does not say."""
+    kind: Literal["snn", "ann_twin_1", "ann_twin_t", "resnet18"]
+    form: Literal["integer", "float", "float32", "int8"]
+    """Its numbers."""
+    macs: int | None = None
+    """Dense multiply-accumulates of a conventional network, per code, as the report counts them."""
+    weights: int | None = None
+    """Likewise."""
     runtime: str
     """Name of the backend."""
     device: str
-    threads: int | None
-    """``None``: the runtime's own default."""
     batch: int = Field(ge=1)
-    warmup: int = Field(ge=0)
-    repetitions: int = Field(ge=1)
-    seconds: Seconds
-    window: Window
-    """Of all timed calls."""
-    energy: Energy
 
     @property
-    def per_code_s(self) -> float:
-        """Median wall time per code."""
-        return self.seconds.p50 / self.batch
+    def text(self) -> str:
+        """The runtime for readers: ``ONNX Runtime, int8``."""
+        name = RUNTIMES.get(self.runtime, self.runtime)
+        return name if self.kind == SPIKING_KIND else f"{name}, {self.form}"
+
+
+class Run(Subject):
+    """What it took on one thread, in turns with the others."""
+
+    recordings: int = Field(ge=1)
+    """Of a pass, the same for all."""
+    passes: int = Field(ge=1)
+    cpu: Seconds
+    """Of the processor."""
+    wall: Seconds
+    """On the clock."""
+    windows: tuple[Window, ...]
+    """Its turns."""
+    energy: Energy
 
 
 class Hosts(_Record):
     """All runs on one machine."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     machine: Machine
     idle: Window
     """Before the runs: the machine did nothing for this program."""
     runs: tuple[Run, ...]
+    notes: tuple[str, ...] = ()
+    """What was not measured, and why."""
+
+    @property
+    def date(self) -> str:
+        """Day of the measurement, UTC: ``2026-12-01``."""
+        return datetime.datetime.fromtimestamp(self.idle.start, datetime.UTC).date().isoformat()
 
     def to_json(self) -> str:
         """One JSON document."""
         return self.model_dump_json(indent=1) + "\n"
+
+
+def faster_first(runs: Sequence[Run]) -> list[Run]:
+    """``runs`` with the one first that counts: what a user gets by default, else that of the least CPU time."""
+    default = next(iter(RUNTIMES))
+    return sorted(runs, key=lambda run: (run.runtime != default, run.cpu.least))
 
 
 def read_hosts(path: Path) -> Hosts:

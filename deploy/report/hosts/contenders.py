@@ -1,0 +1,125 @@
+"""What is measured: an encoder in the runtimes that users have, and the conventional networks of its report."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.backends.encoders import load_encoder
+from deploy.backends.events.files import holds_network
+from deploy.backends.onnx_backend import OnnxEncoder
+from deploy.backends.runtime_backend import onnx_metadata
+from deploy.report.hosts.machine import describe_machine
+from deploy.report.hosts.measure import Contender, Plan, measure, measure_idle, open_counters
+from deploy.report.hosts.results import SPIKING_KIND, Hosts, Run, Subject
+from export.nir.metadata import Metadata
+from export.synaptic.counts import network_id
+from spikinghash.errors import GraphError, MissingToolError
+from spikinghash.extras import told_of_extras
+from spikinghash.files import private_folder
+from spikinghash.progress import working
+from spikinghash.resources import CHECKPOINTS, RECORDINGS, named, offered
+from training.data.recordings import load_recording
+
+Frames = NDArray[np.uint8]
+COUNT = 64
+"""Recordings of a pass."""
+BATCHES = (1, 64)
+IDLE = 5.0
+"""Seconds of waiting, for the idle power."""
+
+
+def measure_encoders(encoders: Sequence[Path], plan: Plan, idle_seconds: float = IDLE) -> Hosts:
+    """Measure ``encoders``, each beside its twins; a bare name is an encoder that comes along."""
+    power = measure_idle(*open_counters(), idle_seconds)
+    runs: list[Run] = []
+    notes: list[str] = []
+    for encoder in encoders:
+        with private_folder() as folder:
+            found, missing = contenders(named(encoder, CHECKPOINTS, ".onnx"), folder)
+            runs += measure(found, plan, power)
+            notes += missing
+    return Hosts(machine=describe_machine(), idle=power.idle, runs=tuple(runs), notes=tuple(notes))
+
+
+def contenders(encoder: Path, folder: Path) -> tuple[list[Contender], tuple[str, ...]]:
+    """The encoder and its twins on the same recordings, and what is missing; files are written to ``folder``.
+
+    Args:
+        encoder: an ONNX model or a checkpoint.
+
+    Raises:
+        SpikinghashError: the file cannot be used.
+    """
+    model = _model(encoder, folder)
+    metadata = onnx_metadata(model)
+    about = {
+        "encoder": encoder.name,
+        "network": network_id(encoder),
+        "checkpoint_sha256": metadata.checkpoint_sha256,
+    }
+    frames = _frames(metadata)
+    found = list(_spiking(model, metadata, about, frames))
+    try:
+        return found + list(_conventional(encoder, metadata, about, frames, folder)), ()
+    except MissingToolError as error:
+        return found, (f"{encoder.name}: no twins, which are built in torch: {error}",)
+
+
+def _model(encoder: Path, folder: Path) -> Path:
+    """The encoder as an ONNX model, which is written of a checkpoint."""
+    if encoder.suffix not in (".onnx", ".pt"):
+        own = offered(encoder, CHECKPOINTS, ".onnx")
+        raise GraphError(f"{encoder}: what runs on a processor is the ONNX model: give the .onnx or the .pt{own}")
+    if not encoder.exists():
+        raise GraphError(f"{encoder}: no such file")
+    if encoder.suffix == ".onnx":
+        return encoder
+    path = folder / f"{encoder.stem}.onnx"
+    with told_of_extras(), working(f"exporting {encoder.name}"):
+        from export.encoder.network import load_network
+        from export.onnx.to_onnx import export_onnx
+
+        export_onnx(load_network(encoder), path)
+    return path
+
+
+def _frames(metadata: Metadata) -> Frames:
+    """The digits that come along (recordings, T, 2, H, W), each several times, in the encoder's size."""
+    files = sorted(RECORDINGS.glob("*/*.bin"))
+    frames = np.stack([load_recording(file).frames(metadata.time_steps, metadata.size) for file in files])
+    return frames[np.arange(COUNT) % len(files)]
+
+
+def _spiking(model: Path, metadata: Metadata, about: dict[str, str], frames: Frames) -> Iterator[Contender]:
+    for runtime in (*(["events"] if holds_network(model) else []), "onnxruntime"):
+        encoder = load_encoder(model, runtime, threads=1)
+        cuda = isinstance(encoder, OnnxEncoder) and "CUDAExecutionProvider" in encoder.providers
+        for batch in BATCHES:
+            subject = Subject(
+                **about, kind=SPIKING_KIND, form=metadata.numbers, runtime=runtime, batch=batch,
+                device="cuda" if cuda else "cpu",
+            )  # fmt: skip
+            yield Contender(subject, encoder.encode, frames)
+
+
+def _conventional(
+    encoder: Path, metadata: Metadata, about: dict[str, str], frames: Frames, folder: Path
+) -> Iterator[Contender]:
+    """One recording at a time; their weights are those that they begin with, which time does not depend on."""
+    config = metadata.config(str(encoder))
+    if config is None:
+        raise GraphError(f"{encoder}: does not state the sizes of its encoder: export it again")
+    with told_of_extras(), working(f"writing the twins of {encoder.name}"):
+        from deploy.report.hosts.twins import written_twins
+        from export.onnx.twin import load_twin
+
+        written = list(written_twins(config, frames, folder))
+    floats = frames.astype(np.float32)
+    for network, form, path in written:
+        subject = Subject(
+            **about, kind=network.kind, form=form, macs=network.macs, weights=network.weights, runtime="onnxruntime",
+            batch=1, device="cpu",
+        )  # fmt: skip
+        yield Contender(subject, load_twin(path, threads=1), floats)
