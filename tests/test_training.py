@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
         ({"encoder": {"colour": 1}}, "encoder.colour: unknown key"),
         ({"speed": 3}, "speed: unknown key"),
         ({"encoder": {"time_steps": 6}}, "stage 1: time_steps is 6, levels is 2: use a multiple of 4"),
+        ({"encoder": {"time_steps": 48}}, "time_steps is 48, limit 32: a potential gains a bit in each step"),
         ({"encoder": {"size": 40}}, "size is 40, but 4 stages halve it 4 times: use a multiple of 16"),
         ({"encoder": {"heads": [0, 0, 7, 6]}}, "stage 3: heads is 7, channels is 64: use a divisor"),
         ({"encoder": {"levels": [2, 1]}}, "levels has 2 entries, channels has 4"),

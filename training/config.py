@@ -19,6 +19,8 @@ Wavelet = Literal["space-time", "time", "space"]
 
 LARGEST_LEVEL = 3
 """Of the Haar transform: at level 4 a block has 4,096 members, the map of a pair of channels 16.8 million entries."""
+EXACT_STEPS = 32
+"""Of a window: a potential gains a bit in each, beside up to 21 of its currents, and double precision has 53."""
 LARGEST_STEPS, LARGEST_SIZE, LARGEST_WIDTH, LARGEST_DEPTH = 1024, 1024, 2**16, 64
 """Of the window; of a frame's side, in pixels; of channels, heads and bits; of stages, blocks and the MLP's ratio."""
 LARGEST_EPOCH = 10**6
@@ -94,7 +96,7 @@ class DataConfig(_Section):
 class EncoderConfig(_Section):
     """Sizes of the encoder. Lists hold one entry per stage."""
 
-    time_steps: int = Field(8, ge=1, le=LARGEST_STEPS)
+    time_steps: int = Field(8, ge=1)
     size: int = Field(32, ge=2, le=LARGEST_SIZE)
     """Height and width of a frame in pixels."""
     channels: tuple[Annotated[int, Field(ge=1, le=LARGEST_WIDTH)], ...] = Field((24, 48, 64, 96), min_length=1)
@@ -171,6 +173,11 @@ class EncoderConfig(_Section):
             )
         if self.head == "hash" and self.bits % 8:
             raise ValueError(f"bits is {self.bits}: use a multiple of 8, codes are whole bytes")
+        if self.time_steps > EXACT_STEPS:
+            raise ValueError(
+                f"time_steps is {self.time_steps}, limit {EXACT_STEPS}: a potential gains a bit in each step, and the "
+                "exported network must be exact in double precision: use fewer, longer steps"
+            )
         if self.votes > self.time_steps:
             raise ValueError(f"vote is {self.votes}, time_steps is {self.time_steps}: use at most {self.time_steps}")
         for stage in range(stages):
