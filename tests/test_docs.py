@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmarks.results.tables import markdown
 from benchmarks.runtimes.__main__ import RUNTIMES
 from benchmarks.runtimes.page import page
+from benchmarks.side_by_side.__main__ import ENCODERS
+from benchmarks.side_by_side.page import written
 from spikinghash.seal import parse_json
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -47,3 +49,13 @@ def test_the_runtimes_page_is_written_from_what_was_measured_of_the_committed_en
         assert row["equal"] == row["recordings"] == 100
     assert {row["encoder"] for row in measured["rows"]} == {"digits", "nmnist"}
     assert {row["runtime"] for row in measured["rows"]} == set(measured["versions"]) == set(RUNTIMES)
+
+
+def test_the_tables_of_speed_are_written_from_what_was_measured_of_the_committed_encoders() -> None:
+    measured = parse_json((DOCS / "speed.json").read_bytes())
+    text = (DOCS / "speed.md").read_text()
+    assert written(text, measured) == text
+    assert [each["name"] for each in measured["encoders"]] == list(ENCODERS)
+    for each in measured["encoders"]:
+        checkpoint = DOCS.parent / "checkpoints" / f"{each['name']}.pt"
+        assert each["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()

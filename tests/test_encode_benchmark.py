@@ -1,5 +1,8 @@
 """The encoding benchmark: its yardstick is the trained model, and a wrong encoder does not get a figure."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +12,14 @@ from networks import SMALL, calibrated, random_frames
 from search_cases import write_random_recording
 
 from benchmarks.encode import check_codes, measure, norse_codes, stage_shares
-from benchmarks.side_by_side import Row, cold, in_batches
+from benchmarks.side_by_side import __main__ as side_by_side
+from benchmarks.side_by_side.held import AVX2
+from benchmarks.side_by_side.page import written
+from benchmarks.side_by_side.rows import ONE_BY_ONE, Row, cold, in_batches, rows_of, take_turns
 from export.encoder.network import build_network
 from export.onnx.to_onnx import export_onnx
-from spikinghash.errors import ComparisonError
+from spikinghash.errors import ComparisonError, ConfigError
+from tests.commands import Call
 from training.model.lif import Lif
 from training.model.plain import PlainEncoder
 
@@ -62,8 +69,55 @@ def test_every_recording_is_encoded_in_batches_of_the_size_that_is_asked_for() -
 def test_a_cold_start_is_that_of_a_process_of_its_own(tmp_path: Path) -> None:
     export_onnx(build_network(calibrated(SMALL)), tmp_path / "encoder.onnx")
     np.save(tmp_path / "frames.npy", random_frames(SMALL, 3))
-    answer = cold(Row("numpy", tmp_path / "encoder.onnx", "numpy"), tmp_path / "frames.npy")
-    assert answer is not None
-    seconds, peak = answer
+    seconds, peak = cold(Row("numpy", tmp_path / "encoder.onnx", "numpy"), tmp_path / "frames.npy")
     assert seconds > 0
     assert 20 < peak < 200, "an interpreter with NumPy, and not torch"
+
+
+def test_an_encoder_takes_turns_with_its_twins(tmp_path: Path) -> None:
+    network, frames = build_network(calibrated(SMALL)), random_frames(SMALL, ONE_BY_ONE)
+    rows = [row for row in rows_of(tmp_path / "none.pt", network, frames, tmp_path) if row.backend != "norse"]
+    take_turns(rows, network, frames, seconds=1e-9)
+    keys = ["events", "numpy", "onnx", "onnx-int8", "twin", "twin-int8", "resnet18", "resnet18-int8"]
+    assert [row.key for row in rows] == keys
+    for row in rows:
+        measured = row.measured()
+        assert len(row.cpu) == 2
+        assert min(*row.cpu, row.two or 0) > 0
+        assert measured["cold"] is None
+    with pytest.raises(ComparisonError, match="events: other codes than the integer network's"):
+        take_turns(rows[:1], build_network(calibrated(SMALL, seed=1)), frames, seconds=1e-9)
+
+
+LOOP = """
+import numba, numpy
+@numba.njit
+def add(a, b):
+    for i in range(len(a)):
+        a[i] += b[i]
+add(numpy.ones(64), numpy.ones(64))
+print(*{part[:3] for part in " ".join(add.inspect_asm().values()).replace("%", " ").split()} & {"ymm", "zmm"})
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="AVX2 is of x86")
+def test_numba_is_held_to_avx2() -> None:
+    words = subprocess.run(
+        [sys.executable, "-c", LOOP], env=os.environ | AVX2, capture_output=True, text=True, check=True
+    )
+    assert words.stdout.split() == ["ymm"]
+
+
+def test_a_page_without_its_comments_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the page lacks the comments around measured: <!-- measured: python -m"):
+        written("# Speed\n", {"encoders": [{"name": "nmnist", "rows": [], "load": 1.0}]})
+
+
+def test_what_cannot_be_compared_is_told_in_one_line(call: Call, tmp_path: Path) -> None:
+    write_random_recording(tmp_path / "0.bin", 0)
+    for words, message in (
+        ((), f"--nmnist {tmp_path}: holds 1 .bin files, 64 are needed"),
+        (("--encoders", "nmnist,other"), "--encoders other: use nmnist, digits, dense/nmnist, dense/digits"),
+    ):
+        done = call(side_by_side.main, "--nmnist", tmp_path, *words, "--out", tmp_path / "speed")
+        assert (done.code, done.err) == (2, f"error: {message}\n")

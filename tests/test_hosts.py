@@ -61,8 +61,10 @@ def test_rapl_counts_packages_and_memory_once(tmp_path: Path) -> None:
             ("intel-rapl:0:1", "dram"),
             ("intel-rapl:1", "package-1"),
             ("intel-rapl:2", "psys"),
+            ("intel-rapl-mmio:0", "package-0"),
         )
     ]
+    (tmp_path / "intel-rapl").mkdir()  # the control type itself, which has no counter
     counter = Rapl(tmp_path)
     assert counter.covers == "package-0, dram, package-1"
     for index, energy in enumerate(energies):

@@ -1,0 +1,1 @@
+"""What a recording costs in all that encodes here: the tables of docs/speed.md."""

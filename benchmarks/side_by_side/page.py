@@ -1,0 +1,82 @@
+"""The figures as tables of docs/speed.md, between comments that name their part."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from spikinghash.errors import ConfigError
+
+PARTS = ("measured", "goals")
+LABELS = {
+    "events": "**`events`**",
+    "numpy": "`numpy`",
+    "onnx": "ONNX Runtime",
+    "onnx-int8": "ONNX Runtime, `--int8` file",
+    "norse": "Norse and ptwt, float model",
+    "twin": "ANN twin of one frame, float32, ONNX Runtime",
+    "twin-int8": "the same, int8",
+    "resnet18": "ResNet-18, float32, ONNX Runtime",
+    "resnet18-int8": "the same, int8",
+}
+TITLES = {
+    "nmnist": "N-MNIST, sparse",
+    "digits": "digits, sparse",
+    "dense/nmnist": "N-MNIST, dense",
+    "dense/digits": "digits, dense",
+}
+PORTABLE = {"norse": "Norse", "snntorch": "snnTorch", "spikingjelly": "SpikingJelly"}
+Figures = dict[str, Any]
+
+
+def written(page: str, measured: Figures) -> str:
+    """``page`` with its parts made anew from what was measured.
+
+    Raises:
+        ConfigError: it lacks a part.
+    """
+    for part in PARTS:
+        begin, end = f"<!-- {part}: python -m benchmarks.side_by_side -->\n", f"<!-- end of {part} -->\n"
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise ConfigError(f"the page lacks the comments around {part}: {begin.strip()} and {end.strip()}")
+        text = _TEMPLATES.get_template(f"{part}.md.j2").render(_values(measured))
+        page = re.sub(
+            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL
+        )  # noqa: B023
+    return page
+
+
+def _values(measured: Figures) -> Figures:
+    encoders = {each["name"]: {row["key"]: row for row in each["rows"]} for each in measured["encoders"]}
+    whole = {each["name"]: each for each in measured["encoders"]}
+    loads = [each["load"] for each in measured["encoders"]]
+    return measured | {
+        "rows": encoders,
+        "whole": whole,
+        "labels": LABELS,
+        "titles": TITLES,
+        "portable": PORTABLE,
+        "loads": f"{min(loads):g}" if min(loads) == max(loads) else f"{min(loads):g} to {max(loads):g}",
+        "times": _times,
+    }
+
+
+def _times(more: float, less: float) -> str:
+    """A ratio with two figures: 4.9, 14."""
+    return f"{more / less:.2g}"
+
+
+def _ms(value: float | None) -> str:
+    """Milliseconds with two decimals, from ten with one; nothing where nothing was measured."""
+    return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters["ms"] = _ms
