@@ -1,6 +1,5 @@
 """The figures as tables of docs/speed.md, between comments that name their part."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,10 @@ def written(page: str, measured: Figures) -> str:
         begin, end = f"<!-- {part}: python -m benchmarks.side_by_side -->\n", f"<!-- end of {part} -->\n"
         if page.count(begin) != 1 or page.count(end) != 1:
             raise ConfigError(f"the page lacks the comments around {part}: {begin.strip()} and {end.strip()}")
+        before, _, rest = page.partition(begin)
+        after = rest.partition(end)[2]
         text = _TEMPLATES.get_template(f"{part}.md.j2").render(_values(measured))
-        page = re.sub(
-            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL
-        )  # noqa: B023
+        page = f"{before}{begin}\n{text}\n{end}{after}"
     return page
 
 
