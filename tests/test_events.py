@@ -23,10 +23,10 @@ from deploy.backends.encoders import Encoder, load_encoder
 from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.events.kernels import advance
 from deploy.backends.events.steps import EventsSteps
-from deploy.backends.events.width import Width
+from deploy.backends.events.width import Width, offset_of
 from deploy.backends.numpy_backend import FEW, NumpyEncoder
 from export.encoder.haar import split_levels
-from export.encoder.integer import KEY, Blocks, Convolution, IntegerNetwork, Layer, Neurons
+from export.encoder.integer import KEY, Blocks, Convolution, IntegerNetwork, Layer, Neurons, Vote
 from export.encoder.network import Network, build_network
 from export.onnx.properties import read_property
 from export.onnx.to_onnx import build_onnx, export_onnx
@@ -134,21 +134,78 @@ def test_more_than_64_bits_are_refused() -> None:
 
 
 @given(
-    st.lists(st.integers(-16000, 15000), min_size=1, max_size=12), st.integers(0, 9000), st.integers(-16900, -16000)
+    st.lists(st.integers(-16000, 15000), min_size=1, max_size=12), st.integers(-9000, 9000), st.integers(-16900, -16000)
 )  # fmt: skip
 def test_neurons_need_no_fractions(currents: list[int], threshold: int, lowest: int) -> None:
     """Against the rule of the graph in exact fractions."""
-    steps = len(currents)
-    shift = Width(np.int16).shift(threshold, lowest, 15000)
-    assert shift is not None
-    potentials, spikes = np.full(1, shift, np.int16), np.zeros(1, np.uint8)
-    v = Fraction(0)
-    for current in currents:
-        advance(np.array([current], np.int16), potentials, spikes, threshold + shift, shift, 0)
-        v = v / 2 + current
-        fired = v > threshold + Fraction(1, 2 ** (steps + 1))
+    offset = offset_of(Neurons("lif", ("map",), (1, 1, 1), threshold, lowest, 15000))
+    assert Width(np.uint16).holds(threshold, 15000, offset)
+    potentials, spikes = np.full(1, 2 * offset, np.uint16), np.zeros(1, np.uint8)
+    for current, fired in zip(currents, by_fractions(currents, threshold), strict=True):
+        advance(np.array([current + offset], np.uint16), potentials, spikes, threshold + 2 * offset, 2 * offset)
         assert bool(spikes[0]) == fired
-        v = Fraction(0) if fired else v
+
+
+def by_fractions(currents: list[int], threshold: int) -> list[bool]:
+    """When the neuron of the graph spikes."""
+    v, spikes = Fraction(0), []
+    for current in currents:
+        v = v / 2 + current
+        spikes.append(v > threshold + Fraction(1, 2 ** (len(currents) + 1)))
+        v = Fraction(0) if spikes[-1] else v
+    return spikes
+
+
+def frames_to_bits(
+    steps: int, size: int, weight: NDArray[np.int64], threshold: int, lowest: int, highest: int, **geometry: int
+) -> IntegerNetwork:
+    """A map of frames, neurons, and eight neurons that each of them drives by as much as makes it spike."""
+    sides = [
+        (size + 2 * geometry.get("padding", 0) - side) // geometry.get("stride", 1) + 1 for side in weight.shape[2:]
+    ]
+    shape, bits = (len(weight), sides[0], sides[1]), (8, 1, 1)
+    onto = np.arange(8 * np.prod(shape)).reshape(8, *shape) % 3 + 1
+    layers: tuple[Layer, ...] = (
+        Convolution("map", ("input",), shape, weight, np.zeros(len(weight), np.int64), **geometry),
+        Neurons("lif", ("map",), shape, threshold, lowest, highest),
+        Convolution("head", ("lif",), bits, onto, np.zeros(8, np.int64)),
+        Neurons("bits", ("head",), bits, 0, 0, int(onto.sum())),
+    )
+    return IntegerNetwork(steps, size, Vote("vote", ("bits",), bits, 1), layers, ("lif", "bits"))
+
+
+@pytest.mark.parametrize(("beyond", "arithmetic"), [(0, "int16"), (1, "int32")])
+@settings(max_examples=100)
+@given(events=st.lists(st.sampled_from(["least", "most", "at the threshold", "none"]), min_size=2, max_size=12))
+def test_numbers_reach_the_limit_of_a_lane(beyond: int, arithmetic: str, events: list[str]) -> None:
+    """The least current again and again, and the largest one on a potential just below a spike."""
+    threshold, lowest = 2001, -16000
+    highest = 2**16 - 1 - 2 * 16000 - (threshold + 1) // 2 + beyond
+    weight = np.array([[[[highest, threshold]], [[lowest, 0]]]])
+    encoder = EventsEncoder(frames_to_bits(len(events), 2, weight, threshold, lowest, highest))
+    assert encoder.arithmetic == arithmetic
+    frames, currents = np.zeros((1, len(events), 2, 2, 2), np.uint8), {"least": lowest, "most": highest, "none": 0}
+    for t, event in enumerate(events):
+        frames[0, t, int(event == "least"), 0, int(event == "at the threshold")] = event != "none"
+    expected = by_fractions([currents.get(event, threshold) for event in events], threshold)
+    assert encoder.trace(frames).spikes["lif"][0, :, 0, 0, 0].tolist() == expected
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(1, 8), st.integers(1, 8), st.integers(0, 3), st.integers(1, 3), st.integers(1, 40), st.integers(0, 999)
+)  # fmt: skip
+def test_kernels_of_any_size_read_the_frames(
+    height: int, width: int, padding: int, stride: int, channels: int, seed: int
+) -> None:
+    generator, size = np.random.default_rng(seed), 9
+    weight = generator.integers(-9, 10, (channels, 2, height, width))
+    bound = 9 * weight[0].size
+    network = frames_to_bits(3, size, weight, 4, -bound, bound, padding=padding, stride=stride)
+    frames = (generator.random((4, 3, 2, size, size)) < 0.4).astype(np.uint8)
+    found, expected = EventsEncoder(network).trace(frames), NumpyEncoder(network).trace(frames)
+    for name, spikes in expected.spikes.items():
+        np.testing.assert_array_equal(found.spikes[name], spikes, err_msg=name)
 
 
 @given(st.integers(1, 2), st.sampled_from(["space-time", "time", "space"]), st.integers(1, 3), st.integers(0, 10**6))
@@ -319,6 +376,12 @@ def changed(network: IntegerNetwork, name: str, change: Callable[[Any], Layer]) 
     return replace(network, layers=layers)
 
 
+def without_taps(layer: Convolution) -> Convolution:
+    """The dense map with a kernel of no taps, and the shape that it would send."""
+    out, _, height, width = layer.weight.shape
+    return replace(layer, weight=layer.weight[:, :, :0, :0], shape=(out, height + 1, width + 1))
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -331,6 +394,7 @@ def changed(network: IntegerNetwork, name: str, change: Callable[[Any], Layer]) 
         ("stage2_block0_mixer", lambda layer: replace(layer, heads=3)),
         ("head_lif", lambda layer: replace(layer, shape=(8, 4, 5))),
         ("head_linear", lambda layer: replace(layer, weight=layer.weight[:, 1:])),
+        ("head_linear", without_taps),
     ],
 )
 def test_layers_that_do_not_fit_are_named(name: str, change: Callable[[Any], Layer]) -> None:

@@ -16,8 +16,10 @@ What it rests on:
 - **Neurons without fractions.** In ``v <- v/2 + a; s = [v > threshold]`` let u be v rounded up. Currents are whole, so
   u follows from u alone: ``u <- ceil(u/2) + a``; and with a threshold n + 2^-(T+1), v is above it exactly if u > n. So
   sixteen bits hold a potential where floating point needs T - 1 more.
-- **Packed lanes.** A machine word holds the currents of four channels. Sums of words are sums of lanes as long as
-  every total fits its lane, whatever the partial sums do; the certificate's bounds say whether it does.
+- **Packed lanes.** A machine word holds the currents of four channels, each so much higher that none is negative. Sums
+  of words are sums of lanes as long as every total fits its lane, whatever the partial sums do; the certificate's
+  bounds say whether it does.
 - **Wavelets by level.** A wave mixer is split as in ``export.encoder.haar``: a spike reaches the members of its own
   cell, and each coarser cell at once.
+- **Products by nibbles.** What four keys add to a word of values is a table, from which the spikes of a query choose.
 """

@@ -73,6 +73,8 @@ def _convolution_fits(layer: Convolution, source: Shape) -> bool:
     if layer.weight.ndim != 4 or not 1 <= min(steps) <= max(steps) <= LARGEST_WIDTH:
         return False
     out, inner, *kernel = layer.weight.shape
+    if min(kernel) < 1:
+        return False
     sizes = [
         (size + 2 * layer.padding - taps) // layer.stride + 1 for size, taps in zip(source[1:], kernel, strict=True)
     ]

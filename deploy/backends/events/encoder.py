@@ -26,11 +26,13 @@ class Buffers:
 
     def __init__(self, program: Program) -> None:
         sizes, self._program = program.sizes, program
-        self.words = aligned(sizes["words"], np.int64)
+        self.words = aligned(sizes["words"], np.uint64)
         self.potentials = aligned(max(sizes["potentials"], sizes["states"]), program.width.dtype)
-        self.current = aligned(sizes["current"], np.int64)
+        self.current = aligned(sizes["current"], np.uint64)
         self.spikes = aligned(sizes["spikes"], np.uint8)
-        self.nibbles = aligned(sizes["nibbles"], np.uint8)
+        self.choices = aligned(sizes["choices"], np.uint16)
+        self.answers = aligned(kernels.BY_QUAD, np.uint64)
+        self.seen = aligned(sizes["seen"], np.uint16)
 
     def run(
         self,
@@ -50,7 +52,7 @@ class Buffers:
         program = self._program
         kernels.encode(
             frames, program.steps if steps is None else steps, program.look_up, program.table, self.words,
-            self.potentials, self.current, self.spikes, self.nibbles, program.width.sign, program.ballot, votes,
+            self.potentials, self.current, self.spikes, self.choices, self.answers, self.seen, program.ballot, votes,
             start, stop, resting,
         )  # fmt: skip
 
@@ -129,8 +131,7 @@ class EventsEncoder:
                 place = self._program.populations[layer.name]
                 count = self.time_steps * place.places * place.lanes
                 lanes = buffers.spikes[place.spikes : place.spikes + count].reshape(self.time_steps, -1, place.lanes)
-                spikes = np.empty((self.time_steps, len(place.order), place.places), np.uint8)
-                spikes[:, place.order] = lanes[:, :, : len(place.order)].swapaxes(1, 2)
+                spikes = np.ascontiguousarray(lanes[:, :, place.lane_of].swapaxes(1, 2))
                 yield layer.name, spikes.reshape(self.time_steps, *layer.shape)
                 for product in self.network.layers:
                     if isinstance(product, Coincidences) and product.sources == (layer.name,):

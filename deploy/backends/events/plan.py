@@ -1,35 +1,35 @@
 """An integer network as a program for ``kernels.encode``: steps over flat buffers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import lcm, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.backends.events.check import check_network
-from deploy.backends.events.kernels import LINEAR, MIX, NEURONS, NIBBLES, PRODUCT, STEP
-from deploy.backends.events.tables import QUAD, aligned, block_table, linear_table
-from deploy.backends.events.width import CHUNK, Width, choose_width
+from deploy.backends.events.kernels import FRAMES, LINEAR, MIX, NEURONS, PIXELS, PRODUCT, QUAD, STEP
+from deploy.backends.events.tables import aligned, block_table, first_words, linear_table
+from deploy.backends.events.width import CHUNK, Width, choose_width, offsets_of
 from export.encoder.integer import Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Whole
 from spikinghash.errors import GraphError
 
 _AT_ONCE = 12288
-"""Lanes whose currents and potentials are worked on together: they about fill a core's first cache. Fewer would leave
-it less often, and cost more calls: an eighth of them took 1.1 times as long."""
+"""Lanes whose currents and potentials are worked on together: they about fill a core's first cache. A quarter of them
+or twice as many took as long."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """Where the spikes of a layer are: (T, places, lanes), as bytes and as nibbles."""
+    """Where the spikes of a layer are, (T, places, lanes): as bytes and as choices by nibbles."""
 
     places: int
     lanes: int
-    order: NDArray[np.intp]
-    """Channel of each lane that stands for one."""
-    nibbles: int
-    nibble_step: int
-    """The nibbles of a time step end with zeros, for what lies beyond the border."""
+    lane_of: NDArray[np.intp]
+    """Lane of each channel."""
+    choices: int
+    choice_step: int
+    """The choices of a time step end with zeros, for what lies beyond the border."""
     spikes: int
     state: int
     """Where its potentials are in a program that goes on from call to call."""
@@ -49,7 +49,7 @@ class Program:
     table: Whole
     ballot: Whole
     populations: dict[str, Population]
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int]
     """Elements of each buffer."""
 
 
@@ -60,21 +60,21 @@ class Planner:
         check_network(network)
         self._network = network
         self._layers = {layer.name: layer for layer in network.layers}
-        self._width = choose_width(network)
+        self._width, self._offsets = choose_width(network), offsets_of(network)
         self._populations: dict[str, Population] = {}
         self._streams: dict[tuple[str, ...], int] = {}
         self._look_up: list[Whole] = []
-        self._table: list[Whole] = []
+        self._table: list[Whole] = [first_words(self._width)]
         self._steps: list[dict[str, int]] = []
-        self._sizes = {"nibbles": network.time_steps * (network.size**2 + 1), "spikes": 0, "words": 0, "current": 0,
-                       "potentials": 0, "states": 0}  # fmt: skip
+        self._sizes = dict.fromkeys(("choices", "seen", "spikes", "words", "current", "potentials", "states"), 0)
 
     def program(self) -> Program:
         """The whole network."""
+        self._frames()
         for layer in self._network.layers:
             if isinstance(layer, Neurons):
                 self._neurons(layer)
-        voters = self._populations[self._network.vote.sources[0]]
+        voters = self._in_order(self._network.vote)
         ballot = np.array([voters.spikes, voters.places * voters.lanes])
         traced = np.zeros(len(self._steps), STEP)
         for row, columns in enumerate(self._steps):
@@ -94,8 +94,8 @@ class Planner:
             fires = (traced["kept"] == population.spikes) & (traced["lanes"] > 0)
             going_on["state"][fires], going_on["state_place"][fires] = population.state, population.lanes
         look_up = np.concatenate(self._look_up)
-        table = aligned(sum(map(len, self._table)), np.int64)
-        np.concatenate(self._table, out=table)
+        table = aligned(sum(map(len, self._table)), np.uint64)
+        np.concatenate(self._table, out=table.view(np.int64))
         return Program(self._width, steps, traced, going_on, look_up, table, ballot, self._populations, self._sizes)
 
     def _neurons(self, layer: Neurons) -> None:
@@ -138,34 +138,52 @@ class Planner:
         else:
             raise GraphError(f"node {layer.name}: a {layer.kind} cannot begin a residual stream")
 
+    def _frames(self) -> None:
+        """The step that reads the frames, with zeros above, on the left and behind, as many as a map reads."""
+        maps = [each for each in self._network.layers if isinstance(each, Convolution) and "input" in each.sources]
+        margin = max((each.padding for each in maps), default=0)
+        row, behind = self._network.size + margin, max((each.weight.shape[3] for each in maps), default=0)
+        self._frame = {"row": row, "margin": margin, "out_step": row * row + margin + behind}
+        self._take("choices", self._network.time_steps * self._frame["out_step"])
+        self._need("seen", self._frame["out_step"] + row * PIXELS)
+        self._emit({"kind": FRAMES, "out": 0}, self._frame)
+
     def _linear(self, layer: Convolution, target: Neurons, first: bool) -> dict[str, int]:
-        order = self._order(target)
-        weight, bias = layer.whole()[order], np.zeros(self._lanes(target), np.int64)
-        bias[: len(order)] = layer.bias[order]
-        if layer.sources[0] == "input":
-            size = self._network.size
-            taps, rows = _frame_taps(weight, layer.padding)
-            source = {"source": 0, "source_step": size**2 + 1, "run": 1}
-            starts = _starts(layer, taps, (size, size), 1, size**2)
-        else:
-            read, (_, height, wide) = self._populations[layer.sources[0]], self._layers[layer.sources[0]].shape
-            run, quads = -(-len(read.order) // QUAD), read.lanes // QUAD
-            taps = list(np.ndindex(*weight.shape[2:]))
-            by_lane = np.zeros((len(taps), run * QUAD, len(order)), np.int64)
-            by_lane[:, : len(read.order)] = (
-                weight[:, read.order].transpose(2, 3, 1, 0).reshape(len(taps), -1, len(order))
-            )
-            rows = by_lane.reshape(-1, QUAD, len(order))
-            source = {"source": read.nibbles, "source_step": read.nibble_step, "run": run}
-            starts = _starts(layer, taps, (height, wide), quads, read.places * quads)
-        padded = np.zeros((len(rows), QUAD, self._lanes(target)), np.int64)
-        padded[..., : len(order)] = rows
-        table = linear_table(padded, bias, self._width, first)
-        where = {"look_up": self._add(self._look_up, starts), "table": self._add(self._table, table)}
-        return {"kind": LINEAR, "taps": len(taps), **source, **where}
+        lane_of, lanes, whole = self._lane_of(target), self._lanes(target), layer.whole()
+        weight, bias = np.zeros((lanes, *whole.shape[1:]), np.int64), np.zeros(lanes, np.int64)
+        weight[lane_of], bias[lane_of] = whole, layer.bias
+        framed = "input" in layer.sources
+        rows, starts, read = (self._of_frames if framed else self._of_spikes)(layer, weight)
+        table = linear_table(rows, bias, self._width, self._offsets[target.sources[0]] if first else 0)
+        return read | {
+            "kind": LINEAR, "taps": starts.shape[1], "run": len(rows) // starts.shape[1],
+            "framed": framed, "look_up": self._add(self._look_up, starts),
+            "table": self._add(self._table, table),
+        }  # fmt: skip
+
+    def _of_frames(self, layer: Convolution, weight: Whole) -> tuple[Whole, Whole, dict[str, int]]:
+        """What each choice causes (n, inputs, lanes), where those of a tap begin (places, taps), and columns."""
+        lanes, channels, height, width = weight.shape
+        row, margin = self._frame["row"], self._frame["margin"]
+        padded = np.zeros((lanes, channels, -(-height // PIXELS), PIXELS, width), np.int64)
+        padded.reshape(lanes, channels, -1, width)[:, :, :height] = weight
+        taps = [(y, 0) for y in range(0, height, PIXELS)]
+        rows = padded.transpose(2, 4, 3, 1, 0).reshape(-1, PIXELS * channels, lanes)
+        starts = _starts(layer, taps, 2 * [self._network.size], row, margin, 1, row * row + margin)
+        return rows, starts, {"source": 0, "source_step": self._frame["out_step"]}
+
+    def _of_spikes(self, layer: Convolution, weight: Whole) -> tuple[Whole, Whole, dict[str, int]]:
+        """The same of a population's spikes."""
+        read, (_, *size) = self._populations[layer.sources[0]], self._layers[layer.sources[0]].shape
+        lanes, _, *kernel = weight.shape
+        by_lane = np.zeros((lanes, -(-(read.lane_of[-1] + 1) // QUAD) * QUAD, *kernel), np.int64)
+        by_lane[:, read.lane_of] = weight
+        rows, quads = by_lane.transpose(2, 3, 1, 0).reshape(-1, QUAD, lanes), read.lanes // QUAD
+        starts = _starts(layer, list(np.ndindex(*kernel)), size, size[1], 0, quads, read.places * quads)
+        return rows, starts, {"source": read.choices, "source_step": read.choice_step}
 
     def _blocks(self, layer: Blocks) -> dict[str, int]:
-        read, blocks, steps = self._populations[layer.sources[0]], layer.block_map, self._network.time_steps
+        read, blocks, steps = self._in_order(layer), layer.block_map, self._network.time_steps
         channels, height, wide = layer.shape
         levels, groups, children, out = blocks.kernels.shape[:4]
         size = lcm(out, QUAD)
@@ -176,58 +194,51 @@ class Planner:
         quads, words = read.lanes // QUAD, read.lanes // self._width.per_word
         firsts = (np.arange(0, whole, side) for whole, side in zip((steps, height, wide), blocks.sides, strict=True))
         corners = np.stack(np.meshgrid(*firsts, indexing="ij"), axis=-1).reshape(-1, 3)
+        places = corners[:, None] + blocks.members
 
-        def offsets(places: Whole, step: int, place: int) -> Whole:
-            return places[:, 0] * step + (places[:, 1] * wide + places[:, 2]) * place
+        def offsets(step: int, place: int) -> Whole:
+            return places[..., 0] * step + (places[..., 1] * wide + places[..., 2]) * place
 
-        as_nibbles, as_words = (read.nibble_step, quads), (height * wide * words, words)
-        both = np.stack([offsets(corners, *as_nibbles), offsets(corners, *as_words)], axis=1)
-        numbers, cells = np.arange(len(blocks.members)), len(blocks.members) // children
-        child = [numbers // children**level % children for level in range(levels)]
-        cell = [level * cells + numbers // children ** (level + 1) for level in range(levels)]
-        quads_of, lift = np.arange(size // QUAD), np.arange(size // self._width.per_word)
-        look_up = [
-            offsets(blocks.members, *as_nibbles)[:, None] + quads_of,
-            *((each[:, None] * len(quads_of) + quads_of) * NIBBLES * CHUNK for each in child),
-            offsets(blocks.members, *as_words)[:, None] + lift,
-            *((at * chunks * CHUNK + each * len(lift))[:, None] + lift for at, each in zip(cell, child, strict=True)),
-            both,
-        ]
-        self._need("current", levels * (len(blocks.members) // children) * chunks * CHUNK)
+        of_nibbles, lift = offsets(read.choice_step, quads), size // self._width.per_word
+        look_up, number = [offsets(height * wide * words, words)], np.arange(places[..., 0].size)
+        for level in range(levels):
+            cell, child = number // children ** (level + 1), number // children**level % children
+            split = of_nibbles.reshape(-1, children, children**level)
+            look_up += [cell * chunks * CHUNK + child * lift, split.swapaxes(0, 1) if level else split]
+        self._need("current", places[..., 0].size // children * chunks * CHUNK)
         return {
             "kind": MIX, "levels": levels, "children": children, "members": len(blocks.members),
-            "blocks": len(corners), "groups": len(table), "quads": len(quads_of), "lift": len(lift),
-            "chunks": chunks, "source": read.nibbles,
+            "blocks": len(corners), "groups": len(table), "quads": size // QUAD, "lift": lift,
+            "chunks": chunks, "source": read.choices,
             "look_up": self._add(self._look_up, *look_up), "table": self._add(self._table, table),
         }  # fmt: skip
 
     def _product(self, layer: Coincidences, target: Neurons) -> None:
-        read, width = self._populations[layer.sources[0]], layer.shape[0] // layer.heads
-        lanes = self._lanes(target) * self._places(target) + layer.shape[0] * width
-        self._need("current", -(-lanes // self._width.per_word))
+        read, lanes = self._populations[layer.sources[0]], self._lanes(target) * self._places(target)
+        self._need("current", lanes // self._width.per_word)
         fires = self._fires(target) | {"block": self._places(target)}
-        self._need("potentials", self._lanes(target) * self._places(target))
+        self._need("potentials", lanes)
         self._emit(fires, {
-            "kind": PRODUCT, "source": read.spikes, "source_step": read.places * read.lanes, "row": read.lanes,
-            "heads": layer.heads, "width": width, "weight": layer.weight,
+            "kind": PRODUCT, "source": read.choices, "source_step": read.choice_step,
+            "row": read.lanes // QUAD, "heads": layer.heads, "quads": -(-layer.shape[0] // layer.heads // QUAD),
+            "lift": QUAD // self._width.per_word, "weight": layer.weight,
+            "offset": self._width.everywhere(self._offsets[target.sources[0]]),
         })  # fmt: skip
 
     def _fires(self, layer: Neurons) -> dict[str, int]:
         """Columns of a step with neurons behind it; their spikes get a place."""
         places, lanes, steps = self._places(layer), self._lanes(layer), self._network.time_steps
-        shift = self._width.shift(layer.threshold, layer.lowest, layer.highest)
-        assert shift is not None
-        quads = lanes // QUAD
-        nibble_step = (places + 1) * quads
+        step = (places + 1) * (lanes // QUAD)
         population = Population(
-            places, lanes, self._order(layer), self._take("nibbles", steps * nibble_step), nibble_step,
+            places, lanes, self._lane_of(layer), self._take("choices", steps * step), step,
             self._take("spikes", steps * places * lanes), self._take("states", places * lanes),
         )  # fmt: skip
         self._populations[layer.name] = population
+        rest = 2 * self._offsets[layer.sources[0]]
         return self._silent(layer) | {
-            "lanes": lanes, "limit": layer.threshold + shift, "shift": shift,
+            "lanes": lanes, "limit": layer.threshold + rest, "rest": rest,
             "kept": population.spikes, "kept_step": places * lanes, "kept_place": lanes,
-            "out": population.nibbles, "out_step": nibble_step,
+            "out": population.choices, "out_step": population.choice_step,
         }  # fmt: skip
 
     def _silent(self, layer: Neurons) -> dict[str, int]:
@@ -241,24 +252,31 @@ class Planner:
             "stream": -1, "lanes": 0,
         }  # fmt: skip
 
-    def _order(self, layer: Neurons) -> NDArray[np.intp]:
-        """Channel of each lane: of a product and of what it reads, heads last."""
+    def _lane_of(self, layer: Neurons) -> NDArray[np.intp]:
+        """Lane of each channel; the heads of a product, and of what it reads, begin with a nibble."""
         beside = [other for other in self._network.layers if layer.name in other.sources]
         beside += [self._layers[name] for name in layer.sources]
-        product = next((each for each in beside if isinstance(each, Coincidences)), None)
-        channels = layer.shape[0]
-        if product is None:
-            return np.arange(channels)
-        by_head = np.arange(channels).reshape(channels // product.shape[0], product.heads, -1)
-        return by_head.swapaxes(1, 2).reshape(-1)
+        widths = {each.shape[0] // each.heads for each in beside if isinstance(each, Coincidences)}
+        if len(widths) > 1:
+            raise GraphError(f"node {layer.name}: products beside it have heads of {sorted(widths)} channels: use one")
+        width = widths.pop() if widths else QUAD
+        head, channel = np.divmod(np.arange(layer.shape[0]), width)
+        return head * -(-width // QUAD) * QUAD + channel
+
+    def _in_order(self, layer: Layer) -> Population:
+        """What ``layer`` reads, lane by lane."""
+        read = self._populations[layer.sources[0]]
+        if read.lane_of[-1] >= len(read.lane_of):
+            raise GraphError(f"node {layer.name}: heads of {layer.sources[0]} are no whole nibbles: put a map between")
+        return read
 
     def _places(self, layer: Layer) -> int:
         return prod(layer.shape[1:])
 
-    def _lanes(self, layer: Layer) -> int:
-        return self._width.lanes(layer.shape[0])
+    def _lanes(self, layer: Neurons) -> int:
+        return self._width.lanes(int(self._lane_of(layer)[-1]) + 1)
 
-    def _wide(self, layer: Layer) -> int:
+    def _wide(self, layer: Neurons) -> int:
         """Words of a place."""
         return self._lanes(layer) // self._width.per_word
 
@@ -283,32 +301,17 @@ class Planner:
         return begin
 
 
-def _frame_taps(weight: Whole, padding: int) -> tuple[list[tuple[int, int]], Whole]:
-    """Taps of a kernel (out, 2, height, width) over frames, whose nibbles hold two pixels, and its rows (taps, 4, out).
-
-    Only a tap that never lies left of the frame can stand for its right neighbour too.
-    """
-    out, channels, height, width = weight.shape
-    taps, rows = [], []
-    for y in range(height):
-        x = 0
-        while x < width:
-            pixels = min(2 if x >= padding else 1, width - x)
-            row = np.zeros((QUAD, out), np.int64)
-            row[: channels * pixels] = weight[:, :, y, x : x + pixels].transpose(2, 1, 0).reshape(-1, out)
-            taps.append((y, x))
-            rows.append(row)
-            x += pixels
-    return taps, np.array(rows)
-
-
 def _starts(
-    layer: Convolution, taps: Sequence[tuple[int, ...]], size: tuple[int, int], step: int, outside: int
-) -> Whole:
-    """Where the nibbles begin that each tap reads, (places, taps), of a map of ``size``, ``step`` apart."""
+    layer: Convolution, taps: Sequence[tuple[int, ...]], size: Sequence[int], row: int, margin: int, step: int,
+    outside: int,
+) -> Whole:  # fmt: skip
+    """Where the choices begin that each tap reads, (places, taps), of a map of ``size``.
+
+    Pixels are ``step`` apart, rows ``row`` pixels, and ``margin`` pixels lie above and on the left.
+    """
     _, height, width = layer.shape
     rows, columns = np.divmod(np.arange(height * width)[:, None], width)
     y = rows * layer.stride - layer.padding + np.array([tap[0] for tap in taps])
     x = columns * layer.stride - layer.padding + np.array([tap[1] for tap in taps])
-    inside = (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
-    return np.where(inside, (y * size[1] + x) * step, outside)
+    inside = (y >= -margin) & (y < size[0]) & (x >= -margin) & (x < size[1])
+    return np.where(inside, ((y + margin) * row + x + margin) * step, outside)

@@ -14,9 +14,14 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class Width:
-    """How many bits a current has: lanes of ``dtype`` in words of 64 bits."""
+    """How many bits a current has: lanes of ``dtype`` in words of 64 bits, which hold no negative number.
 
-    dtype: type[np.signedinteger[Any]]
+    A population's currents are held ``offset`` higher, for no current is less than ``-offset``, and its potentials
+    twice that: they begin at 0, and a step takes u to ceil(u/2) + a, never below twice the least a. Half of the one
+    offset is the other: ``(u + 2 offset + 1) >> 1`` is ``ceil(u/2) + offset``.
+    """
+
+    dtype: type[np.unsignedinteger[Any]]
 
     @property
     def bits(self) -> int:
@@ -28,16 +33,9 @@ class Width:
         """Lanes of a word."""
         return 64 // self.bits
 
-    @property
-    def sign(self) -> int:
-        """The highest bit of a lane, set while several share a word, so that none borrows from the next."""
-        return 0 if self.per_word == 1 else 1 << (self.bits - 1)
-
-    @property
-    def signs(self) -> int:
-        """``sign`` in every lane of a word, as the signed number that it is there."""
-        word = sum(self.sign << (self.bits * lane) for lane in range(self.per_word))
-        return word - (1 << 64) if self.sign else 0
+    def everywhere(self, number: int) -> int:
+        """A word with ``number`` in every lane."""
+        return number * sum(1 << self.bits * lane for lane in range(self.per_word))
 
     def lanes(self, channels: int) -> int:
         """Lanes that are kept for so many channels: whole chunks of words."""
@@ -49,32 +47,38 @@ class Width:
         split = rows.reshape(*rows.shape[:-1], -1, self.per_word)
         return (split << (self.bits * np.arange(self.per_word))).sum(axis=-1)
 
-    def shift(self, threshold: int, lowest: int, highest: int) -> int | None:
-        """By how much a neuron's potentials are held higher, so that they fit a lane; None where none does.
+    def holds(self, threshold: int, highest: int, offset: int) -> bool:
+        """Whether every current and potential of neurons fits a lane; after a step these are at most the threshold."""
+        largest, most = min(2**self.bits, 2**63) - 1, max(threshold, 0) + 1
+        return 2 * offset + max(most, most // 2 + highest) <= largest
 
-        Potentials begin at 0, and a step takes u to ceil(u/2) + a: never below twice the least a. After a step they
-        are at most the threshold.
-        """
-        least, most = 2 * min(lowest, 0), max(threshold, 0)
-        smallest, largest = -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
-        shift = max(0, smallest - least)
-        fits = most + 2 * shift <= largest and (most + 1) // 2 + shift + max(highest, 0) <= largest
-        return shift if fits and smallest <= lowest and threshold >= smallest else None
+
+def offset_of(neurons: Neurons) -> int:
+    """The least offset with which neither a current, nor a potential, nor the threshold of ``neurons`` is negative."""
+    return max(0, -neurons.lowest, -(neurons.threshold // 2))
+
+
+def offsets_of(network: IntegerNetwork) -> dict[str, int]:
+    """The offset of each stream, by the map that begins it: one for all populations that read it."""
+    offsets: dict[str, int] = {}
+    for each in (layer for layer in network.layers if isinstance(layer, Neurons)):
+        offsets[each.sources[0]] = max(offset_of(each), offsets.get(each.sources[0], 0))
+    return offsets
 
 
 def choose_width(network: IntegerNetwork) -> Width:
-    """The narrowest arithmetic that holds every potential of ``network``.
+    """The narrowest arithmetic that holds every current and potential of ``network``.
 
     Raises:
         GraphError: 64 bits are too few for one.
     """
-    widths = [Width(dtype) for dtype in (np.int16, np.int32, np.int64)]
+    widths, offsets = [Width(dtype) for dtype in (np.uint16, np.uint32, np.uint64)], offsets_of(network)
     for each in (layer for layer in network.layers if isinstance(layer, Neurons)):
-        name, threshold, lowest, highest = each.name, each.threshold, each.lowest, each.highest
-        widths = [width for width in widths if width.shift(threshold, lowest, highest) is not None]
+        offset = offsets[each.sources[0]]
+        widths = [width for width in widths if width.holds(each.threshold, each.highest, offset)]
         if not widths:
             raise GraphError(
-                f"node {name}: currents {lowest} to {highest} and threshold {threshold} need more than 64 bits: "
-                "quantise anew"
+                f"node {each.name}: currents {each.lowest} to {each.highest} and threshold {each.threshold} need more "
+                "than 64 bits: quantise anew"
             )
     return widths[0]
