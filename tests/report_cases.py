@@ -60,7 +60,7 @@ def measured_hosts(**energies: Energy) -> Hosts:
             measured_run(kind, form, *time, **size) for form, *time in zip(("float32", "int8"), times, strict=True)
         ]
     runs = [run.model_copy(update={"energy": energies.get(run.kind, run.energy)}) for run in runs]
-    return Hosts(machine=MACHINE, idle=IDLE, runs=tuple(runs))
+    return Hosts(machine=MACHINE, recordings="digits", idle=IDLE, runs=tuple(runs))
 
 
 HOSTS = measured_hosts()

@@ -157,7 +157,7 @@ def test_energy_is_the_integral_over_the_window(
 def hosts_with(*windows: Window) -> Hosts:
     """A run of 5 passes of 4 codes with these turns."""
     run = measured_run("snn", "integer", 1.0).model_copy(update={"windows": windows, "recordings": 4, "passes": 5})
-    return Hosts(machine=MACHINE, idle=Window(start=100.0, end=102.0), runs=(run,))
+    return Hosts(machine=MACHINE, recordings="digits", idle=Window(start=100.0, end=102.0), runs=(run,))
 
 
 def test_a_meter_gives_whole_and_dynamic_energy_per_code(tmp_path: Path) -> None:

@@ -2,21 +2,26 @@
 
 import functools
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from energy_cases import small_counts
 from networks import TINY, calibrated
 from report_cases import HOSTS, MACHINE, SHA256, measured_hosts, report_of
+from search_cases import write_random_recording
 
 from deploy.energy.assessment import SPIKING
 from deploy.report import __main__ as command
 from deploy.report.answers import LABELS
-from deploy.report.hosts.contenders import measure_encoders
+from deploy.report.hosts import measure
+from deploy.report.hosts.contenders import contenders, measure_encoders
+from deploy.report.hosts.counters import Rapl
 from deploy.report.hosts.measure import Plan
 from deploy.report.hosts.results import Energy, Hosts
 from deploy.report.inputs import baselines
-from deploy.report.measured import BY_COUNTER, BY_POWER, fitted
+from deploy.report.measured import BY_COUNTER, BY_POWER, fitted, on_platform
 from deploy.report.model import MEASURED, Platform, Report, read_report
 from deploy.report.page import page
 from deploy.report.results import Selection, Weights
@@ -24,9 +29,10 @@ from deploy.report.tables import everything, summary
 from export.encoder.network import build_network
 from export.onnx.to_onnx import export_onnx
 from hardware_profiles.loader import load_profiles
-from spikinghash.errors import GraphError
+from spikinghash.errors import GraphError, RecordingError
 from spikinghash.seal import sealed_json
 from tests.commands import Call
+from tests.test_hosts import RANGE, domain
 
 TWIN = "ANN twin (1 frame)"
 
@@ -213,7 +219,52 @@ def test_a_report_takes_what_was_measured_of_its_encoder(
     )
     assert len(measured.networks) == 4
     assert MEASURED in done.out
-    assert json.loads((out / "report.json").read_text())["measured"]["recordings"] == 64
+    assert json.loads((out / "report.json").read_text())["measured"]["recordings"] == (
+        "64 recordings (digits that come along)"
+    )
+
+
+def test_a_machine_with_a_counter_gives_energies(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter in the layout of the kernel's that shows a tenth of a watt, at all times."""
+    energy = domain(tmp_path, "intel-rapl:0", "package-0", 0)
+    begin, done = time.monotonic(), threading.Event()
+
+    def draw() -> None:
+        while not done.wait(0.002):
+            energy.with_suffix(".new").write_text(str(int(1e5 * (time.monotonic() - begin)) % RANGE))
+            energy.with_suffix(".new").rename(energy)
+
+    monkeypatch.setattr(measure, "Rapl", functools.partial(Rapl, tmp_path))
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    try:
+        hosts = measure_encoders([encoder], Plan(rounds=1, seconds=0.5), idle_seconds=0.5)
+    finally:
+        done.set()
+        drawing.join()
+    for run in hosts.runs:
+        joules = (run.energy.joules_per_code or 0) * run.recordings * run.passes
+        assert joules == pytest.approx(0.1 * sum(window.seconds for window in run.windows), rel=0.5)
+        assert run.energy.idle_watts == pytest.approx(0.1, rel=0.5)
+        assert (run.energy.source, run.energy.covers) == ("rapl", "package-0")
+    networks = tuple(baselines(TINY, Selection(), "results.json"))
+    bills = on_platform(fitted(hosts, "", WEIGHTS, networks, hosts.machine), load_profiles("x86_cpu")[0].profile)
+    if hosts.machine.architecture == "x86_64":
+        assert bills is not None
+        assert bills.refusals == ()
+        assert {bill.basis for bill in bills.bills} == {BY_COUNTER}
+
+
+def test_recordings_of_ones_own_are_measured_on(encoder: Path, tmp_path: Path) -> None:
+    write_random_recording(tmp_path / "own" / "0.bin", 0)
+    found, _ = contenders(encoder, tmp_path, [tmp_path / "own"])
+    assert len(found[0].frames) == 64
+    assert (found[0].frames == found[0].frames[:1]).all()
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(RecordingError, match="holds no recording"):
+        contenders(encoder, tmp_path, [tmp_path / "nothing"])
 
 
 def test_a_report_measures_on_request(

@@ -5,7 +5,7 @@ answer in five lines, then a row per family of platforms. Equal inputs give equa
 shows what a change of network did.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def main(
     if compare is not None:
         _compare(*compare, out)
         return
-    loaded, found = load_profiles(profiles), _measured(encoder, hosts, measured)
+    loaded, found = load_profiles(profiles), _measured(encoder, recordings or [], hosts, measured)
     asked = chosen_reader(None, sensor, stream=stream, sort=sort)
     inputs = read_inputs(encoder, recordings or [], counts, results, dataset, form or [], asked)
     taken = fitted(*found, inputs.weights, inputs.networks, describe_machine()) if found else None
@@ -92,7 +92,9 @@ def main(
     print(f"wrote {out / 'report.html'}, report.json, report.csv and counts.json")
 
 
-def _measured(encoder: Path | None, hosts: Path | None, now: bool) -> tuple[Hosts, str] | None:
+def _measured(
+    encoder: Path | None, recordings: Sequence[Path], hosts: Path | None, now: bool
+) -> tuple[Hosts, str] | None:
     """What was measured, and how messages name it."""
     if hosts and now:
         raise ConfigError(f"--hosts {hosts} and --measure both given: give one")
@@ -104,7 +106,7 @@ def _measured(encoder: Path | None, hosts: Path | None, now: bool) -> tuple[Host
         raise ConfigError("--measure: nothing to measure: give an encoder (.onnx or .pt)")
     from deploy.report.hosts.contenders import measure_encoders  # loads the runtimes
 
-    return measure_encoders([encoder], Plan()), "--measure"
+    return measure_encoders([encoder], Plan(), recordings=recordings), "--measure"
 
 
 def write_report(report: Report, counts: NetworkCounts, out: Path) -> None:

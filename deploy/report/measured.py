@@ -101,7 +101,7 @@ def times(measurement: Measurement, profiles: Sequence[LoadedProfile]) -> Measur
         machine=hosts.machine.text,
         date=hosts.date,
         versions=", ".join(f"{name} {version}" for name, version in sorted(hosts.machine.versions.items())),
-        recordings=own.recordings,
+        recordings=f"{own.recordings} recordings ({hosts.recordings})",
         energy=_energy_text(own),
         platforms=tuple(each.profile.meta.id for each in profiles if stands_for(hosts.machine, each.profile)),
         networks=tuple(rows),

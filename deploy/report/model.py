@@ -312,7 +312,8 @@ class Measured(Record):
     machine: str
     date: str
     versions: str
-    recordings: int
+    recordings: str
+    """How many, and where they come from."""
     energy: str
     """Where joules come from, or why there are none."""
     platforms: tuple[str, ...]

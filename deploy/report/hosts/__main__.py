@@ -33,6 +33,9 @@ def main(
         Path | None, typer.Option(help="CSV log of a power meter (time_s, power_w) that ran all the while.")
     ] = None,
     earlier: Annotated[Path | None, typer.Option(help="Results of an earlier run, to add --meter to.")] = None,
+    recordings: Annotated[
+        list[Path] | None, typer.Option(help="Recordings, or folders of them. Default: the digits that come along.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=MOST_ROUNDS, help="Turns of each network.")] = Plan.rounds,
     seconds: Annotated[float, typer.Option(help="That all turns of a network take at least.")] = Plan.seconds,
     idle: Annotated[float, typer.Option(help="Seconds of idling before the runs, for the idle power.")] = IDLE,
@@ -46,7 +49,8 @@ def main(
         if not 0 < value <= LONGEST:
             raise ConfigError(f"--{name} {value:g}: use more than 0, at most {LONGEST:,}")
     with atomic_path(out) as path:  # a place that cannot be written is told before the measurement
-        hosts = read_hosts(earlier) if earlier else measure_encoders(encoders or [], Plan(rounds, seconds), idle)
+        plan = Plan(rounds, seconds)
+        hosts = read_hosts(earlier) if earlier else measure_encoders(encoders or [], plan, idle, recordings or [])
         if meter is not None:
             hosts = add_meter(hosts, read_meter(meter))
         path.write_text(sealed_json(hosts.to_json()))

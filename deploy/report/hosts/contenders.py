@@ -20,30 +20,43 @@ from spikinghash.extras import told_of_extras
 from spikinghash.files import private_folder
 from spikinghash.progress import working
 from spikinghash.resources import CHECKPOINTS, RECORDINGS, named, offered
-from training.data.recordings import load_recording
+from training.data.reader import Reader, binned
+from training.data.sampling import recording_files, spread_windows
 
 Frames = NDArray[np.uint8]
 COUNT = 64
 """Recordings of a pass."""
+DIGITS = "digits that come along"
 BATCHES = (1, 64)
 IDLE = 5.0
 """Seconds of waiting, for the idle power."""
 
 
-def measure_encoders(encoders: Sequence[Path], plan: Plan, idle_seconds: float = IDLE) -> Hosts:
-    """Measure ``encoders``, each beside its twins; a bare name is an encoder that comes along."""
+def measure_encoders(
+    encoders: Sequence[Path], plan: Plan, idle_seconds: float = IDLE, recordings: Sequence[Path] = ()
+) -> Hosts:
+    """Measure ``encoders``, each beside its twins; a bare name is an encoder that comes along.
+
+    Args:
+        recordings: files, or folders of them, which are read as those of the training; none, the digits that come
+            along.
+
+    Raises:
+        SpikinghashError: a file cannot be used.
+    """
     power = measure_idle(*open_counters(), idle_seconds)
     runs: list[Run] = []
     notes: list[str] = []
     for encoder in encoders:
         with private_folder() as folder:
-            found, missing = contenders(named(encoder, CHECKPOINTS, ".onnx"), folder)
+            found, missing = contenders(named(encoder, CHECKPOINTS, ".onnx"), folder, recordings)
             runs += measure(found, plan, power)
             notes += missing
-    return Hosts(machine=describe_machine(), idle=power.idle, runs=tuple(runs), notes=tuple(notes))
+    of = ", ".join(map(str, recordings)) or DIGITS
+    return Hosts(machine=describe_machine(), recordings=of, idle=power.idle, runs=tuple(runs), notes=tuple(notes))
 
 
-def contenders(encoder: Path, folder: Path) -> tuple[list[Contender], tuple[str, ...]]:
+def contenders(encoder: Path, folder: Path, recordings: Sequence[Path] = ()) -> tuple[list[Contender], tuple[str, ...]]:
     """The encoder and its twins on the same recordings, and what is missing; files are written to ``folder``.
 
     Args:
@@ -59,7 +72,7 @@ def contenders(encoder: Path, folder: Path) -> tuple[list[Contender], tuple[str,
         "network": network_id(encoder),
         "checkpoint_sha256": metadata.checkpoint_sha256,
     }
-    frames = _frames(metadata)
+    frames = _frames(metadata, recordings)
     found = list(_spiking(model, metadata, about, frames))
     try:
         return found + list(_conventional(encoder, metadata, about, frames, folder)), ()
@@ -85,11 +98,14 @@ def _model(encoder: Path, folder: Path) -> Path:
     return path
 
 
-def _frames(metadata: Metadata) -> Frames:
-    """The digits that come along (recordings, T, 2, H, W), each several times, in the encoder's size."""
-    files = sorted(RECORDINGS.glob("*/*.bin"))
-    frames = np.stack([load_recording(file).frames(metadata.time_steps, metadata.size) for file in files])
-    return frames[np.arange(COUNT) % len(files)]
+def _frames(metadata: Metadata, recordings: Sequence[Path]) -> Frames:
+    """``COUNT`` recordings (COUNT, T, 2, H, W), evenly spread; each several times where there are fewer."""
+    reader = Reader.of(metadata.data) if recordings else Reader()
+    files = list(recording_files(recordings or [RECORDINGS]))
+    chosen = files[:: max(1, len(files) // COUNT)]
+    parts = [binned(reader.read(file), metadata.time_steps, metadata.size)[1] for file in chosen]
+    frames = spread_windows(parts, COUNT)
+    return frames[np.arange(COUNT) % len(frames)]
 
 
 def _spiking(model: Path, metadata: Metadata, about: dict[str, str], frames: Frames) -> Iterator[Contender]:

@@ -129,6 +129,8 @@ class Hosts(_Record):
 
     format: Literal[2] = 2
     machine: Machine
+    recordings: str
+    """Where they come from."""
     idle: Window
     """Before the runs: the machine did nothing for this program."""
     runs: tuple[Run, ...]
