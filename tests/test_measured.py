@@ -14,7 +14,7 @@ from search_cases import write_random_recording
 
 from deploy.energy.assessment import SPIKING
 from deploy.report import __main__ as command
-from deploy.report.answers import LABELS
+from deploy.report.answers import LABELS, platform_answer
 from deploy.report.hosts import measure
 from deploy.report.hosts.contenders import contenders, measure_encoders
 from deploy.report.hosts.counters import Rapl
@@ -80,6 +80,8 @@ def test_without_joules_time_stands_alone_and_energy_is_refused(timed: Report) -
     assert any(not bill.measured for bill in platform.bills), "the model's are kept in its section"
     refusal = str(platform.refusal)
     assert "powercap absent; the profile states no band of power, but at most 225 W" in refusal
+    assert platform_answer(platform, 0.3).startswith("No figure: time alone is measured on this machine, energy is ")
+    assert "no figure: x86_cpu (time measured here) (--full says why)" in list(summary(timed))
     html = page(timed)
     assert refusal.replace("'", "&#39;") in html
     for text in ("Measured on this machine", "Some CPU, x86_64, 2 cores, virtual, 2025-11-30", "ONNX Runtime, int8"):

@@ -164,7 +164,7 @@ def platform_answer(platform: Platform, window_s: float, unit: str = "code") -> 
     """One sentence on one platform; energies are for a ``unit``."""
     bill = platform.spiking
     if bill is None:
-        return f"No figure: {platform.refusal}."
+        return f"No figure: {_why(platform)}."
     if not platform.checks:
         compared = ", ".join(f"{span(item.ratio)} times {_its(item.against)}" for item in platform.comparisons)
         energy = f"A {unit} of the spiking network takes {energy_text(bill)}{_response(platform)}"
@@ -195,7 +195,13 @@ def pair_answer(report: Report) -> str:
 
 def _one_of_pair(platform: Platform) -> str:
     bill = platform.spiking
-    return f"{energy_text(bill)}{_response(platform)}" if bill else f"no figure: {platform.refusal}"
+    return f"{energy_text(bill)}{_response(platform)}" if bill else f"no figure: {_why(platform)}"
+
+
+def _why(platform: Platform) -> str:
+    """Why there is no energy of the spiking network; where time was measured, that of its twins has the same reason."""
+    refusal = platform.refusal
+    return refusal.reason if refusal and platform.measured else str(refusal)
 
 
 def map_text(network: Network) -> str:

@@ -149,7 +149,7 @@ def on_platform(measurement: Measurement, profile: Profile) -> OnPlatform | None
         bills = _of_counter(label, run) or _of_power(label, run, power)
         found += bills
         if not bills:
-            why = f"time alone was measured, and energy is refused: {_energy_text(run)}; {_no_power(power)}"
+            why = f"time alone is measured on this machine, energy is refused: {_energy_text(run)}; {_no_power(power)}"
             refusals.append(Refusal(label, why))
     return OnPlatform(tuple(found), tuple(refusals))
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from deploy.energy.assessment import SPIKING
 from deploy.energy.wording import band, si, two_figures
 from deploy.report.answers import fairest, map_text, pair_answer, unpriced
-from deploy.report.model import Measured, Platform, Priced, Report
+from deploy.report.model import MEASURED, Measured, Platform, Priced, Report
 
 _COLUMNS = (
     *("platform", "network", "map", "basis", "row", "name", "count_low", "count", "count_high", "unit", "price_low"),
@@ -65,7 +65,8 @@ def summary(report: Report) -> Iterator[str | Table]:
         if found:
             yield _family_table(report, found, title)
     if report.without_figure:
-        yield f"no figure: {', '.join(each.id for each in report.without_figure)} (--full says why)"
+        names = (f"{each.id} (time {MEASURED})" if each.measured else each.id for each in report.without_figure)
+        yield f"no figure: {', '.join(names)} (--full says why)"
 
 
 def answer_lines(report: Report) -> Iterator[str]:
