@@ -31,7 +31,7 @@ from export.encoder.network import Network, build_network
 from export.onnx.properties import read_property
 from export.onnx.to_onnx import build_onnx, export_onnx
 from spikinghash.errors import GraphError, SpikinghashError
-from training.config import EncoderConfig
+from training.config import EncoderConfig, Wavelet
 from training.model.encoder import Spikinghash
 from training.model.wave_mixer import WaveMixer
 
@@ -59,6 +59,17 @@ def test_every_spike_is_the_executors(config: EncoderConfig) -> None:
     assert all(value.any() for value in spikes.values()), "a silent layer tests nothing"
 
 
+@pytest.mark.parametrize("wavelet", ["space-time", "time", "space"])
+def test_three_levels(wavelet: Wavelet) -> None:
+    config = EncoderConfig(
+        time_steps=8, size=16, channels=(4,), blocks=(2,), mixers=("swm",), levels=(3,), wavelet=wavelet, heads=(0,),
+        channels_per_group=2, mlp_ratio=1, bits=8,
+    )  # fmt: skip
+    network = build_network(calibrated(config))
+    spikes = require_equal(network, EventsEncoder(network.integer()), random_frames(config, 3))
+    assert all(value.any() for value in spikes.values()), "a silent layer tests nothing"
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> EncoderConfig:
     """Encoders of the family: any mixers, levels, groups, heads, steps and blocks."""
@@ -68,7 +79,7 @@ def configs(draw: st.DrawFn) -> EncoderConfig:
     size = 16
     for stage in range(stages):
         width = group * draw(st.integers(1, 3))
-        largest = max(n for n in range(3) if steps % 2**n == 0 and (size >> (stage + 1)) % 2**n == 0)
+        largest = max(n for n in range(4) if steps % 2**n == 0 and (size >> (stage + 1)) % 2**n == 0)
         channels.append(width)
         mixers.append(draw(st.sampled_from(["swm", "ssa", "conv", "dwconv"])))
         levels.append(draw(st.integers(0, largest)))

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from deploy.backends.events.encoder import EventsEncoder
 from deploy.backends.lava_backend import find_interpreter
@@ -39,6 +39,11 @@ MOST_GATES = 2000
 EXAMPLES, ON_LAVA = 200, 25
 SAMPLES = 2
 Spikes = dict[str, np.ndarray[Any, Any]]
+DEEPEST = EncoderConfig(
+    time_steps=8, size=32, channels=(3, 6, 5), blocks=(2, 1, 1), mixers=("swm", "swm", "ssa"), levels=(3, 2, 0),
+    channels_per_group=3, heads=(0, 0, 5), mlp_ratio=1, head="classes", bits=3,
+)  # fmt: skip
+"""All levels that there are, which are seldom drawn, and an attention behind them."""
 
 
 @st.composite
@@ -161,6 +166,7 @@ forms = st.tuples(
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(configs(), st.integers(0, 2**16), forms)
+@example(DEEPEST, 0, ("product", "copied", "line"))
 def test_every_encoder_computes_alike_everywhere(config: EncoderConfig, seed: int, form: tuple[str, str, str]) -> None:
     network, answers, spikes = same_everywhere(config, seed)
     if not has_few_gates(network):
@@ -186,6 +192,7 @@ def lava(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LavaServer]:
 
 @settings(max_examples=ON_LAVA, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(configs(), st.integers(0, 2**16), forms)
+@example(DEEPEST, 0, ("product", "copied", "line"))
 def test_lava_computes_alike(lava: LavaServer, config: EncoderConfig, seed: int, form: tuple[str, str, str]) -> None:
     network = build_network(trained(config, seed))
     if not has_few_gates(network):
