@@ -59,11 +59,14 @@ def test_every_spike_is_the_executors(config: EncoderConfig) -> None:
     assert all(value.any() for value in spikes.values()), "a silent layer tests nothing"
 
 
-@pytest.mark.parametrize("wavelet", ["space-time", "time", "space"])
-def test_three_levels(wavelet: Wavelet) -> None:
+@pytest.mark.parametrize(
+    ("levels", "wavelet", "channels", "group"),
+    [(3, "space-time", 4, 2), (3, "time", 4, 2), (3, "space", 4, 2), (1, "time", 18, 9), (1, "space-time", 30, 6)],
+)
+def test_three_levels_and_groups_that_fill_no_word(levels: int, wavelet: Wavelet, channels: int, group: int) -> None:
     config = EncoderConfig(
-        time_steps=8, size=16, channels=(4,), blocks=(2,), mixers=("swm",), levels=(3,), wavelet=wavelet, heads=(0,),
-        channels_per_group=2, mlp_ratio=1, bits=8,
+        time_steps=8, size=16, channels=(channels,), blocks=(2,), mixers=("swm",), levels=(levels,), wavelet=wavelet,
+        heads=(0,), channels_per_group=group, mlp_ratio=1, bits=8,
     )  # fmt: skip
     network = build_network(calibrated(config))
     spikes = require_equal(network, EventsEncoder(network.integer()), random_frames(config, 3))

@@ -44,15 +44,16 @@ def block_table(blocks: BlockMap, bias: Whole, size: int, width: Width) -> Whole
 
     Args:
         bias: (channels,).
-        size: channels of a group: a multiple of 4 and of the groups of the map, which are put together.
+        size: channels of a group, into which groups of the map are put: a multiple of 4 and, where one does not hold
+            all channels, of the groups of the map.
     """
     levels, groups, children, out, _, inp = blocks.kernels.shape
     joint = size // out
     padded = -(-groups // joint)
-    kernels = np.zeros((levels, padded, children, joint, out, children, joint, inp), np.int64)
+    kernels = np.zeros((levels, padded, children, size, children, size), np.int64)
     for group in range(groups):
         at, part = divmod(group, joint)
-        kernels[:, at, :, part, :, :, part] = blocks.kernels[:, group]
+        kernels[:, at, :, part * out : (part + 1) * out, :, part * inp : (part + 1) * inp] = blocks.kernels[:, group]
     # From (level, group, child, out, child, in) to (group, level, its child, quad of its channels, in, child and out).
     split = kernels.reshape(levels, padded, children, size, children, size // QUAD, QUAD)
     weight = split.transpose(1, 0, 4, 5, 6, 2, 3).reshape(padded, levels, -1, QUAD, children * size)
