@@ -26,7 +26,7 @@ from deploy.backends.events.steps import EventsSteps
 from deploy.backends.events.width import Width, offset_of
 from deploy.backends.numpy_backend import FEW, NumpyEncoder
 from export.encoder.haar import split_levels
-from export.encoder.integer import KEY, Blocks, Convolution, IntegerNetwork, Layer, Neurons, Vote
+from export.encoder.integer import KEY, Blocks, Coincidences, Convolution, IntegerNetwork, Layer, Neurons, Vote
 from export.encoder.network import Network, build_network
 from export.onnx.properties import read_property
 from export.onnx.to_onnx import build_onnx, export_onnx
@@ -401,6 +401,7 @@ def without_taps(layer: Convolution) -> Convolution:
     [
         ("stage1_down", lambda layer: replace(layer, padding=0)),
         ("stage1_down", lambda layer: replace(layer, bias=layer.bias[1:])),
+        ("stage1_down", lambda layer: replace(layer, padding=2**15, stride=2**16, shape=(layer.shape[0], 1, 1))),
         ("stage1_down", lambda layer: replace(layer, sources=("nowhere",))),
         ("stage1_block0_mixer", lambda layer: replace(layer, members=layer.members + 1)),
         ("stage1_block0_mixer", lambda layer: replace(layer, sides=(3, 3, 3))),
@@ -417,6 +418,23 @@ def test_layers_that_do_not_fit_are_named(name: str, change: Callable[[Any], Lay
     for encoder in (EventsEncoder, NumpyEncoder):
         with pytest.raises(GraphError, match=f"node {name}: .*export anew"):
             encoder(changed(network, name, change))
+
+
+def test_what_the_kernels_cannot_read_is_named() -> None:
+    """Heads that are no whole nibbles, by the vote; and one population, by products of other heads."""
+    shape = (8, 1, 1)
+    layers: tuple[Layer, ...] = (
+        Convolution("map", ("input",), (24, 1, 1), np.ones((24, 2, 4, 4), np.int64), np.zeros(24, np.int64)),
+        Neurons("qkv", ("map",), (24, 1, 1), 0, 0, 32),
+        Coincidences("product", ("qkv",), shape, 4, 1),
+        Neurons("attended", ("product",), shape, 0, 0, 2),
+    )
+    network = IntegerNetwork(2, 4, Vote("vote", ("attended",), shape, 1), layers, ())
+    with pytest.raises(GraphError, match=r"node vote: a vote cannot read attended, .* no multiple of four"):
+        EventsEncoder(network)
+    other = Coincidences("other", ("qkv",), shape, 8, 1), Neurons("others", ("other",), shape, 0, 0, 1)
+    with pytest.raises(GraphError, match=r"node qkv: products beside it have heads of \[1, 2\] channels"):
+        EventsEncoder(replace(network, layers=layers + other))
 
 
 @pytest.mark.parametrize("kind", [EventsEncoder, NumpyEncoder])

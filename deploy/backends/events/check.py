@@ -58,7 +58,7 @@ def _check_sizes(network: IntegerNetwork) -> None:
 
 def _fits(layer: Layer, source: Shape, steps: int) -> bool:
     if isinstance(layer, Convolution):
-        return _convolution_fits(layer, source)
+        return _convolution_fits(layer, source, steps)
     if isinstance(layer, Blocks):
         return _blocks_fit(layer, source, steps)
     if isinstance(layer, Coincidences):
@@ -68,16 +68,15 @@ def _fits(layer: Layer, source: Shape, steps: int) -> bool:
     return source == layer.shape
 
 
-def _convolution_fits(layer: Convolution, source: Shape) -> bool:
-    steps = (layer.stride, layer.groups, layer.padding + 1)
-    if layer.weight.ndim != 4 or not 1 <= min(steps) <= max(steps) <= LARGEST_WIDTH:
+def _convolution_fits(layer: Convolution, source: Shape, steps: int) -> bool:
+    numbers = (layer.stride, layer.groups, layer.padding + 1)
+    if layer.weight.ndim != 4 or not 1 <= min(numbers) <= max(numbers) <= LARGEST_WIDTH:
         return False
     out, inner, *kernel = layer.weight.shape
-    if min(kernel) < 1:
+    padded = [size + 2 * layer.padding for size in source[1:]]
+    if min(kernel) < 1 or steps * math.prod(padded) > LARGEST_ACTIVITY:
         return False
-    sizes = [
-        (size + 2 * layer.padding - taps) // layer.stride + 1 for size, taps in zip(source[1:], kernel, strict=True)
-    ]
+    sizes = [(size - taps) // layer.stride + 1 for size, taps in zip(padded, kernel, strict=True)]
     channels = inner * layer.groups == source[0] and out % layer.groups == 0
     return channels and (out, *sizes) == layer.shape and layer.bias.shape == (out,)
 

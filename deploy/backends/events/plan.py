@@ -265,9 +265,12 @@ class Planner:
 
     def _in_order(self, layer: Layer) -> Population:
         """What ``layer`` reads, lane by lane."""
-        read = self._populations[layer.sources[0]]
-        if read.lane_of[-1] >= len(read.lane_of):
-            raise GraphError(f"node {layer.name}: heads of {layer.sources[0]} are no whole nibbles: put a map between")
+        read = self._populations.get(layer.sources[0])
+        if read is None or read.lane_of[-1] >= len(read.lane_of):
+            raise GraphError(
+                f"node {layer.name}: a {layer.kind} cannot read {layer.sources[0]}, frames or heads of a product whose "
+                "channels are no multiple of four: put a map between"
+            )
         return read
 
     def _places(self, layer: Layer) -> int:
