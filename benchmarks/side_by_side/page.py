@@ -62,8 +62,9 @@ def _values(measured: Figures) -> Figures:
 
 
 def _times(more: float, less: float) -> str:
-    """A ratio with two figures: 4.9, 14."""
-    return f"{more / less:.2g}"
+    """A ratio with two figures: 8.0, 14."""
+    ratio = more / less
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
 
 
 def _ms(value: float | None) -> str:
