@@ -67,6 +67,7 @@ bench: setup ## Time training, encoding and Lava against plain versions of them.
 
 results: setup ## Train and test all networks of docs/results.md; NMNIST=FOLDER adds N-MNIST. Hours; it resumes.
 	$(BIN)/python -m benchmarks.results $(if $(NMNIST),--nmnist $(NMNIST))
+	$(BIN)/python -m benchmarks.codes $(if $(NMNIST),--nmnist $(NMNIST))
 	$(BIN)/python -m benchmarks.levels
 
 picture: setup ## Draw the pictures of README and docs anew: neighbours of two recordings, the encoder.

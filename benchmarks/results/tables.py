@@ -147,6 +147,8 @@ How they were trained, all with AdamW, one cycle of the learning rate and the sa
 - The twins use Spikinghash's own loss; ResNet-18 sees the T frames as 2 T channels, its stem has stride 2 and no
   pooling. It is trained in mixed precision (bfloat16) where the processor has AMX, and evaluated in float32.
 
+What codes tell apart within a class, and what training for it brings: [Codes that say more](codes.md).
+
 ![S_soft and S_hash of test recordings](similarity.png)
 
 Above, S_soft (membrane potentials) and S_hash (Hamming distances) of the dense `digits` checkpoint

@@ -127,7 +127,15 @@ class HashLayer(nn.Module):
 
     def forward(self, stream: Tensor) -> HashOutput:
         """The stream (T, B, C, H, W) in, what the hash neurons did out."""
-        pooled = self.lif(stream).mean(dim=(-2, -1))
+        return self.answer(self.pooled(stream))
+
+    def pooled(self, stream: Tensor) -> Tensor:
+        """Mean spikes of each channel, (T, B, C), of the stream (T, B, C, H, W)."""
+        spikes: Tensor = self.lif(stream)
+        return spikes.mean(dim=(-2, -1))
+
+    def answer(self, pooled: Tensor) -> HashOutput:
+        """What the hash neurons do, of mean spikes (T, B, C)."""
         current = self.norm(self.linear(pooled).flatten(0, 1)).unflatten(0, pooled.shape[:2])
         return HashOutput(*self.hash_lif(current))
 
