@@ -14,7 +14,8 @@ from search_cases import write_random_recording
 
 from deploy.energy.assessment import SPIKING
 from deploy.report import __main__ as command
-from deploy.report.answers import LABELS, platform_answer
+from deploy.report.answers import LABELS, pair_answer, platform_answer
+from deploy.report.compare import compare_reports
 from deploy.report.hosts import measure
 from deploy.report.hosts.contenders import contenders, measure_encoders
 from deploy.report.hosts.counters import Rapl
@@ -119,6 +120,26 @@ def test_measured_energy_is_compared_with_measured_energy(powered: Report) -> No
     assert [bill for bill in platform.bills if not bill.measured] == list(modelled.bills)
 
 
+def test_no_sentence_relates_measured_to_modelled(powered: Report) -> None:
+    pair = report_of(profiles="cortex_m4,x86_cpu", hosts=powered.hosts)
+    assert pair_answer(pair).endswith(
+        " and 4.0 mJ measured here on x86 CPU (AMD EPYC 7702); measured is not compared with modelled."
+    )
+    assert "0 held against measured energies" in dict(pair.answer.lines)["how complete"]
+
+
+def test_a_comparison_shows_no_modelled_latency_of_a_measured_processor(timed: Report) -> None:
+    modelled = report_of(profiles="x86_cpu")
+    (change,) = compare_reports(modelled, timed, ("a", "b")).platforms
+    before, after = change.time.after_window_s
+    assert (before is None, after, change.time.ratio) == (False, None, None)
+
+
+def test_an_answer_without_any_figure_says_why_in_short() -> None:
+    hardware = dict(report_of(profiles="x86_cpu", hosts=HOSTS).answer.lines)["hardware"]
+    assert hardware.startswith("no platform here has a figure: time alone is measured on this machine")
+
+
 def test_a_published_band_of_power_gives_an_energy(tmp_path: Path) -> None:
     text = Path(load_profiles("x86_cpu")[0].path).read_text()
     head, tail = text.split("[[power.busy]]")
@@ -164,7 +185,7 @@ WEIGHTS = Weights(SHA256, "integer", TINY.bits, "digits", None)
         (
             {},
             Weights("e" * 64, "integer", 8, "", None),
-            r"measured of encoder\.onnx \(f{12}\), not of checkpoint e{12} ",
+            r"measured of encoder\.onnx \(f{12}, integer\), not of checkpoint e{12} ",
         ),
         ({}, Weights(SHA256, "float", 8, "", None), r"not of checkpoint f{12} in float numbers"),
     ],
@@ -174,6 +195,12 @@ def test_measurements_of_something_else_are_refused(
 ) -> None:
     with pytest.raises(GraphError, match=message):
         fitted(HOSTS, "h.json", weights, NETWORKS, MACHINE.model_copy(update=machine))
+
+
+def test_batches_alone_are_refused() -> None:
+    runs = tuple(run.model_copy(update={"batch": 64}) for run in HOSTS.runs)
+    with pytest.raises(GraphError, match=r"h\.json: measured of no encoder, one recording at a time, not of "):
+        fitted(HOSTS.model_copy(update={"runs": runs}), "h.json", WEIGHTS, NETWORKS, MACHINE)
 
 
 def test_other_twins_are_refused_and_missing_ones_are_missing() -> None:
@@ -296,7 +323,7 @@ def test_bad_measurements_are_one_line_and_leave_nothing(
         ((encoder, "--hosts", other), "other.json: measured on Some other CPU"),
         ((encoder, "--hosts", damaged), "damaged.json: "),
         ((encoder, "--hosts", none), "none.json: cannot be read"),
-        (("digits", "--hosts", path), f"measured of small.onnx ({SHA256[:12]}), not of checkpoint"),
+        (("digits", "--hosts", path), f"measured of small.onnx ({SHA256[:12]}, integer), not of checkpoint"),
         (("--measure",), "--measure: nothing to measure"),
         ((encoder.with_suffix(".nir"), "--measure"), "what runs on a processor is the ONNX model"),
     ):

@@ -35,8 +35,8 @@ def answer(
     here = ((MEASURED, measured_text(measured, spiking, networks)),) if measured else ()
     priced = [(platform, bill) for platform in platforms if (bill := platform.spiking)]
     if not priced:
-        reasons = (platform.refusal for platform in platforms)
-        text = f"no platform here has a figure: {next((each for each in reasons if each), 'no platform was chosen')}"
+        reasons = (_why(platform) for platform in platforms if platform.refusal)
+        text = f"no platform here has a figure: {next(reasons, 'no platform was chosen')}"
         blank = (text, "no figure", "no figure", "no figure", _completeness(platforms))
         return Answer(platform=None, lines=(*zip(LABELS, blank, strict=True), *here))
 
@@ -152,7 +152,7 @@ def _completeness(platforms: Sequence[Platform]) -> str:
     bills = [platform.spiking for platform in platforms]
     totals = sum(bill is not None and bill.complete for bill in bills)
     refused = sum(bill is None for bill in bills)
-    checked = sum(platform.energy_error != UNVALIDATED for platform in platforms)
+    checked = sum(platform.energy_error not in (UNVALIDATED, MEASURED) for platform in platforms)
     bounds = len(bills) - totals - refused
     return (
         f"complete totals on {totals} of {len(bills)} platforms, lower bounds on {bounds}, no figure on {refused}; "
@@ -188,6 +188,8 @@ def pair_answer(report: Report) -> str:
     texts = " and ".join(f"{_one_of_pair(each)} on {each.name}" for each in (one, other))
     if not (one.spiking.complete and other.spiking.complete):
         return f"A {report.unit} takes {texts}; a lower bound has no ratio."
+    if one.spiking.measured != other.spiking.measured:
+        return f"A {report.unit} takes {texts}; measured is not compared with modelled."
     interval = [a / b for a, b in zip(other.spiking.energy_j, reversed(one.spiking.energy_j), strict=True)]
     ratio = other.spiking.energy_j[1] / one.spiking.energy_j[1]
     return f"A {report.unit} takes {texts}: {two_figures(ratio)} times as much ({span(interval)})."
@@ -195,7 +197,9 @@ def pair_answer(report: Report) -> str:
 
 def _one_of_pair(platform: Platform) -> str:
     bill = platform.spiking
-    return f"{energy_text(bill)}{_response(platform)}" if bill else f"no figure: {_why(platform)}"
+    if bill is None:
+        return f"no figure: {_why(platform)}"
+    return f"{energy_text(bill)}{' measured here' if bill.measured else ''}{_response(platform)}"
 
 
 def _why(platform: Platform) -> str:

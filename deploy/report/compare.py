@@ -142,7 +142,7 @@ def _energy(basis: str, old: Priced | None, new: Priced | None, same: bool) -> E
 
 
 def _time(before: Platform, after: Platform, same: bool) -> TimeChange:
-    times = [side.times.get(SPIKING) for side in (before, after)]
+    times = [None if side.measured else side.times.get(SPIKING) for side in (before, after)]  # times are modelled
     old, new = (time and time.after_window_s for time in times)
     return TimeChange(after_window_s=(old, new), ratio=ratio(old, new, same) if old and new else None)
 

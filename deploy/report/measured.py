@@ -62,10 +62,13 @@ def fitted(
     alone = [run for run in hosts.runs if (run.device, run.batch) == ("cpu", 1)]
     mine = [run for run in alone if run.checkpoint_sha256 == weights.sha256]
     if not any((run.kind, run.form) == (SPIKING_KIND, weights.numbers) for run in mine):
-        known = ", ".join(dict.fromkeys(f"{run.encoder} ({run.checkpoint_sha256[:12]})" for run in hosts.runs))
+        spiking = [run for run in alone if run.kind == SPIKING_KIND]
+        known = ", ".join(
+            dict.fromkeys(f"{run.encoder} ({run.checkpoint_sha256[:12]}, {run.form})" for run in spiking)
+        )
         raise GraphError(
-            f"{source}: measured of {known or 'nothing'}, not of checkpoint {weights.sha256[:12]} in {weights.numbers} "
-            f"numbers: {AGAIN}"
+            f"{source}: measured of {known or 'no encoder, one recording at a time'}, not of checkpoint "
+            f"{weights.sha256[:12]} in {weights.numbers} numbers: {AGAIN}"
         )
     for network in networks:
         _require_equal(network, [run for run in mine if run.kind == network.kind], source)
