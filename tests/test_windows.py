@@ -291,6 +291,16 @@ def test_windows_as_long_as_the_recordings_of_the_training_are_no_news(
     assert capsys.readouterr().err == f"{told}whole recordings\n"
 
 
+@pytest.mark.parametrize(("seconds", "remedy"), [(3.0, "--window MS cuts it"), (0.01, "longer windows (--window MS)")])
+def test_the_remedy_is_that_of_a_recording_too_long_or_too_short(seconds: float, remedy: str) -> None:
+    events = np.zeros(2, EVENT_DTYPE)
+    events["t"] = 0, round(seconds * 1e6)
+    facts = DataFacts(seconds=(0.29, 0.3, 0.31))
+    (remark,) = unlike(facts, [Recording(events, (34, 34, 2))], np.zeros((1, 4, 2, 8, 8), np.uint8))
+    assert remark.startswith(f"it lasts {seconds:.3g} s, those trained on 0.29 to 0.31 s: ")
+    assert remedy in remark
+
+
 @pytest.mark.parametrize("network", ["digits", "nmnist"])
 def test_the_committed_networks_know_how_full_their_frames_were(call: Call, tmp_path: Path, network: str) -> None:
     """Dark recordings, and long ones, get codes that mean nothing: it is said."""

@@ -63,9 +63,7 @@ def fitted(
     mine = [run for run in alone if run.checkpoint_sha256 == weights.sha256]
     if not any((run.kind, run.form) == (SPIKING_KIND, weights.numbers) for run in mine):
         spiking = [run for run in alone if run.kind == SPIKING_KIND]
-        known = ", ".join(
-            dict.fromkeys(f"{run.encoder} ({run.checkpoint_sha256[:12]}, {run.form})" for run in spiking)
-        )
+        known = ", ".join(dict.fromkeys(f"{run.encoder} ({run.checkpoint_sha256[:12]}, {run.form})" for run in spiking))
         raise GraphError(
             f"{source}: measured of {known or 'no encoder, one recording at a time'}, not of checkpoint "
             f"{weights.sha256[:12]} in {weights.numbers} numbers: {AGAIN}"

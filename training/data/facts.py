@@ -122,7 +122,9 @@ def _fill(facts: DataFacts, fill: float) -> list[str]:
 def _duration(facts: DataFacts, seconds: float) -> list[str]:
     if facts.seconds is None or facts.lasted(seconds):
         return []
-    return [f"it lasts {seconds:.3g} s, those trained on {_span(facts.seconds)}: --window MS cuts it"]
+    longer = seconds > facts.seconds[2]
+    remedy = "--window MS cuts it" if longer else "it may be cut off; longer windows (--window MS) or recordings"
+    return [f"it lasts {seconds:.3g} s, those trained on {_span(facts.seconds)}: {remedy}"]
 
 
 def _span(seconds: tuple[float, float, float]) -> str:
