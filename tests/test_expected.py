@@ -94,6 +94,7 @@ print([name for name in {unused} if name in sys.modules])
     ("arguments", "message"),
     [
         (("absent.onnx",), "error: absent.onnx: no such file\n"),
+        (("checkpoints/nmnist.onnx",), "nmnist.onnx: no such file; 'nmnist' comes along, by this name\n"),
         (
             (DIGITS, "--backend", "onxruntime"),
             "use events or numpy or onnxruntime or onnxreference or openvino or mnn or iree or tract or ncnn; did you "
@@ -102,7 +103,10 @@ print([name for name in {unused} if name in sys.modules])
         ((DIGITS, "--backend", "events"), ""),
     ],
 )
-def test_what_is_wrong_with_an_encoder_is_told(call: Call, arguments: tuple[object, ...], message: str) -> None:
+def test_what_is_wrong_with_an_encoder_is_told(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     encoder, *options = arguments
     done = call(run_command, encoder, example("7"), *options)
     assert (done.code, done.err.endswith(message)) == (2 if message else 0, True)

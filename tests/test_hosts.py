@@ -160,6 +160,12 @@ def hosts_with(*windows: Window) -> Hosts:
     return Hosts(machine=MACHINE, recordings="digits", idle=Window(start=100.0, end=102.0), runs=(run,))
 
 
+@pytest.mark.parametrize("key", ["joules_per_code", "idle_watts"])
+def test_no_meter_draws_less_than_nothing(key: str) -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        Energy.model_validate({key: -1.0})
+
+
 def test_a_meter_gives_whole_and_dynamic_energy_per_code(tmp_path: Path) -> None:
     turns = (Window(start=110.0, end=112.0), Window(start=112.0, end=114.0))
     hosts = add_meter(hosts_with(*turns), read_meter(line_log(tmp_path)))

@@ -52,7 +52,7 @@ def load_encoder(
         others = f"{' or '.join(allowed)}{meant(backend, allowed)}"
         raise SpikinghashError(f"--backend {backend}: does not run {path.suffix} files: use {others}")
     if not path.exists():
-        raise GraphError(f"{path}: no such file")
+        raise GraphError(f"{path}: no such file{offered(path, CHECKPOINTS, '.onnx')}")
     if path.suffix == ".nir" and numbers != "float":
         from deploy.backends.nir_backend import NirEncoder, graph_runner
 

@@ -179,7 +179,7 @@ def _notes(
     known = {row.kind for row in others}
     left = dict.fromkeys(row.name for row in fitting if row.kind not in known)
     if left:
-        yield f"{source} has {', '.join(left)} for another encoder than this one: left out."
+        yield f"{source} has {'; '.join(left)} for another encoder than this one: left out."
 
 
 def _differs(row: Row, sizes: dict[str, Any] | None) -> bool:

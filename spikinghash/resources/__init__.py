@@ -30,17 +30,19 @@ def named(path: str | Path, folder: Path, suffix: str) -> Path:
 
 
 def offered(path: str | Path, folder: Path, suffix: str) -> str:
-    """What to say of a bare name that is no file: which names ``folder`` has. Nothing of any other path.
+    """What to say of a bare name that is no file: which names ``folder`` has. Of a path: whether its name is one.
 
     >>> offered("digitz", CHECKPOINTS, ".onnx")
     "; by name there are digits, nmnist; did you mean 'digits'?"
+    >>> offered("checkpoints/digits.pt", CHECKPOINTS, ".pt")
+    "; 'digits' comes along, by this name"
     >>> offered("my/digitz.onnx", CHECKPOINTS, ".onnx")
     ''
     """
     path = Path(path)
-    if path.name != str(path) or path.suffix:
-        return ""
     names = sorted(file.stem for file in folder.glob(f"*{suffix}"))
+    if path.name != str(path) or path.suffix:
+        return f"; {path.stem!r} comes along, by this name" if path.stem in names else ""
     return f"; by name there are {', '.join(names)}{meant(path.name, names)}"
 
 

@@ -82,11 +82,11 @@ def contenders(encoder: Path, folder: Path, recordings: Sequence[Path] = ()) -> 
 
 def _model(encoder: Path, folder: Path) -> Path:
     """The encoder as an ONNX model, which is written of a checkpoint."""
+    own = offered(encoder, CHECKPOINTS, ".onnx")
     if encoder.suffix not in (".onnx", ".pt"):
-        own = offered(encoder, CHECKPOINTS, ".onnx")
         raise GraphError(f"{encoder}: what runs on a processor is the ONNX model: give the .onnx or the .pt{own}")
     if not encoder.exists():
-        raise GraphError(f"{encoder}: no such file")
+        raise GraphError(f"{encoder}: no such file{own}")
     if encoder.suffix == ".onnx":
         return encoder
     path = folder / f"{encoder.stem}.onnx"

@@ -68,11 +68,11 @@ class Seconds(_Record):
 class Energy(_Record):
     """Joules per code; ``None`` with the ``reason`` where no counter could be read."""
 
-    joules_per_code: float | None = None
+    joules_per_code: float | None = Field(None, ge=0)
     """All that the metered parts drew during the passes, idle power included."""
     dynamic_joules_per_code: float | None = None
     """The same above idle power; below zero where the difference is noise."""
-    idle_watts: float | None = None
+    idle_watts: float | None = Field(None, ge=0)
     source: Source | None = None
     kind: Literal["measured", "metered"] | None = None
     """measured: by a counter of the chip. metered: by an instrument outside."""
