@@ -16,10 +16,11 @@ from benchmarks.codes.plan import COMMITTED, COMPARED, NEW, PRESENT, RECIPES, Jo
 from deploy.search.thumbnails import query_thumbnails
 from export.encoder.network import build_network
 from tests.networks import SMALL, bars, calibrated
-from training.checkpoint import Checkpoint
-from training.config import Config
+from training.checkpoint import Checkpoint, load_checkpoint
+from training.config import Config, load_config
 from training.data.frames import Dataset
 from training.data.splits import Split, split
+from training.loss import Within
 from training.quantised import choose_grids, fold, plain_weights, put_on_grids
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -106,3 +107,11 @@ def test_the_page_is_written_from_what_was_measured() -> None:
     page = (DOCS / "codes.md").read_text()
     (date, hardware) = re.search(r"on ([\d-]+); (.+)\.", page).groups()  # type: ignore[union-attr]
     assert page == markdown(json.loads((DOCS / "codes.json").read_text()), date, hardware)
+
+
+def test_the_config_of_the_whole_encoder_asks_what_the_page_says() -> None:
+    config = load_config(DOCS.parent / "configs" / "nmnist-within.toml")
+    asked = config.train
+    assert Within(asked.class_similarity, asked.instance, asked.decorrelate) == RECIPES[NEW]
+    assert asked.start is not None
+    assert load_checkpoint(DOCS.parent / asked.start).config.encoder == config.encoder
