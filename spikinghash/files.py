@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -25,6 +26,16 @@ _LONGEST_STEM = 64
 def as_path(path: str | Path) -> Path:
     """``path`` as a path; itself if it is one, since to parse it anew takes as long as to open the file."""
     return path if isinstance(path, Path) else Path(path)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def visible_files(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,5 @@
 """Encoders as C on a Cortex-M in an emulator, beside their int8 twins: ``python -m benchmarks.microcontroller``."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from export.encoder.evaluate import held_out
 from export.encoder.network import Network, build_network
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError, MissingToolError
-from spikinghash.files import atomic_path, private_folder
+from spikinghash.files import atomic_path, file_sha256, private_folder
 from spikinghash.seal import parse_json, sealed_row
 from training.checkpoint import load_checkpoint
 
@@ -127,7 +126,7 @@ def _other_rows(path: Path) -> list[Row]:
 def _digest(checkpoint: str | None) -> Row:
     if checkpoint is None:
         return {}
-    return {"checkpoint_sha256": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()}
+    return {"checkpoint_sha256": file_sha256(Path(checkpoint))}
 
 
 def _place(row: Row) -> tuple[bool, str, int, int]:

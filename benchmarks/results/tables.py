@@ -21,6 +21,7 @@ from benchmarks.results.plan import (
     DatasetName,
     Job,
 )
+from spikinghash.files import file_sha256
 from training.checkpoint import load_checkpoint
 
 TITLES: dict[DatasetName, str] = {
@@ -68,7 +69,7 @@ def link_checkpoints(table: Sequence[Mapping[str, Any]], folder: Path) -> list[d
             if (row["dataset"], row["kind"]) == (config.data.name, kind) and row["encoder"].items() <= sizes.items():
                 same = [value == checkpoint.metrics.get("validation_map") for value in row["validation"]]
                 if any(same):
-                    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                    digest = file_sha256(path)
                     row["checkpoints"] = [digest if found else None for found in same]
     return linked
 

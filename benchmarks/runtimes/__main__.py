@@ -5,7 +5,6 @@ Runtime's, measured before and after each runtime; both on one thread, a recordi
 """
 
 import datetime
-import hashlib
 import json
 import os
 import subprocess
@@ -31,7 +30,7 @@ from export.onnx.form import ANY, Form
 from export.onnx.to_onnx import export_onnx
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ComparisonError, ConfigError
-from spikinghash.files import atomic_path, private_folder
+from spikinghash.files import atomic_path, file_sha256, private_folder
 from spikinghash.seal import sealed_json
 from training.config import DataName
 from training.data.frames import load_dataset
@@ -110,7 +109,7 @@ def rows(name: str, frames: Frames, runtimes: list[str]) -> Iterator[Row]:
     checkpoint, committed = (CHECKPOINTS / f"{name}.{kind}" for kind in ("pt", "onnx"))
     network = load_network(checkpoint)
     expected = network.executor().encode(frames)
-    about = {"encoder": name, "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()}
+    about = {"encoder": name, "checkpoint_sha256": file_sha256(checkpoint)}
     baseline = OnnxEncoder(committed, threads=1)
     with private_folder() as folder:
         for runtime in runtimes:

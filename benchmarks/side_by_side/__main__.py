@@ -10,7 +10,6 @@ Writes docs/speed.json, and the tables in docs/speed.md between the comments tha
 """
 
 import datetime
-import hashlib
 import json
 import os
 from importlib.metadata import version
@@ -30,7 +29,7 @@ from deploy.report.hosts.machine import describe_machine
 from export.encoder.network import load_network
 from spikinghash.cli import run, wide_console
 from spikinghash.errors import ConfigError
-from spikinghash.files import atomic_path, private_folder
+from spikinghash.files import atomic_path, file_sha256, private_folder
 from spikinghash.seal import sealed_json
 
 ENCODERS = ("nmnist", "digits", "dense/nmnist", "dense/digits")
@@ -50,7 +49,7 @@ def compared(name: str, recordings: list[bytes], seconds: float) -> dict[str, An
         model = rows[0].path
         found = {
             "name": name,
-            "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+            "checkpoint_sha256": file_sha256(checkpoint),
             "rows": [row.measured() for row in rows],
             "avx2_ms": held_to_avx2(model, folder / "frames.npy", seconds),
             "openvino_ms": openvino_ms(model, frames),

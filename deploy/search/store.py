@@ -15,7 +15,7 @@ from deploy.search.manifest import Facts, Manifest
 from deploy.search.milvus_index import MilvusIndex, MilvusSettings
 from deploy.search.proof import sum_of_codes
 from spikinghash.errors import SearchError
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, file_sha256
 from training.data.reader import Reader
 
 Kind = Literal["flat", "milvus-flat", "milvus-ivf"]
@@ -195,7 +195,6 @@ def sha256_of(path: Path) -> str:
         SearchError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise SearchError(f"{path}: cannot be read: {error.strerror}") from None

@@ -3,7 +3,6 @@
 Retrieval figures of codes, top-1 accuracy of a classification head.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from rich.table import Table
 from export.encoder.executor import GraphExecutor
 from export.encoder.network import build_network
 from spikinghash.cli import wide_console
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, file_sha256
 from spikinghash.progress import working
 from spikinghash.resources import CHECKPOINTS, named
 from spikinghash.seal import sealed_row
@@ -222,7 +221,7 @@ def result_rows(checkpoint: Path, config: Config, rows: Mapping[str, float], dat
     about = {
         "dataset": dataset or config.data.name,
         "bits": config.encoder.bits,
-        "checkpoints": [hashlib.sha256(checkpoint.read_bytes()).hexdigest()],
+        "checkpoints": [file_sha256(checkpoint)],
         "encoder": config.encoder.model_dump(mode="json"),
     }
     return [

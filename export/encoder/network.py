@@ -1,6 +1,5 @@
 """From a checkpoint to the encoder's graph, float or integer."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from export.encoder.passes.fold_batch_norm import fold_batch_norm
 from export.encoder.passes.fuse_linear import fuse_linear
 from export.encoder.passes.quantise import quantise
 from spikinghash.errors import GraphError
+from spikinghash.files import file_sha256
 from training.checkpoint import load_checkpoint
 from training.config import EncoderConfig
 from training.data.facts import DataFacts
@@ -120,7 +120,7 @@ def load_network(path: Path, numbers: Numbers = "integer") -> Network:
         CheckpointError: the file is missing, broken or of another version.
     """
     checkpoint = load_checkpoint(path)
-    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    sha256 = file_sha256(Path(path))
     about = checkpoint.config.data.name, checkpoint.classes, checkpoint.data
     return build_network(checkpoint.model(), numbers, sha256, *about)
 
