@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from spikinghash.errors import ConfigError
+from spikinghash.templates import text_templates
 
 PARTS = ("measured", "goals")
 LABELS = {
@@ -72,11 +71,5 @@ def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = text_templates(Path(__file__).parent / "templates")
 _TEMPLATES.filters["ms"] = _ms

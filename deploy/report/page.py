@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-
 from deploy.energy.assessment import SPIKING
 from deploy.energy.bill import PARTS
 from deploy.energy.wording import band, si, span, two_figures
@@ -13,6 +11,7 @@ from deploy.report.answers import energy_text, fairest, map_text, percent, platf
 from deploy.report.chart import bubble_chart, chart_points
 from deploy.report.model import Priced, Report
 from deploy.report.tables import FAMILIES, nominal_text
+from spikinghash.templates import html_templates
 
 _WIDE, _NARROW = (9.6, 3.6), (4.4, 4.0)
 """Sizes of the chart in inches, for a desktop and for a phone."""
@@ -20,13 +19,7 @@ _WIDE, _NARROW = (9.6, 3.6), (4.4, 4.0)
 
 def page(report: Report) -> str:
     """Lay out the report."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_templates(Path(__file__).parent)
     environment.filters |= {
         "si": si,
         "two": two_figures,

@@ -6,13 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from deploy.search.ranking import Find
 from deploy.search.searcher import Answer, Hit
 from spikinghash.errors import SpikinghashError
 from spikinghash.files import atomic_path
+from spikinghash.templates import html_templates
 from training.data.binning import place_events
 from training.data.reader import Reader
 from training.data.recordings import Recording
@@ -28,13 +28,7 @@ CACHED_FILMS = 512
 TITLES: dict[Find, str] = {"class": "Same class", "recording": "Same recording"}
 """How the page calls what is looked for."""
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = html_templates(Path(__file__).parent)
 
 
 def write_html(path: Path, answers: Sequence[Answer]) -> None:

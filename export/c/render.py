@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from export.c.packing import BLOCK
@@ -12,6 +11,7 @@ from export.c.writer import CWriter
 from export.encoder.network import Network
 from export.encoder.operations import Input
 from spikinghash.errors import GraphError
+from spikinghash.templates import text_templates
 
 SCRATCH = {
     "lists": "uint16_t",
@@ -113,11 +113,5 @@ def _numbers(table: Table) -> str:
     return ",\n".join(f"    {line}" for line in lines)
 
 
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+_TEMPLATES = text_templates(Path(__file__).parent / "templates")
 _TEMPLATES.filters["numbers"] = _numbers
