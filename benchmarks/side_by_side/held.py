@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.encode import BATCHES, Encode, measure
-from benchmarks.side_by_side.rows import in_batches, of_batch
+from benchmarks.encode import BATCHES, Encode
+from benchmarks.side_by_side.rows import least_ms
 from deploy.backends.encoders import load_encoder
 
 AVX2 = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+popcnt"}
@@ -35,12 +35,8 @@ def main(model: str, recordings: str, seconds: str) -> None:
     """Print the times as JSON."""
     frames = np.load(recordings)
     encoders: dict[str, Encode] = {name: load_encoder(Path(model), name, threads=1).encode for name in RUNTIMES}
-    times: Times = {name: [] for name in RUNTIMES}
-    for batch in BATCHES:
-        part = of_batch(frames, batch)
-        calls = {name: in_batches(encode, batch) for name, encode in encoders.items()}
-        for name, spent in measure(calls, part, float(seconds)).items():
-            times[name].append(1e3 * float(spent[:, 1].min()) / len(part))
+    least = [least_ms(encoders, frames, batch, float(seconds)) for batch in BATCHES]
+    times: Times = {name: [each[name][1] for each in least] for name in RUNTIMES}
     print(json.dumps(times))
 
 

@@ -14,7 +14,7 @@ from benchmarks.encode import BATCHES, Encode, check_codes, make_encoder, measur
 from deploy.backends.encoders import load_encoder
 from export.encoder.network import Network
 from export.onnx.to_onnx import export_onnx
-from export.onnx.twin import export_twin, load_twin, quantise_onnx
+from export.onnx.twin import load_twin, write_forms
 from training.baselines.resnet import ResNet18
 from training.baselines.twin import AnnTwin
 
@@ -60,11 +60,8 @@ def _twins(network: Network, frames: Frames, folder: Path) -> Iterator[Row]:
     torch.manual_seed(0)
     config = network.config
     for key, twin in {"twin": AnnTwin(config, 1), "resnet18": ResNet18(config.time_steps, config.bits)}.items():
-        source, target = folder / f"{key}.onnx", folder / f"{key}-int8.onnx"
-        export_twin(twin, frames, source)
-        quantise_onnx(source, target, frames[:ONE_BY_ONE])
-        yield Row(key, source, TWIN)
-        yield Row(f"{key}-int8", target, TWIN)
+        for form, path in write_forms(twin, frames, frames[:ONE_BY_ONE], folder, key):
+            yield Row(key if form == "float32" else f"{key}-{form}", path, TWIN)
 
 
 def encoder_of(row: Row, threads: int) -> Encode:

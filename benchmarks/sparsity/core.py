@@ -17,7 +17,7 @@ from benchmarks.sparsity.plan import SparseTwin
 from benchmarks.sparsity.twins import BITS
 from deploy.backends.events.encoder import EventsEncoder
 from export.encoder.network import load_network
-from export.onnx.twin import export_twin, load_twin, quantise_onnx
+from export.onnx.twin import load_twin, write_forms
 from training.baselines.fit import load_fitting
 from training.baselines.twin import AnnTwin
 from training.data.configured import load_data
@@ -68,14 +68,11 @@ def twin_encoders(job: SparseTwin, out: Path, nmnist: Path | None, folder: Path)
     twin = AnnTwin(config.encoder, 1)
     load_fitting(twin, out / f"{job.start.key}.pt")
     data, sets = load_data(config)
-    export_twin(twin, data.frames[sets.test], folder / "float32.onnx")
-    quantise_onnx(folder / "float32.onnx", folder / "int8.onnx", data.frames[sets.training[:RECORDINGS]])
-    encoders: dict[str, Encode] = {}
-    for name in ("float32", "int8"):
-        frames = data.frames[sets.test[:RECORDINGS]].astype(np.float32)
-        encode = load_twin(folder / f"{name}.onnx", threads=1)
-        encoders[f"ANN twin, {name}, ONNX Runtime"] = partial(_one_by_one, encode, frames)
-    return encoders
+    frames, ranges = data.frames[sets.test[:RECORDINGS]], data.frames[sets.training[:RECORDINGS]]
+    return {
+        f"ANN twin, {form}, ONNX Runtime": partial(_one_by_one, load_twin(path, threads=1), frames.astype(np.float32))
+        for form, path in write_forms(twin, frames, ranges, folder, "twin")
+    }
 
 
 def _one_by_one(encode: Callable[[Any], NDArray[np.uint8]], frames: NDArray[Any], _: Frames) -> NDArray[np.uint8]:

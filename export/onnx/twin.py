@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import onnxruntime
@@ -23,6 +23,7 @@ from training.model.wave_mixer import WaveMixer
 
 INPUT = "frames"
 Frames = NDArray[np.uint8]
+TwinForm = Literal["float32", "int8"]
 
 
 class BlockMap(nn.Module):
@@ -90,6 +91,16 @@ def quantise_onnx(source: Path, path: Path, frames: Frames) -> None:
             str(prepared), str(path), _Recordings(frames), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
         )  # fmt: skip
+
+
+def write_forms(
+    network: nn.Module, frames: Frames, ranges: Frames, folder: Path, name: str
+) -> Iterator[tuple[TwinForm, Path]]:
+    """Write a twin into ``folder`` in float32 and in int8, the ranges of whose activations are those of ``ranges``."""
+    paths: dict[TwinForm, Path] = {form: folder / f"{name}-{form}.onnx" for form in get_args(TwinForm)}
+    export_twin(network, frames, paths["float32"])
+    quantise_onnx(paths["float32"], paths["int8"], ranges)
+    yield from paths.items()
 
 
 @contextlib.contextmanager

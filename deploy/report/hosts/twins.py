@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import nn
 
 from deploy.energy.ann_network import AnnNetwork
 from deploy.energy.networks.baselines import ann_twin, resnet18
-from export.onnx.twin import export_twin, quantise_onnx
+from export.onnx.twin import TwinForm, write_forms
 from training.baselines.resnet import ResNet18
 from training.baselines.twin import AnnTwin
 from training.config import EncoderConfig
@@ -22,15 +21,12 @@ CALIBRATION = 16
 
 def written_twins(
     config: EncoderConfig, frames: NDArray[np.uint8], folder: Path
-) -> Iterator[tuple[AnnNetwork, Literal["float32", "int8"], Path]]:
+) -> Iterator[tuple[AnnNetwork, TwinForm, Path]]:
     """Each network as the report counts it, its numbers, and the file in ``folder`` that it was written to."""
     torch.manual_seed(0)
     for counted, network in _networks(config):
-        source, target = (folder / f"{counted.kind}-{form}.onnx" for form in ("float32", "int8"))
-        export_twin(network, frames, source)
-        quantise_onnx(source, target, frames[:CALIBRATION])
-        yield counted, "float32", source
-        yield counted, "int8", target
+        for form, path in write_forms(network, frames, frames[:CALIBRATION], folder, counted.kind):
+            yield counted, form, path
 
 
 def _networks(config: EncoderConfig) -> Iterator[tuple[AnnNetwork, nn.Module]]:
