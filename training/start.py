@@ -74,14 +74,19 @@ def unfold(model: Spikinghash, frames: Tensor) -> None:
         norm.eps = 0.0  # as ``fold`` left it; a file of weights does not tell
     statistics = input_statistics(model.eval(), frames)
     for name, norm in norms.items():
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        mean, variance = statistics[name]
-        norm.eps = EPSILON
-        norm.weight.mul_(torch.sqrt(variance + EPSILON)).requires_grad_(True)
-        norm.bias.add_(mean)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        take_in(norm, *statistics[name])
+
+
+@torch.no_grad()
+def take_in(norm: Norm, mean: Tensor, variance: Tensor) -> None:
+    """Give a folded ``norm`` the statistics of what it sees, which its scale and bias undo."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.eps = EPSILON
+    norm.weight.mul_(torch.sqrt(variance + EPSILON)).requires_grad_(True)
+    norm.bias.add_(mean)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
 
 
 def batch_norms(model: nn.Module) -> dict[str, Norm]:

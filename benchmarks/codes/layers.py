@@ -23,6 +23,7 @@ from training.loss import HashLoss
 from training.model.encoder import HashLayer, Spikinghash
 from training.model.maps import streams
 from training.quantised import choose_grids, fold, put_on_grids
+from training.start import take_in
 
 VIEWS = 4
 """Of each training recording, changed at random, that a hash layer learns from."""
@@ -107,10 +108,7 @@ def trained(job: Job, checkpoint: Checkpoint, features: Features, labels: Tensor
 def unfold(layer: HashLayer, seen: Tensor) -> None:
     """As ``training.start.unfold``, a hash layer alone: a norm that can be trained, with what it has ``seen`` in it."""
     variance, mean = torch.var_mean(layer.linear(seen).flatten(0, 1), 0, correction=0)
-    norm = layer.norm
-    norm.weight.copy_(torch.sqrt(variance + norm.eps))
-    norm.bias.add_(mean)
-    norm.load_state_dict(norm.state_dict() | {"running_mean": mean, "running_var": variance})
+    take_in(layer.norm, mean, variance)
 
 
 def learn(model: Spikinghash, job: Job, features: Features, labels: Tensor) -> None:
