@@ -4,7 +4,6 @@ Writes docs/classes.md, docs/classes.json (for deploy.report) and the checkpoint
 """
 
 import datetime
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +14,10 @@ import typer
 
 from benchmarks.results.__main__ import processor
 from benchmarks.results.jobs import with_training
-from benchmarks.results.plan import AUGMENTATION, DATASETS, NAMES, DatasetName, data_config
+from benchmarks.results.plan import AUGMENTATION, DATASETS, NAMES, DatasetName, NmnistFolder, data_config
 from export.encoder.evaluate import held_out_accuracies
 from spikinghash.cli import run
-from spikinghash.files import atomic_path
+from spikinghash.files import atomic_path, file_sha256
 from spikinghash.seal import sealed_row
 from training import publish
 from training.baselines.fit import fit, load_fitting, save_weights, value_classifier
@@ -55,9 +54,7 @@ digits that show no query's image too: figures to check a pipeline with, not a c
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for what is trained.")] = Path("runs/classes"),
-    nmnist: Annotated[
-        Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
-    ] = None,
+    nmnist: NmnistFolder = None,
     start: Annotated[Path, typer.Option(help="Folder of the checkpoints to start from, DATASET.pt.")] = Path(
         "checkpoints"
     ),
@@ -100,7 +97,7 @@ def run_dataset(
     figures["spikinghash_integer"] = held_out_accuracies(load_checkpoint(published), data, sets)["integer"]
     for kind in TWINS:
         figures[kind] = accuracy(value_classifier(_twin(kind, dataset, out, config, data, sets)), data, sets.test)
-    digest = hashlib.sha256(published.read_bytes()).hexdigest()
+    digest = file_sha256(published)
     return [_row(kind, dataset, figure, config, digest, len(sets.test)) for kind, figure in figures.items()]
 
 

@@ -17,7 +17,7 @@ from benchmarks.codes.layers import codes_of, features_of, trained
 from benchmarks.codes.page import markdown
 from benchmarks.codes.plan import planned
 from benchmarks.results.__main__ import processor
-from benchmarks.results.plan import DATASETS, DatasetName, data_config
+from benchmarks.results.plan import DATASETS, DatasetName, NmnistFolder, data_config
 from spikinghash.cli import run
 from spikinghash.files import atomic_path
 from spikinghash.progress import track
@@ -30,9 +30,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for features and figures; what is there is not made again.")] = Path(
         "runs/codes"
     ),
-    nmnist: Annotated[
-        Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
-    ] = None,
+    nmnist: NmnistFolder = None,
     checkpoints: Annotated[Path, typer.Option(help="Folder of the encoders, DATASET.pt, on grids.")] = Path(
         "checkpoints/dense"
     ),

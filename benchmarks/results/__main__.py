@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.results.jobs import run_job
-from benchmarks.results.plan import DATASETS, NETWORKS, SEEDS, Network, stages
+from benchmarks.results.plan import DATASETS, NETWORKS, SEEDS, Network, NmnistFolder, stages
 from benchmarks.results.tables import link_checkpoints, markdown, read_records, rows
 from spikinghash.cli import run
 from spikinghash.errors import ConfigError
@@ -25,9 +25,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for what is trained; jobs done there are not done again.")] = Path(
         "runs/results"
     ),
-    nmnist: Annotated[
-        Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
-    ] = None,
+    nmnist: NmnistFolder = None,
     networks: Annotated[str, typer.Option(help="Which networks, by comma.")] = ",".join(NETWORKS),
     seeds: Annotated[str, typer.Option(help="Which seeds, by comma.")] = ",".join(map(str, SEEDS)),
     workers: Annotated[int, typer.Option(help="Trainings at a time, one core each.")] = os.cpu_count() or 1,

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+import typer
 
 from training.config import Config, DataConfig, EncoderConfig, TrainConfig
 
@@ -11,6 +13,8 @@ Network = Literal[
     "spikinghash", "ann_twin_1", "ann_twin_t", "int8_twin", "qnn", "resnet18_hashnet", "resnet18_csq",
 ]  # fmt: skip
 DatasetName = Literal["digits", "nmnist"]
+NmnistFolder = Annotated[Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")]
+"""Option of the commands that train on both."""
 NETWORKS: tuple[Network, ...] = get_args(Network)
 DATASETS: tuple[DatasetName, ...] = get_args(DatasetName)
 

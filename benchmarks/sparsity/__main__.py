@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.results.__main__ import processor
-from benchmarks.results.plan import DATASETS, SEEDS
+from benchmarks.results.plan import DATASETS, SEEDS, NmnistFolder
 from benchmarks.results.tables import link_checkpoints
 from benchmarks.sparsity.core import run_core
 from benchmarks.sparsity.jobs import run_dense, run_job
@@ -29,9 +29,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for what is trained; what is done is not done again.")] = Path(
         "runs/sparsity"
     ),
-    nmnist: Annotated[
-        Path | None, typer.Option(help="Folder that holds NMNIST/Train; without it, digits alone.")
-    ] = None,
+    nmnist: NmnistFolder = None,
     dense: Annotated[Path, typer.Option(help="Folder of the dense checkpoints, DATASET.pt.")] = Path(
         "checkpoints/dense"
     ),
