@@ -22,8 +22,9 @@ from deploy.energy.validation import Outcome, validate
 from deploy.energy.wording import term_name
 from deploy.report import model
 from deploy.report.answers import answer
+from deploy.report.hosts.results import SPIKING_KIND
 from deploy.report.measured import Measurement, OnPlatform, on_platform, times
-from deploy.report.results import SPIKING_KIND, Selection, Weights
+from deploy.report.results import Selection, Weights
 from export.synaptic.counts import LayerCounts, NetworkCounts
 from export.synaptic.populations import SynapseNetwork
 from hardware_profiles.loader import LoadedProfile, load_profile

@@ -158,7 +158,7 @@ def on_platform(measurement: Measurement, profile: Profile) -> OnPlatform | None
 def _of_counter(label: str, run: Run) -> list[Priced]:
     """Energy that was metered; what the idle machine would have drawn is told apart where it is not all, in noise."""
     whole, above, kind = run.energy.joules_per_code, run.energy.dynamic_joules_per_code or 0.0, run.energy.kind
-    if kind is None or not whole or whole < 0:
+    if kind is None or not whole:
         return []
     above = min(max(above, 0.0), whole)
     parts = {"operations": [above] * 3, "standing power": [whole - above] * 3}

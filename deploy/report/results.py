@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from deploy.report.hosts.results import SPIKING_KIND
 from deploy.report.model import FigureName, Retrieval
 from spikinghash.errors import ConfigError, in_one_line
 from spikinghash.files import read_file
@@ -32,7 +33,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seeds = Annotated[tuple[Share, ...], Field(min_length=1)]
 """A value per seed."""
 
-SPIKING_KIND = "snn"
 KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "ann_twin_1": ("ann_twin_1",),
     "ann_twin_t": ("ann_twin_t",),
