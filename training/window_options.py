@@ -66,14 +66,11 @@ def chosen_windows(facts: DataFacts | None, window: float | None, hop: float | N
     if window is None and hop is not None and trained is not None:
         window = trained.length / 1000
     windows = Windows.of_ms(window, hop)
-    if facts is not None and windows not in (None, trained) and not _whole(facts, windows):
+    if facts is None or windows is None or windows == trained:
+        return windows
+    if trained is not None or not facts.lasted(windows.length / 1e6):
         print(f"--window: cut into {windows}, but the network was trained on {facts.cut}", file=sys.stderr)
     return windows
-
-
-def _whole(facts: DataFacts, windows: Windows | None) -> bool:
-    """Whether windows are as long as recordings that the training did not cut."""
-    return facts.windows is None and windows is not None and facts.lasted(windows.length / 1e6)
 
 
 def tell_once(remarks: Iterable[tuple[str | Path, str]]) -> None:
